@@ -1,0 +1,63 @@
+"""Every error that prelabel raises on purpose, in one tree.
+
+    PrelabelError
+    ├── BadInputError           what the caller gave cannot be used            exit 2, HTTP 400
+    │   ├── LabelConfigError    the label config is not well-formed XML        HTTP 422
+    │   └── TooLargeError       more than a request may hold                   HTTP 413
+    ├── AuthenticationError     credentials are missing or wrong               HTTP 401
+    ├── ArtefactError           a model folder or weight file is unusable      exit 2
+    ├── MissingExtraError       an optional library is not installed           exit 2
+    └── OutsideError            something that is not ours failed              exit 3, HTTP 503
+        ├── LabelStudioError    Label Studio refused or did not answer
+        └── QueueError          Redis refused or did not answer
+
+A message states rule, value and remedy, and never a task's text, a label or a secret.
+"""
+
+
+class PrelabelError(Exception):
+    """Anything prelabel raises on purpose."""
+
+
+class BadInputError(PrelabelError):
+    """What the caller gave cannot be used."""
+
+
+class LabelConfigError(BadInputError):
+    """The label config is not well-formed XML."""
+
+
+class TooLargeError(BadInputError):
+    """More than one request may hold."""
+
+
+class AuthenticationError(PrelabelError):
+    """Credentials are missing or wrong."""
+
+
+class ArtefactError(PrelabelError):
+    """A model folder or a weight file is missing, damaged or of another format."""
+
+
+class MissingExtraError(PrelabelError):
+    """An optional library is not installed; the message names the pip line."""
+
+
+class OutsideError(PrelabelError):
+    """Something that is not ours failed; trying again later may help."""
+
+
+class LabelStudioError(OutsideError):
+    """Label Studio refused or did not answer.
+
+    Attributes:
+        status: the HTTP status, or 0 where there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class QueueError(OutsideError):
+    """Redis refused or did not answer."""

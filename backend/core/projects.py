@@ -1,0 +1,164 @@
+"""A project's folder in the state: its key, its settings, its models and which of them is current.
+
+The file `current` is the truth about the version that serves; readers look at its mtime before each answer.
+"""
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from backend.core.artefacts import write_atomically
+from backend.core.errors import BadInputError
+
+KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
+UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
+SETTINGS_FILE = "settings.toml"
+CONFIG_FILE = "label_config.xml"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectKey:
+    """`<id>-<created unix>`: Label Studio uses ids again after a reset, so the id alone does not name a project."""
+
+    id: int
+    created: int  # seconds since 1970, UTC
+
+    def __str__(self) -> str:
+        return f"{self.id}-{self.created}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ProjectKey":
+        """From our own spelling or Label Studio's (with a dot).
+
+        Raises:
+            BadInputError: not two integers.
+        """
+        match = KEY.fullmatch(text)
+        if match is None:
+            raise BadInputError("project must be <id>.<created unix>, two integers")
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of(cls, project_id: int, created_at: str) -> "ProjectKey":
+        """From an id and an ISO 8601 time, as the API gives them."""
+        return cls(project_id, int(datetime.fromisoformat(created_at).timestamp()))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSettings:
+    """What a project may decide for itself, in its settings.toml. A missing entry has the default below."""
+
+    profile: str = ""  # empty: the backend's own
+    language: str = ""  # "en", "ru", "mixed"; empty: detected from the texts
+    control: str = ""  # the Choices to serve, where the config has several
+    oos_label: str = "auto"  # the choice that means "none of these"; "auto" guesses from its name, "" says none
+    blind_share: float = 0.03  # of the open tasks: no pre-label, so that promises are measured on unbiased labels
+    head: int = 50  # tasks at the head of the label stream that follow each accepted label
+    train_on_bulk: bool = True  # whether labels that were accepted in bulk train (they never calibrate or count)
+    min_labels: int = 10  # labels before the first training
+    growth: float = 0.1  # share of new labels that makes a retraining worth it
+    quiet_s: float = 5.0  # no event for so long before a retraining starts
+    patience_s: float = 30.0  # a retraining that is due waits no longer than this for quiet
+    small: int = 500  # up to so many labels the project counts as small
+    small_interval_s: float = 20.0  # between two trainings of a small project
+    large_interval_s: float = 300.0  # and of a large one
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFolder:
+    """$PRELABEL_HOME/projects/<key>."""
+
+    root: Path
+
+    @property
+    def key(self) -> str:
+        return self.root.name
+
+    @property
+    def exists(self) -> bool:
+        return self.root.is_dir()
+
+    @property
+    def current_file(self) -> Path:
+        return self.root / "current"
+
+    def artefact(self, version: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", version):
+            raise BadInputError(f"version must hold letters, digits and dashes, was {version!r}")
+        return self.root / "artefacts" / version
+
+    def versions(self) -> list[str]:
+        """Published versions, oldest first: the cold one sorts before all others."""
+        folder = self.root / "artefacts"
+        found = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+        return sorted(found, key=lambda version: (not version.startswith("pl-0-"), version))
+
+    def current(self) -> str:
+        """The version that serves; empty where none was published yet."""
+        try:
+            return self.current_file.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+
+    def switch(self, version: str) -> None:
+        """Make a published version current.
+
+        Raises:
+            BadInputError: it was never published, or is gone.
+        """
+        if not self.artefact(version).is_dir():
+            known = ", ".join(self.versions()) or "none"
+            raise BadInputError(f"version must be a published one ({known}), was {version!r}")
+        write_atomically(self.current_file, version + "\n")
+
+    def label_config(self) -> str:
+        try:
+            return (self.root / CONFIG_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def settings(self) -> ProjectSettings:
+        """Raises BadInputError where settings.toml is not TOML, or holds an entry or type that does not exist."""
+        path = self.root / SETTINGS_FILE
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ProjectSettings()
+        except tomllib.TOMLDecodeError as err:
+            raise BadInputError(f"{path} must be TOML; {err}") from err
+        return _checked(raw, path)
+
+
+def _checked(raw: dict[str, Any], path: Path) -> ProjectSettings:
+    known = {field.name: type(getattr(ProjectSettings(), field.name)) for field in fields(ProjectSettings)}
+    for name, value in raw.items():
+        if name not in known:
+            raise BadInputError(f"{path} must hold known settings ({', '.join(known)}), has {name!r}")
+        if not isinstance(value, known[name]) and not (known[name] is float and isinstance(value, int)):
+            raise BadInputError(f"{path}: {name} must be of type {known[name].__name__}, was {value!r}")
+    return ProjectSettings(**raw)
+
+
+def project_folder(projects_dir: Path, key: str) -> ProjectFolder:
+    """The folder of a key, which is parsed first and never used raw in a path."""
+    return ProjectFolder(projects_dir / str(ProjectKey.parse(key)))
+
+
+def config_hash(label_config: str) -> str:
+    return hashlib.sha256(label_config.encode()).hexdigest()[:16]
+
+
+def is_blind(key: str, task_id: int, share: float) -> bool:
+    """Whether a task is among the share that gets no pre-label; by hash, so for ever the same."""
+    digest = hashlib.sha256(f"{key}/{task_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def blind_rank(key: str, task_id: int) -> float:
+    """A blind task's place in the order of showing, 0-1, independent of its text."""
+    digest = hashlib.sha256(f"rank/{key}/{task_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

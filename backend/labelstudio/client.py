@@ -1,0 +1,292 @@
+"""The one seam to Label Studio's API: SDK in, plain dataclasses out. SDK objects stay here.
+
+Reads are retried by the SDK; writes never are, because Label Studio deduplicates nothing.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from label_studio_sdk import LabelStudio
+from label_studio_sdk.core.api_error import ApiError
+
+from backend.core.errors import LabelStudioError
+from backend.core.settings import Settings
+from backend.labelstudio.records import Json, Project, Task, project_of, task_of
+
+READ_TIMEOUT_S = 60.0
+PUSH_TIMEOUT_S = 900.0  # one push of 40,000 predictions takes half a minute on SQLite
+MAX_BODY_BYTES = 90_000_000  # of one push; Label Studio refuses 250 MB, proxies often 100
+PAGE = 200  # tasks of one page
+READ_RETRIES = 2
+
+
+WEBHOOK_ACTIONS = (
+    "ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED",
+    "TASKS_CREATED", "TASKS_DELETED", "PROJECT_UPDATED",
+)  # fmt: skip
+SECRET_HEADER = "X-Prelabel-Secret"  # noqa: S105  (a header's name)
+PROJECT_HEADER = "X-Prelabel-Project"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStudioClient:
+    """All calls to one Label Studio. Methods raise LabelStudioError, with the status where there was an answer."""
+
+    sdk: LabelStudio
+    url: str
+
+    # projects
+
+    def project(self, project_id: int) -> Project:
+        return project_of(self._json("GET", f"api/projects/{project_id}/"))
+
+    def projects(self) -> list[Project]:
+        found: list[Project] = []
+        page = 1
+        while True:
+            answer = self._json("GET", "api/projects/", params={"page": page, "page_size": 100})
+            found += [project_of(raw) for raw in answer["results"]]
+            if not answer.get("next"):
+                return found
+            page += 1
+
+    def create_project(self, **fields: object) -> Project:
+        return project_of(self._json("POST", "api/projects/", body=fields))
+
+    def update_project(self, project_id: int, **fields: object) -> Project:
+        return project_of(self._json("PATCH", f"api/projects/{project_id}/", body=fields))
+
+    def whoami(self) -> Json:
+        return self._json("GET", "api/current-user/whoami")
+
+    # tasks and annotations
+
+    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
+        """Import tasks; their ids, in order."""
+        path = f"api/projects/{project_id}/import"
+        answer = self._json(
+            "POST", path, params={"return_task_ids": "true"}, body=list(tasks), timeout_s=PUSH_TIMEOUT_S
+        )
+        return list(answer["task_ids"])
+
+    def tasks(
+        self, project_id: int, *, filters: Sequence[Json] = (), ordering: str = "id", limit: int | None = None,
+        all_fields: bool = True,
+    ) -> Iterator[Task]:  # fmt: skip
+        """Tasks page by page, with annotations and predictions where `all_fields`."""
+        query: Json = {"ordering": [ordering]}
+        if filters:
+            query["filters"] = {"conjunction": "and", "items": list(filters)}
+        params: Json = {"project": project_id, "query": json.dumps(query), "page_size": min(PAGE, limit or PAGE)}
+        if all_fields:
+            params["fields"] = "all"
+        seen, page = 0, 1
+        while limit is None or seen < limit:
+            answer = self._page({**params, "page": page})
+            yield from (task_of(raw) for raw in answer["tasks"][: None if limit is None else limit - seen])
+            seen += len(answer["tasks"])
+            page += 1
+            if not answer["tasks"] or seen >= answer["total"]:
+                return
+
+    def task(self, task_id: int) -> Task:
+        return task_of(self._json("GET", f"api/tasks/{task_id}/"))
+
+    def export(self, project_id: int, target: Path) -> None:
+        """All annotated tasks (skipped ones included) as JSON, streamed to a file; about 1 ms a task."""
+        stream = self.sdk._client_wrapper.httpx_client.stream
+        options = {"timeout_in_seconds": int(PUSH_TIMEOUT_S), "max_retries": READ_RETRIES}
+        with (
+            _translated("export"),
+            stream(
+                f"api/projects/{project_id}/export",
+                method="GET",
+                params={"exportType": "JSON"},
+                request_options=options,  # type: ignore[arg-type]
+            ) as answer,
+            target.open("wb") as file,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                answer.read()
+                raise _refused(f"GET api/projects/{project_id}/export", answer)
+            for part in answer.iter_bytes():
+                file.write(part)
+
+    def patch_task(self, task_id: int, data: Mapping[str, Any]) -> None:
+        """Replace a task's data; about 60 ms."""
+        self._json("PATCH", f"api/tasks/{task_id}/", body={"data": dict(data)})
+
+    # predictions
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
+        """Push many; returns how many Label Studio kept. The whole project is recounted with each call."""
+        path = f"api/projects/{project_id}/import/predictions"
+        return int(self._json("POST", path, body=list(predictions), timeout_s=PUSH_TIMEOUT_S)["created"])
+
+    def create_prediction(self, project_id: int, task_id: int, prediction: Json) -> int:
+        """Push one; its id. 30-70 ms, whatever the size of the project."""
+        body = {**prediction, "task": task_id, "project": project_id}
+        return int(self._json("POST", "api/predictions/", body=body)["id"])
+
+    def delete_prediction(self, prediction_id: int) -> None:
+        """Delete one; gone already is done."""
+        try:
+            self._call("DELETE", f"api/predictions/{prediction_id}/")
+        except LabelStudioError as err:
+            if err.status != httpx.codes.NOT_FOUND:
+                raise
+
+    def model_versions(self, project_id: int) -> dict[str, int]:
+        """Stored predictions by version."""
+        answer = self._json("GET", f"api/projects/{project_id}/model-versions/", params={"extended": "true"})
+        return {row["model_version"]: row["count"] for row in answer["static"]}
+
+    # webhooks and backends
+
+    def webhooks(self, project_id: int) -> list[Json]:
+        return list(self._list("GET", "api/webhooks/", params={"project": project_id}))
+
+    def create_webhook(self, project: Project, url: str, secret: str) -> int:
+        """Our own webhook: explicit actions, no payload, two headers; its id."""
+        return int(self._json("POST", "api/webhooks/", body=webhook_body(project, url, secret))["id"])
+
+    def update_webhook(self, webhook_id: int, project: Project, url: str, secret: str) -> None:
+        self._json("PATCH", f"api/webhooks/{webhook_id}/", body=webhook_body(project, url, secret))
+
+    def delete_webhook(self, webhook_id: int) -> None:
+        self._call("DELETE", f"api/webhooks/{webhook_id}/")
+
+    def backends(self, project_id: int) -> list[Json]:
+        return list(self._list("GET", "api/ml/", params={"project": project_id}))
+
+    def create_backend(self, project_id: int, *, url: str, title: str, user: str, password: str) -> int:
+        """Connect a backend: Label Studio calls its /health and /setup before it answers."""
+        body = {
+            "url": url, "project": project_id, "title": title, "is_interactive": True,
+            "auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password,
+        }  # fmt: skip
+        return int(self._json("POST", "api/ml/", body=body)["id"])
+
+    def delete_backend(self, backend_id: int) -> None:
+        self._call("DELETE", f"api/ml/{backend_id}/")
+
+    # the seam
+
+    def _page(self, params: Json) -> Json:
+        try:
+            return self._json("GET", "api/tasks", params=params)
+        except LabelStudioError as err:
+            if err.status != httpx.codes.NOT_FOUND or params["page"] == 1:
+                raise
+            return {"tasks": [], "total": 0}  # a page past the end, because tasks vanished meanwhile
+
+    def _json(self, method: str, path: str, **options: Any) -> Json:
+        answer = self._decoded(method, path, **options)
+        if not isinstance(answer, dict):
+            raise LabelStudioError(f"{method} {path} must answer a JSON object; is {self.url} a Label Studio?")
+        return answer
+
+    def _list(self, method: str, path: str, **options: Any) -> list[Json]:
+        answer = self._decoded(method, path, **options)
+        if not isinstance(answer, list):
+            raise LabelStudioError(f"{method} {path} must answer a JSON list; is {self.url} a Label Studio?")
+        return answer
+
+    def _decoded(self, method: str, path: str, **options: Any) -> object:
+        try:
+            return self._call(method, path, **options).json()
+        except ValueError as err:
+            raise LabelStudioError(f"{method} {path} must answer JSON; is {self.url} a Label Studio?") from err
+
+    def _call(
+        self, method: str, path: str, *, params: Json | None = None, body: object = None,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> httpx.Response:  # fmt: skip
+        retries = READ_RETRIES if method == "GET" else 0
+        with _translated(f"{method} {path}"):
+            answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
+                path,
+                method=method,
+                params=params,
+                json=body,
+                headers={"Content-Type": "application/json"} if body is not None else None,
+                request_options={"timeout_in_seconds": int(timeout_s), "max_retries": retries},
+            )
+        if not answer.is_success:
+            raise _refused(f"{method} {path}", answer)
+        return answer
+
+
+def open_client(settings: Settings) -> LabelStudioClient:
+    """A client with the settings' URL and token; nothing is sent yet.
+
+    Raises:
+        LabelStudioError: the settings hold no token.
+    """
+    token = settings.label_studio_token.get_secret_value()
+    if not token:
+        raise LabelStudioError("PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty", status=401)
+    url = settings.label_studio_url.rstrip("/")
+    sdk = LabelStudio(base_url=url, api_key=token, timeout=READ_TIMEOUT_S)  # type: ignore[no-untyped-call]
+    return LabelStudioClient(sdk, url)
+
+
+def webhook_body(project: Project, url: str, secret: str) -> Json:
+    return {
+        "project": project.id,
+        "url": url,
+        "send_payload": False,
+        "send_for_all_actions": False,
+        "is_active": True,
+        "headers": {SECRET_HEADER: secret, PROJECT_HEADER: str(project.key)},
+        "actions": list(WEBHOOK_ACTIONS),
+    }
+
+
+def newer_than(watermark: str) -> Json:
+    """A filter for tasks that changed after a time."""
+    return {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": watermark}
+
+
+def unlabelled() -> Json:
+    """A filter for open tasks: without an annotation that is not cancelled."""
+    return {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn what SDK and transport raise into LabelStudioError."""
+    try:
+        yield
+    except ApiError as err:
+        status = err.status_code or 0
+        raise LabelStudioError(_explain(what, status, ""), status=status) from err
+    except httpx.HTTPError as err:
+        message = (
+            f"{what}: Label Studio must answer, but did not ({type(err).__name__}); check its URL and that it runs"
+        )
+        raise LabelStudioError(message) from err
+
+
+def _refused(what: str, answer: httpx.Response) -> LabelStudioError:
+    try:
+        body = answer.json()
+        detail = str(body.get("detail", ""))[:200] if isinstance(body, dict) else ""
+    except ValueError:
+        detail = ""
+    return LabelStudioError(_explain(what, answer.status_code, detail), status=answer.status_code)
+
+
+def _explain(what: str, status: int, detail: str) -> str:
+    remedies = {
+        401: "the token is wrong or expired; make a new personal access token and set PRELABEL_LABEL_STUDIO_TOKEN",
+        403: "this account may not; use a token of an account with write access",
+        404: "no such thing; was it deleted?",
+    }
+    remedy = remedies.get(status, "")
+    return f"{what} must succeed, but Label Studio answered {status} {detail} {remedy}".replace("  ", " ").strip()

@@ -1,0 +1,183 @@
+"""Label configs: which control prelabel serves and which labels it holds. Decides nothing about texts.
+
+Served: the one visible `Choices` whose `toName` is a `Text` or `Paragraphs`, choice single or single-radio, per task.
+prelabel's own dynamic control takes its labels from the hidden `Choices` named `label_set`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml
+from defusedxml.ElementTree import fromstring
+
+from backend.core.errors import BadInputError, LabelConfigError
+from backend.core.types import Label, LabelSpace
+
+LABEL_SET = "label_set"
+TOP_KEY = "prelabel_top"  # task data: all labels with percent, likeliest first, for the dynamic control
+WHY_KEY = "prelabel_why"  # task data: the reason in one line
+OWN_KEYS = (TOP_KEY, WHY_KEY)
+OOS_NAMES = frozenset(
+    (
+        "oos", "out of scope", "none", "none of these", "none of the above", "other", "others", "unknown",
+        "другое", "прочее", "нет товара", "вне темы", "ничего из этого",
+    )
+)  # fmt: skip
+SINGLE = ("single", "single-radio")
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control that prelabel fills in, and where its text comes from."""
+
+    from_name: str
+    to_name: str
+    text_key: str  # the key of the task's data that holds the text
+    space: LabelSpace
+    dynamic: bool  # labels come from task data under TOP_KEY
+    shows_reason: bool  # the config shows task data under WHY_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a well-formed config cannot be served; doctor explains it."""
+
+    reason: str
+
+
+@lru_cache(maxsize=256)
+def read_config(xml: str, *, control: str = "", oos_value: str | None = None) -> Control | Unusable:
+    """Find the control to serve.
+
+    Args:
+        control: the name of the control, where several could be served.
+        oos_value: the choice that means "none of these"; None guesses from its name, "" says there is none.
+
+    Raises:
+        LabelConfigError: the config is not well-formed XML.
+    """
+    root = _parse(xml)
+    hidden = _hidden(root)
+    names = {element.get("name", ""): element for element in root.iter()}
+    served: list[Control] = []
+    refused: list[str] = []
+    for element in root.iter("Choices"):
+        if id(element) in hidden:
+            continue
+        found = _control(element, names, oos_value, shows_reason=f"${WHY_KEY}" in xml)
+        if isinstance(found, Control):
+            served.append(found)
+        else:
+            refused.append(found.reason)
+    return _choose(served, refused, control)
+
+
+def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
+    """The labels of a config, for commands that work on files.
+
+    Raises:
+        BadInputError: the config has no control that prelabel serves, or `oos_label` is not one of its choices.
+    """
+    found = read_config(xml, oos_value=oos_label or None)
+    if isinstance(found, Unusable):
+        raise BadInputError(found.reason)
+    if oos_label and found.space.oos_value != oos_label:
+        raise BadInputError(f"--oos-label must be a choice of the label config, was {oos_label!r}")
+    return found.space
+
+
+def _parse(xml: str) -> Element:
+    try:
+        root: Element = fromstring(xml)
+    except ParseError as err:
+        line, column = err.position
+        raise LabelConfigError(f"label config must be well-formed XML; broken at line {line} column {column}") from err
+    except defusedxml.DefusedXmlException as err:
+        raise LabelConfigError("label config must hold no DTD and no entities; remove them") from err
+    return root
+
+
+def _hidden(root: Element) -> set[int]:
+    """Identities of all elements below a `display:none` view or itself hidden."""
+    found: set[int] = set()
+    for element in root.iter():
+        style = re.sub(r"\s", "", element.get("style", "")).lower()
+        if "display:none" in style or element.get("visible", "").lower() == "false":
+            found.update(id(below) for below in element.iter())
+    return found
+
+
+def _control(
+    element: Element, names: Mapping[str, Element], oos_value: str | None, *, shows_reason: bool
+) -> Control | Unusable:
+    name, to_name = element.get("name", ""), element.get("toName", "")
+    target = names.get(to_name)
+    if target is None or target.tag not in ("Text", "Paragraphs"):
+        return Unusable(f"Choices {name!r} must label a Text or Paragraphs; its toName is {to_name!r}")
+    if element.get("choice", "single") not in SINGLE:
+        return Unusable(f"Choices {name!r} must have choice single or single-radio; it has {element.get('choice')!r}")
+    if element.get("perRegion", "").lower() == "true" or element.get("perItem", "").lower() == "true":
+        return Unusable(f"Choices {name!r} must label the whole task; it labels each region or item")
+    dynamic = bool(element.get("value"))
+    source = element
+    if dynamic:
+        declared = names.get(LABEL_SET)
+        if element.get("value") != f"${TOP_KEY}" or declared is None or declared.tag != "Choices":
+            return Unusable(f'dynamic Choices {name!r} must read ${TOP_KEY} beside a hidden Choices "{LABEL_SET}"')
+        source = declared
+    if any(choice.find("Choice") is not None for choice in source.iter("Choice")):
+        return Unusable(f"Choices {name!r} must be a flat list; it has nested choices")
+    labels = tuple(_label(choice) for choice in source.findall(".//Choice"))
+    problem = _problem(name, labels)
+    if problem:
+        return Unusable(problem)
+    text_key = target.get("value", "").removeprefix("$")
+    if not text_key:
+        return Unusable(f'{target.tag} {to_name!r} must take its value from the task\'s data, as in value="$text"')
+    return Control(name, to_name, text_key, _space(labels, oos_value), dynamic, shows_reason)
+
+
+def _label(choice: Element) -> Label:
+    name = choice.get("value", "")
+    return Label(choice.get("alias") or name, name, choice.get("hint", ""))
+
+
+def _problem(name: str, labels: tuple[Label, ...]) -> str:
+    values = [label.value for label in labels]
+    if not values:
+        return f"Choices {name!r} must hold at least one Choice; it has none"
+    if not all(values):
+        return f"every Choice of {name!r} must have a value; one has none"
+    if len(set(values)) < len(values):
+        return f"the choices of {name!r} must differ; some stand twice"
+    return ""
+
+
+def _space(labels: tuple[Label, ...], oos_value: str | None) -> LabelSpace:
+    if oos_value is None:
+        oos_value = next((label.value for label in labels if _means_oos(label)), "")
+    elif oos_value not in {label.value for label in labels}:
+        oos_value = ""
+    return LabelSpace(tuple(label for label in labels if label.value != oos_value), oos_value)
+
+
+def _means_oos(label: Label) -> bool:
+    spelled = {re.sub(r"[\s_-]+", " ", name).strip().lower() for name in (label.value, label.name)}
+    return bool(spelled & OOS_NAMES)
+
+
+def _choose(served: list[Control], refused: list[str], name: str) -> Control | Unusable:
+    if name:
+        named = [control for control in served if control.from_name == name]
+        return named[0] if named else Unusable(f"extra_params.control must name a Choices that can be served: {name!r}")
+    if len(served) > 1:
+        names = ", ".join(control.from_name for control in served)
+        return Unusable(
+            f"label config must have one visible Choices, has {len(served)}; set extra_params.control to one of {names}"
+        )
+    if not served:
+        return Unusable("; ".join(refused) or "label config has no Choices tag over a Text or Paragraphs")
+    return served[0]

@@ -1,0 +1,218 @@
+"""JSON <-> dataclasses: what Label Studio sends and what it is answered. Knows no HTTP and no model."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.core.errors import BadInputError, TooLargeError
+from backend.core.projects import ProjectKey
+from backend.core.types import Decision
+from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
+
+Json = dict[str, Any]
+
+MAX_TASKS = 100_000  # of one request
+REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
+TASK_EVENTS = frozenset({"TASKS_CREATED", "TASKS_DELETED"})
+LABEL_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRef:
+    """One task of a request: its id (0 where it has none) and its data."""
+
+    id: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    key: ProjectKey
+    tasks: tuple[TaskRef, ...]
+    label_config: str
+    interactive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetupRequest:
+    key: ProjectKey
+    label_config: str
+    control: str  # extra_params.control, where several controls could be served
+
+
+def predict_request(body: object) -> PredictRequest:
+    """Read a `/predict` body.
+
+    Raises:
+        BadInputError: not the shape that Label Studio sends.
+        TooLargeError: more than MAX_TASKS tasks.
+    """
+    fields = _object(body)
+    tasks = fields.get("tasks")
+    if not isinstance(tasks, list):
+        raise BadInputError(f"tasks must be a list, was {type(tasks).__name__}")
+    if len(tasks) > MAX_TASKS:
+        raise TooLargeError(f"tasks must be at most {MAX_TASKS} a request, were {len(tasks)}; select fewer")
+    params = fields.get("params")
+    context = params.get("context") if isinstance(params, dict) else None
+    return PredictRequest(
+        key=ProjectKey.parse(_string(fields, "project")),
+        tasks=tuple(_task(task) for task in tasks),
+        label_config=_string(fields, "label_config"),
+        interactive=context is not None,
+    )
+
+
+def setup_request(body: object) -> SetupRequest:
+    """Read a `/setup` body.
+
+    Raises:
+        BadInputError: not the shape that Label Studio sends.
+    """
+    fields = _object(body)
+    extra = fields.get("extra_params")
+    control = extra.get("control", "") if isinstance(extra, dict) else ""
+    return SetupRequest(
+        key=ProjectKey.parse(_string(fields, "project")),
+        label_config=_string(fields, "schema"),
+        control=control if isinstance(control, str) else "",
+    )
+
+
+def webhook_event(body: object, header_key: str) -> tuple[str, ProjectKey | None]:
+    """Action and project of a webhook: from the header where it names one, else from a full payload.
+
+    Raises:
+        BadInputError: no action, or a project that is not one.
+    """
+    fields = _object(body)
+    action = _string(fields, "action")
+    if header_key:
+        return action, ProjectKey.parse(header_key)
+    project = fields.get("project")
+    if not isinstance(project, dict):
+        return action, None
+    project_id, created_at = project.get("id"), project.get("created_at")
+    if not isinstance(project_id, int) or not isinstance(created_at, str):
+        raise BadInputError("project must have an integer id and a created_at")
+    try:
+        return action, ProjectKey.of(project_id, created_at)
+    except ValueError as err:
+        raise BadInputError("project.created_at must be an ISO 8601 time") from err
+
+
+def text_of(data: Mapping[str, Any], key: str) -> str | None:
+    """The text of a task; None where it has none that can be labelled.
+
+    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined line by line.
+    """
+    value = data.get(key)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if math.isfinite(value) else None
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        turns = [turn.get("text") for turn in value]
+        return "\n".join(turn for turn in turns if isinstance(turn, str)) or None
+    return None
+
+
+def score_of(decision: Decision) -> float:
+    """What Label Studio sorts by: the confidence, or p(out of scope) where that was decided; 0-1, four digits.
+
+    Two digits are the confidence; the other two keep the order of tasks whose confidence rounds to the same.
+    """
+    score = decision.p_out_of_scope if decision.kind == "out_of_scope" else decision.confidence
+    return round(min(1.0, max(0.0, score)), 4)
+
+
+def prediction(decision: Decision, control: Control, version: str) -> Json:
+    """One decision as Label Studio stores it; an empty result where nothing is to be ticked."""
+    value = decision.predicted_label
+    ticked = bool(value) and decision.kind != "abstain"
+    known = value in control.space.values or (value == control.space.oos_value and bool(value))
+    result = [choice(control, value)] if ticked and known else []
+    return {"result": result, "score": score_of(decision), "model_version": version}
+
+
+def empty_prediction(score: float, version: str) -> Json:
+    """What a blind task carries: nothing ticked, and a score that places it anywhere in the order of showing."""
+    return {"result": [], "score": round(score, 4), "model_version": version}
+
+
+def choice(control: Control, value: str) -> Json:
+    return {
+        "from_name": control.from_name, "to_name": control.to_name, "type": "choices", "value": {"choices": [value]},
+    }  # fmt: skip
+
+
+def shown_data(decision: Decision | None, control: Control) -> Json:
+    """The keys of task data that show a decision: the reason, and all labels with percent, likeliest first."""
+    data: Json = {}
+    if control.shows_reason:
+        data[WHY_KEY] = why(decision) if decision else ""
+    if control.dynamic:
+        data[TOP_KEY] = top(decision, control)
+    return data
+
+
+def why(decision: Decision) -> str:
+    return " ".join(decision.reason.split())
+
+
+def top(decision: Decision | None, control: Control, *, n_percent: int = 5) -> list[Json]:
+    """All labels for a dynamic `Choices`: the first `n_percent` with their percent, the others in config order."""
+    names = {label.value: label.name for label in control.space.labels}
+    oos = control.space.oos_value
+    if oos:
+        names[oos] = oos
+    shown: list[tuple[str, float]] = []
+    if decision is not None:
+        shown = [(item.label, item.probability) for item in decision.alternatives if item.label in names]
+        if oos:
+            shown.append((oos, decision.p_out_of_scope))
+        shown = sorted(shown, key=lambda item: -item[1])[:n_percent]
+    first = [_percent(value, names[value], probability) for value, probability in shown]
+    rest = [value for value in names if value not in {value for value, _ in shown}]
+    return first + [{"value": value, "html": html.escape(names[value])} for value in rest]
+
+
+def _percent(value: str, name: str, probability: float) -> Json:
+    return {"value": value, "html": f"{html.escape(name)} <b>{probability:.0%}</b>"}
+
+
+def reason_phrase(message: str) -> str:
+    """A message as an HTTP reason phrase: ASCII, one line, at most REASON_LENGTH characters."""
+    ascii_only = " ".join(message.split()).encode("ascii", "replace").decode()
+    return "".join(sign if sign.isprintable() else "?" for sign in ascii_only)[:REASON_LENGTH]
+
+
+def _object(body: object) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        raise BadInputError(f"the body must be a JSON object, was {type(body).__name__}")
+    return body
+
+
+def _string(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise BadInputError(f"{name} must be a string, was {type(value).__name__}")
+    return value
+
+
+def _task(task: object) -> TaskRef:
+    if not isinstance(task, dict):
+        return TaskRef(0, {})
+    task_id, data = task.get("id"), task.get("data")
+    return TaskRef(task_id if isinstance(task_id, int) else 0, data if isinstance(data, dict) else {})
+
+
+def results(predictions: Sequence[Json | None]) -> Json:
+    """The answer to `/predict`: one entry a task, `[]` for "none yet"."""
+    return {"results": [item if item is not None else [] for item in predictions]}
