@@ -4,12 +4,16 @@ A webhook storm becomes one waiting job: an event raises the dirty counter of (j
 nothing waits yet. The job takes the mark away before it reads, so that an event during its run queues one more.
 """
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import redis
+from redis.exceptions import LockError
+from redis.lock import Lock
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -27,7 +31,9 @@ JOBS = {  # function -> (queue, seconds it may take)
 }
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
 RESULT_TTL_S = 600
-CONNECT_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
+LEASE_S = 15.0
+LEASE_WAIT_S = 20.0
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -47,8 +53,8 @@ class JobQueue:
 
     connection: redis.Redis
 
-    def enqueue(self, job: str, project_key: str) -> bool:
-        """Ask for one more run of a job; false where one waits already.
+    def enqueue(self, job: str, project_key: str) -> str:
+        """Ask for one more run of a job; its id, or the id of the one that waits already.
 
         Raises:
             QueueError: Redis did not answer.
@@ -58,14 +64,15 @@ class JobQueue:
             number = self.connection.incr(f"prelabel:dirty:{job}:{project_key}")
             job_id = f"{job}-{project_key}-{number}"
             if not self.connection.set(_mark(job, project_key), job_id, nx=True, ex=MARK_TTL_S):
-                return False
+                waiting = self.connection.get(_mark(job, project_key))
+                return waiting.decode() if isinstance(waiting, bytes) else job_id
             queue(self.connection, name).enqueue(
                 f"backend.jobs.{job}", project_key, job_id=job_id, job_timeout=timeout_s,
                 result_ttl=RESULT_TTL_S, failure_ttl=7 * 24 * 3600, meta={"project": project_key},
             )  # fmt: skip
         except redis.RedisError as err:
             raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
-        return True
+        return job_id
 
     def begin(self, job: str, project_key: str) -> None:
         """Take the mark away: events from here on ask for another run."""
@@ -75,19 +82,41 @@ class JobQueue:
         """Whether any of these queues holds a waiting job."""
         return any(queue(self.connection, name).count for name in names)
 
-    def running(self, job_id: str) -> bool:
-        return bool(Job.exists(job_id, connection=self.connection, serializer=JSONSerializer))
+    def status(self, job_id: str) -> str:
+        """RQ's word for a job's state; "unknown" where it is forgotten."""
+        try:
+            return str(Job.fetch(job_id, connection=self.connection, serializer=JSONSerializer).get_status().value)
+        except NoSuchJobError:
+            return "unknown"
 
     @contextmanager
-    def lease(self, what: str, project_key: str, *, seconds: int) -> Iterator[bool]:
-        """One holder at a time of (what, project); false where another one has it. Ends by itself when we die."""
-        lock = self.connection.lock(f"prelabel:lease:{what}:{project_key}", timeout=seconds, blocking=False)
-        held = lock.acquire()
+    def lease(self, what: str, project_key: str) -> Iterator[bool]:
+        """One holder at a time of (what, project); false where another keeps it for longer than it could be dead.
+
+        The holder renews it from a thread; a killed holder's lease ends by itself after LEASE_S.
+        """
+        lock = self.connection.lock(f"prelabel:lease:{what}:{project_key}", timeout=LEASE_S, thread_local=False)
+        held = lock.acquire(blocking=True, blocking_timeout=LEASE_WAIT_S)
+        done = threading.Event()
+        renewer = threading.Thread(target=_renew, args=(lock, done), daemon=True)
+        if held:
+            renewer.start()
         try:
-            yield held
+            yield bool(held)
         finally:
-            if held and lock.owned():
-                lock.release()
+            done.set()
+            if held:
+                renewer.join()
+                with suppress(LockError):  # it ran out, because Redis was away: then it is nobody's to release
+                    lock.release()
+
+
+def _renew(lock: Lock, done: threading.Event) -> None:
+    while not done.wait(LEASE_S / 3):
+        try:
+            lock.reacquire()
+        except (redis.RedisError, LockError):
+            continue
 
 
 def _mark(job: str, project_key: str) -> str:

@@ -86,6 +86,32 @@ examples = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("examples_by_generation", "project", "generation"),
 )
+trainings = sa.Table(
+    "trainings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(40), nullable=False),
+    sa.Column("version", sa.String(60), nullable=False),
+    sa.Column("why", sa.String(20), nullable=False),  # due, asked
+    sa.Column("started_at", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("n_examples", sa.Integer, nullable=False),
+    sa.Column("promoted", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training and what became of it."""
+
+    version: str
+    why: str
+    started_at: float
+    seconds: float
+    n_examples: int
+    promoted: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +188,7 @@ class Ledger:
             row = connection.execute(sa.select(projects).where(projects.c.key == key)).mappings().first()
         return ProjectRow(**row) if row else None
 
-    def keys(self) -> list[str]:
+    def project_keys(self) -> list[str]:
         with self.engine.connect() as connection:
             return list(connection.execute(sa.select(projects.c.key).order_by(projects.c.key)).scalars())
 
@@ -244,6 +270,16 @@ class Ledger:
         )
         with self.engine.connect() as connection:
             return [(row[0], bool(row[1]), row[2]) for row in connection.execute(query)]
+
+    def add_training(self, key: str, training: Training) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(trainings.insert().values(project=key, **asdict(training)))
+
+    def trainings(self, key: str) -> list[Training]:
+        """All trainings of a project, oldest first."""
+        query = sa.select(*[trainings.c[name] for name in Training.__slots__]).where(trainings.c.project == key)
+        with self.engine.connect() as connection:
+            return [Training(**row) for row in connection.execute(query.order_by(trainings.c.id)).mappings()]
 
     def index_rows(self, key: str, *, after: int = -1) -> list[IndexRow]:
         """The accepted labels whose generation is above `after`, oldest first."""

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     label_studio_token: SecretStr = SecretStr("")  # personal access token, or a legacy token where those are on
     label_studio_email: str = "prelabel@example.com"
     label_studio_password: SecretStr = SecretStr("")  # for `up` only: the account it makes
+    label_studio_bin: str = ""  # for `up` only: a label-studio executable; empty: an environment that `up` makes
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")  # may hold a password
     database_url: SecretStr = SecretStr("")  # empty: SQLite in the state folder

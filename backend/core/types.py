@@ -113,6 +113,10 @@ class Pipeline(Protocol):
         """One decision a text, in order; None where the deadline passed before any level had looked at it."""
         ...
 
+    def without_llm(self) -> "Pipeline":
+        """The same pipeline whose LLM level is off."""
+        ...
+
     def with_live(self, examples: Sequence[Example]) -> "Pipeline":
         """The same pipeline whose neighbour index also holds `examples`, newest last.
 

@@ -83,8 +83,7 @@ class LabelStudioClient:
         if filters:
             query["filters"] = {"conjunction": "and", "items": list(filters)}
         params: Json = {"project": project_id, "query": json.dumps(query), "page_size": min(PAGE, limit or PAGE)}
-        if all_fields:
-            params["fields"] = "all"
+        params |= {"fields": "all"} if all_fields else {"include": "id,data,updated_at,total_annotations"}
         seen, page = 0, 1
         while limit is None or seen < limit:
             answer = self._page({**params, "page": page})
@@ -132,6 +131,10 @@ class LabelStudioClient:
         """Push one; its id. 30-70 ms, whatever the size of the project."""
         body = {**prediction, "task": task_id, "project": project_id}
         return int(self._json("POST", "api/predictions/", body=body)["id"])
+
+    def update_prediction(self, prediction_id: int, prediction: Json) -> None:
+        """Change one in place, so that it is never there twice."""
+        self._call("PATCH", f"api/predictions/{prediction_id}/", body=prediction)
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Delete one; gone already is done."""
@@ -249,13 +252,28 @@ def webhook_body(project: Project, url: str, secret: str) -> Json:
 
 
 def newer_than(watermark: str) -> Json:
-    """A filter for tasks that changed after a time."""
+    """A filter for tasks that changed after a time, which must have microseconds (else Label Studio fails)."""
     return {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": watermark}
 
 
 def unlabelled() -> Json:
     """A filter for open tasks: without an annotation that is not cancelled."""
     return {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
+
+
+def lacking_version(version: str) -> Json:
+    """A filter for tasks that have no prediction of a version."""
+    return {**having_version(version), "operator": "not_contains"}
+
+
+def having_version(version: str) -> Json:
+    return {
+        "filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List", "value": version,
+    }  # fmt: skip
+
+
+def id_above(task_id: int) -> Json:
+    return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
 
 
 @contextmanager

@@ -73,3 +73,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("shown_by_task", "shown", ["project", "task_id", "id"], unique=False)
+    op.create_table(
+        "trainings",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("project", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.String(length=60), nullable=False),
+        sa.Column("why", sa.String(length=20), nullable=False),
+        sa.Column("started_at", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("n_examples", sa.Integer(), nullable=False),
+        sa.Column("promoted", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )

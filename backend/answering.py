@@ -1,0 +1,159 @@
+"""What the backend answers to each call of Label Studio, without HTTP: from memory, at once, one state a call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from backend.core.artefacts import cold_version
+from backend.core.deadline import BATCH_S, INTERACTIVE_S, SINGLE_TASK_S
+from backend.core.errors import BadInputError, PrelabelError
+from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
+from backend.core.settings import Settings
+from backend.core.types import Decision
+from backend.job_queue import JobQueue
+from backend.labelstudio.schema import Control, Unusable, read_config
+from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of
+from backend.ledger import Ledger, Shown
+from backend.serving import Served, ServedProjects
+from backend.telemetry import Telemetry
+
+JOB_OF_EVENT = {
+    **dict.fromkeys(LABEL_EVENTS, "follow"),
+    "TASKS_CREATED": "follow",
+    "TASKS_DELETED": "reconcile",
+    "PROJECT_UPDATED": "refresh",
+    "START_TRAINING": "retrain",
+}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Meets backend.labelstudio.routes.Backend."""
+
+    settings: Settings
+    projects: ServedProjects
+    ledger: Ledger
+    queue: JobQueue
+    telemetry: Telemetry
+
+    def setup(self, request: SetupRequest) -> str:
+        """The version that serves the project; asks for a refresh where its label config is new.
+
+        Raises:
+            LabelConfigError: the config is not well-formed XML.
+        """
+        key = str(request.key)
+        control = self._control(key, request.label_config, request.control)
+        if isinstance(control, Unusable):
+            return UNCONFIGURED
+        row = self.ledger.project(key)
+        if row is None or row.config_hash != config_hash(request.label_config):
+            self._ask("refresh", key)
+        return self.projects.version(key) or cold_version(request.label_config, self._profile(key))
+
+    def predict(self, request: PredictRequest) -> list[Json | None]:
+        """One prediction a task, in order; None for "none yet"."""
+        key = str(request.key)
+        served = self.projects.get(key)
+        control = self._control(key, request.label_config, "")
+        if served is None or isinstance(control, Unusable):
+            self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
+            return [None] * len(request.tasks)
+        share = 0.0 if request.interactive else self._project_settings(key).blind_share
+        texts = {
+            place: text
+            for place, task in enumerate(request.tasks)
+            if (text := text_of(task.data, control.text_key)) is not None and not is_blind(key, task.id, share)
+        }
+        self.telemetry.unanswered.labels("no_text_or_blind").inc(len(request.tasks) - len(texts))
+        decided = served.pipeline.run(list(texts.values()), deadline_s=_seconds(request))
+        decisions = dict(zip(texts, decided, strict=True))
+        if not request.interactive:
+            self._record(key, served, request, decisions)
+        return self._predictions(key, served, control, decisions, len(request.tasks))
+
+    def event(self, action: str, key: ProjectKey) -> str:
+        """Ask for the job that a webhook hints at; its id, or an empty string where there is nothing to do."""
+        self.telemetry.events.labels(action if action in JOB_OF_EVENT else "other").inc()
+        job = JOB_OF_EVENT.get(action)
+        if job is None or self.ledger.project(str(key)) is None:
+            return ""
+        return self.queue.enqueue(job, str(key))
+
+    def train(self, key: ProjectKey) -> str:
+        """Ask for a training.
+
+        Raises:
+            BadInputError: the project was never connected.
+        """
+        if self.ledger.project(str(key)) is None:
+            raise BadInputError(f"project must be connected, {key} is not; run: prelabel connect")
+        return self.queue.enqueue("retrain", str(key))
+
+    def job_status(self, job_id: str) -> str:
+        return self.queue.status(job_id)
+
+    def versions(self) -> list[str]:
+        """All versions that answer now; the call names no project."""
+        return sorted(set(self.projects.ready().values()))
+
+    def state(self) -> Mapping[str, str]:
+        return self.projects.ready()
+
+    def _predictions(
+        self, key: str, served: Served, control: Control, decisions: Mapping[int, Decision | None], n_tasks: int
+    ) -> list[Json | None]:
+        answers: list[Json | None] = [None] * n_tasks
+        for place, decision in decisions.items():
+            if decision is None:
+                self.telemetry.unanswered.labels("deadline").inc()
+                continue
+            self.telemetry.decisions.labels(key, decision.kind, decision.stage).inc()
+            answers[place] = prediction(decision, control, served.version)
+        return answers
+
+    def _record(
+        self, key: str, served: Served, request: PredictRequest, decisions: Mapping[int, Decision | None]
+    ) -> None:
+        rows = [
+            shown_row(request.tasks[place].id, served, decision)
+            for place, decision in decisions.items()
+            if decision is not None
+        ]
+        self.ledger.add_shown(key, rows)
+
+    def _control(self, key: str, label_config: str, named: str) -> Control | Unusable:
+        settings = self._project_settings(key)
+        oos = None if settings.oos_label == "auto" else settings.oos_label
+        return read_config(label_config, control=named or settings.control, oos_value=oos)
+
+    def _project_settings(self, key: str) -> ProjectSettings:
+        return self.projects.loader.folder(key).settings()
+
+    def _profile(self, key: str) -> str:
+        return self._project_settings(key).profile or self.settings.profile
+
+    def _ask(self, job: str, key: str) -> None:
+        try:
+            self.queue.enqueue(job, key)
+        except PrelabelError as err:
+            log.warning("job_not_queued", job=job, project=key, error=str(err))  # reconcile asks again
+
+
+def shown_row(task_id: int, served: Served, decision: Decision) -> Shown:
+    """What the ledger keeps of a prediction."""
+    ticked = decision.predicted_label if decision.kind != "abstain" else ""
+    return Shown(task_id, served.version, served.generation, ticked, decision.confidence, decision.stage, decision.kind)
+
+
+def shown_rows(served: Served, decided: Sequence[tuple[int, Decision]]) -> list[Shown]:
+    return [shown_row(task_id, served, decision) for task_id, decision in decided]
+
+
+def _seconds(request: PredictRequest) -> float:
+    if request.interactive:
+        return INTERACTIVE_S
+    return SINGLE_TASK_S if len(request.tasks) == 1 else BATCH_S

@@ -1,0 +1,37 @@
+"""How commands speak: results on standard output, progress on standard error; JSON where it was asked for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """Prints for people, or one JSON object for programs."""
+
+    as_json: bool = False
+
+    def step(self, message: str) -> None:
+        Console(stderr=True).print(f"[dim]·[/dim] {message}", highlight=False)
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """One object: as JSON, or a line an entry."""
+        if self.as_json:
+            Console(soft_wrap=True).out(json.dumps(values, ensure_ascii=False), highlight=False)
+            return
+        for name, value in values.items():
+            Console(soft_wrap=True).out(f"{name}: {value}", highlight=False)
+
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table: as JSON a list of objects under "rows"."""
+        if self.as_json:
+            self.result({"rows": [dict(zip(columns, row, strict=True)) for row in rows]})
+            return
+        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)

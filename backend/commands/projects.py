@@ -1,0 +1,174 @@
+"""Commands on projects in Label Studio: connect, disconnect, doctor, models, rollback, unpin, freeze, status."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.commands.printing import Printer
+from backend.connection import doctor as examination
+from backend.connection import versions
+from backend.connection.connect import ConnectOptions, planned
+from backend.connection.connect import connect as tie
+from backend.connection.connect import disconnect as untie
+from backend.connection.status import ProjectStatus, project_status
+from backend.core.errors import BadInputError
+from backend.core.profiles import load_profile
+from backend.core.settings import load_settings
+from backend.labelstudio.records import Project
+from backend.loop.desk import Desk
+from backend.models.weights import WeightStore
+
+ProjectId = Annotated[int, typer.Option("--project", help="The project's number in Label Studio.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+models_app = typer.Typer(help="A project's versions, and the weights of a profile.", no_args_is_help=True)
+
+
+def connect(
+    project: Annotated[int, typer.Option("--project", help="An existing project; or give --title.")] = 0,
+    title: Annotated[str, typer.Option(help="Create a project of this name.")] = "",
+    label_config: Annotated[Path | None, typer.Option(help="The label config of a project to create.")] = None,
+    oos_label: Annotated[str, typer.Option(help='Choice that means "none of these"; "auto" guesses.')] = "auto",
+    language: Annotated[str, typer.Option(help="en, ru or mixed; detected where left out.")] = "",
+    profile: Annotated[str, typer.Option(help="Models and parameters of this project.")] = "",
+    replace: Annotated[bool, typer.Option(help="Take over from a foreign backend or version.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print every change, change nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Connect a Label Studio project to this backend, predict its tasks and show the predictions."""
+    desk, printer = Desk(load_settings()), Printer(json)
+    options = ConnectOptions(replace=replace, oos_label=oos_label, language=language, profile=profile)
+    if bool(project) == bool(title):
+        raise BadInputError("exactly one of --project and --title must be given")
+    if dry_run and title:
+        raise BadInputError("--dry-run must name an existing --project; a new one has nothing to change")
+    found = desk.client.project(project) if project else _create(desk, title, label_config)
+    if dry_run:
+        changes = planned(desk.settings, desk.client, found, options)
+        printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
+        return
+    version = tie(desk, found, options, printer.step)
+    printer.result({"project": found.id, "key": str(found.key), "model_version": version, "url": _url(desk, found)})
+
+
+def disconnect(project: ProjectId, json: AsJson = False) -> None:
+    """Restore a project's settings and remove everything of ours from it."""
+    desk, printer = Desk(load_settings()), Printer(json)
+    untie(desk, versions.key_of(desk, project), printer.step)
+    printer.result({"project": project, "connected": False})
+
+
+def doctor(
+    project: Annotated[int, typer.Option("--project", help="Examine this project too; all where left out.")] = 0,
+    json: AsJson = False,
+) -> None:
+    """Look at every link between Label Studio and this backend; say ok, or what to do."""
+    desk, printer = Desk(load_settings()), Printer(json)
+    keys = [versions.key_of(desk, project)] if project else desk.ledger.project_keys()
+    checks = list(examination.examine(desk))
+    for key in keys:
+        checks += list(examination.examine_project(desk, key))
+    rows = [("ok" if item.ok else "FAULT", item.name, item.finding, item.remedy) for item in checks]
+    printer.rows(("", "what", "found", "what to do"), rows)
+    if not all(item.ok for item in checks):
+        raise typer.Exit(1)
+
+
+def rollback(
+    project: ProjectId,
+    version: Annotated[str, typer.Option(help="The version to serve again; the previous one where left out.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Serve an older version again, and stay with it until `unpin`."""
+    desk = Desk(load_settings())
+    target = versions.rollback(desk.project(versions.key_of(desk, project)), version)
+    Printer(json).result({"project": project, "model_version": target, "pinned": True})
+
+
+def unpin(project: ProjectId, json: AsJson = False) -> None:
+    """Let the next training switch versions again."""
+    desk = Desk(load_settings())
+    versions.unpin(desk.project(versions.key_of(desk, project)))
+    Printer(json).result({"project": project, "pinned": False})
+
+
+def freeze(
+    project: ProjectId,
+    off: Annotated[bool, typer.Option("--off", help="Let retraining go on.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Stop retraining a project."""
+    desk = Desk(load_settings())
+    versions.freeze(desk.project(versions.key_of(desk, project)), frozen=not off)
+    Printer(json).result({"project": project, "frozen": not off})
+
+
+def status(json: AsJson = False) -> None:
+    """Say where each project stands."""
+    desk, printer = Desk(load_settings()), Printer(json)
+    rows = [project_status(desk, key) for key in desk.ledger.project_keys()]
+    if json:
+        printer.result({"projects": [row.__dict__ for row in rows]})
+        return
+    printer.rows(ProjectStatus.columns(), [row.cells() for row in rows])
+
+
+@models_app.command("list")
+def models_list(project: ProjectId, json: AsJson = False) -> None:
+    """A project's versions, what they were trained on and how good they are."""
+    desk, printer = Desk(load_settings()), Printer(json)
+    lines = versions.list_versions(desk.project(versions.key_of(desk, project)))
+    printer.rows(_VERSION_COLUMNS, [_version_cells(line) for line in lines])
+
+
+@models_app.command("fetch")
+def models_fetch(
+    profile: Annotated[str, typer.Option(help="Whose weights; the settings' own where left out.")] = "",
+    accept_licence: Annotated[list[str] | None, typer.Option(help="A licence whose terms you accept.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Fetch and check the weights of a profile; what is there already is left."""
+    settings, printer = load_settings(), Printer(json)
+    store = WeightStore(settings.models_dir, accepted_licences=frozenset(accept_licence or ()))
+    specs = load_profile(profile or settings.profile).models
+    printer.result({spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs})
+
+
+_VERSION_COLUMNS = (
+    "version",
+    "serves",
+    "trained",
+    "labels",
+    "judged on",
+    "accuracy",
+    "macro F1",
+    "ECE",
+    "stored",
+    "verdict",
+)
+
+
+def _version_cells(line: versions.VersionLine) -> tuple[str, ...]:
+    manifest, training = line.manifest, line.training
+    metrics = dict(manifest.metrics) if manifest else {}
+    figures = (f"{metrics[name]:.3f}" if name in metrics else "" for name in ("accuracy", "macro_f1", "ece"))
+    when = datetime.fromtimestamp(training.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S") if training else "never"
+    serves = " ".join(word for word, holds in (("serves", line.serves), ("shown", line.shown)) if holds)
+    n_examples = str(manifest.data.n_examples) if manifest else "unusable"
+    judged_on = manifest.judged_on if manifest else ""
+    verdict = training.reason if training else ""
+    return (line.version, serves, when, n_examples, judged_on, *figures, str(line.n_predictions), verdict)
+
+
+def _create(desk: Desk, title: str, label_config: Path | None) -> Project:
+    path = label_config or Path("label_config.xml")
+    try:
+        xml = path.read_text(encoding="utf-8")
+    except OSError as err:
+        raise BadInputError(f"--label-config must be a file that can be read, was {path}") from err
+    return desk.client.create_project(title=title, label_config=xml)
+
+
+def _url(desk: Desk, project: Project) -> str:
+    return f"{desk.client.url}/projects/{project.id}"

@@ -1,0 +1,220 @@
+"""Tie a Label Studio project to this backend, and leave no trace when it is untied.
+
+Order matters: our webhook before the backend (Label Studio then adds no second one), predictions before their version
+can be shown. What a project was before stands in the ledger, so that `disconnect` can put it back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from backend.connection.settings_file import write_project_settings
+from backend.core.errors import BadInputError, LabelStudioError
+from backend.core.projects import config_hash
+from backend.core.settings import Settings
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.records import Json, Project
+from backend.labelstudio.schema import Unusable, read_config
+from backend.loop import push
+from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.follow import TIME
+from backend.loop.retrain import make_cold, read_labels
+
+TITLE = "prelabel"
+OWN_PREFIX = "pl-"
+UNCERTAINTY = "Uncertainty sampling"
+INLINE_TASKS = 2000  # a larger project is predicted by the workers
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that connecting changes in a project."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    replace: bool = False  # take over from a foreign backend or version
+    order_by_uncertainty: bool = True  # set the project's task sampling
+    oos_label: str = "auto"
+    language: str = ""
+    profile: str = ""
+
+
+def planned(settings: Settings, client: LabelStudioClient, project: Project, options: ConnectOptions) -> list[Change]:
+    """Every change that `connect` would make.
+
+    Raises:
+        BadInputError: the label config cannot be served, or something foreign is in the way.
+    """
+    found = read_config(project.label_config, oos_value=None if options.oos_label == "auto" else options.oos_label)
+    if isinstance(found, Unusable):
+        raise BadInputError(found.reason)
+    changes = [*_foreign(settings, client, project, replace=options.replace)]
+    if not _own_webhooks(settings, client, project):
+        changes.append(Change("webhook", "none", f"{webhook_url(settings)}, without payload"))
+    if not _own_backends(settings, client, project):
+        changes.append(Change("ML backend", "none", f"{TITLE} at {settings.backend_url}"))
+    if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
+        changes.append(Change("task sampling", project.sampling, UNCERTAINTY))
+    if not project.model_version.startswith(OWN_PREFIX):
+        changes.append(Change("shown predictions", project.model_version or "none", "prelabel's present version"))
+    changes.append(Change("predictions", "none of ours", "one for each open task but the blind ones"))
+    return changes
+
+
+def connect(desk: Desk, project: Project, options: ConnectOptions, report: Report) -> str:
+    """Connect a project, predict it, and show the predictions; the version that serves.
+
+    Raises:
+        BadInputError: the label config cannot be served, or something foreign is in the way.
+        LabelStudioError: Label Studio refused, or cannot reach this backend.
+    """
+    settings, client, key = desk.settings, desk.client, str(project.key)
+    planned(settings, client, project, options)
+    report("first version")
+    work = prepare(desk, project, options)
+    snapshot = dict(work.row.snapshot or {}) or snapshot_of(project)
+    work.update(snapshot=snapshot)
+    report("webhook")
+    snapshot["webhook"] = _ensure_webhook(settings, client, project)
+    report("backend")
+    snapshot["backend"] = _ensure_backend(settings, client, project, replace=options.replace)
+    work.update(snapshot=snapshot)
+    if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
+        client.update_project(project.id, sampling=UNCERTAINTY)
+    _catch_up(desk.project(key), report)
+    return work.folder.current()
+
+
+def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDesk:
+    """Give a project its state folder, its settings and a version that serves; nothing changes in Label Studio."""
+    key = str(project.key)
+    folder = desk.loader.folder(key)
+    write_project_settings(folder, profile=options.profile, language=options.language, oos_label=options.oos_label)
+    work = desk.project(key).update(config_hash=config_hash(project.label_config))
+    if not folder.current():
+        make_cold(work)
+    return work
+
+
+def disconnect(desk: Desk, key: str, report: Report) -> None:
+    """Put a project back to what it was, and remove webhook, backend, own predictions and own data keys."""
+    client, row = desk.client, desk.ledger.project(key)
+    if row is None:
+        raise BadInputError(f"project must be connected, {key} is not; prelabel status lists those that are")
+    work, snapshot = desk.project(key), dict(row.snapshot or {})
+    report("backend and webhook")
+    for backend in _own_backends(desk.settings, client, work.project):
+        client.delete_backend(backend["id"])
+    for webhook in _own_webhooks(desk.settings, client, work.project):
+        client.delete_webhook(webhook["id"])
+    _remove_predictions(work, report)
+    _remove_data_keys(work, report)
+    report("settings")
+    before = {name: snapshot[name] for name in ("sampling", "show_collab_predictions") if name in snapshot}
+    client.update_project(work.id, **before, **_restorable_version(client, work, snapshot))
+    desk.ledger.remove_project(key)
+
+
+def snapshot_of(project: Project) -> Json:
+    """What `disconnect` puts back."""
+    return {
+        "model_version": project.model_version,
+        "sampling": project.sampling,
+        "show_collab_predictions": project.show_collab_predictions,
+    }
+
+
+def webhook_url(settings: Settings) -> str:
+    return f"{settings.backend_url.rstrip('/')}/webhook"
+
+
+def _foreign(settings: Settings, client: LabelStudioClient, project: Project, *, replace: bool) -> list[Change]:
+    ours = {backend["id"] for backend in _own_backends(settings, client, project)}
+    foreign = [backend for backend in client.backends(project.id) if backend["id"] not in ours]
+    if foreign and not replace:
+        raise BadInputError(f"project {project.id} must have no other ML backend, has {len(foreign)}; use --replace")
+    version = project.model_version
+    if version and version != TITLE and not version.startswith(OWN_PREFIX) and not foreign and not replace:
+        raise BadInputError(f"project {project.id} must not show other predictions, shows {version!r}; use --replace")
+    return [Change("ML backend", str(backend["title"]), "removed") for backend in foreign]
+
+
+def _own_webhooks(settings: Settings, client: LabelStudioClient, project: Project) -> list[Json]:
+    return [hook for hook in client.webhooks(project.id) if hook["url"] == webhook_url(settings)]
+
+
+def _own_backends(settings: Settings, client: LabelStudioClient, project: Project) -> list[Json]:
+    url = settings.backend_url.rstrip("/")
+    return [backend for backend in client.backends(project.id) if backend["url"].rstrip("/") == url]
+
+
+def _ensure_webhook(settings: Settings, client: LabelStudioClient, project: Project) -> int:
+    secret = settings.webhook_secret.get_secret_value()
+    own = _own_webhooks(settings, client, project)
+    if own:
+        client.update_webhook(own[0]["id"], project, webhook_url(settings), secret)
+        return int(own[0]["id"])
+    return client.create_webhook(project, webhook_url(settings), secret)
+
+
+def _ensure_backend(settings: Settings, client: LabelStudioClient, project: Project, *, replace: bool) -> int:
+    own = _own_backends(settings, client, project)
+    for backend in client.backends(project.id) if replace else []:
+        if backend["id"] not in {item["id"] for item in own}:
+            client.delete_backend(backend["id"])
+    if own:
+        return int(own[0]["id"])
+    try:
+        return client.create_backend(
+            project.id,
+            url=settings.backend_url,
+            title=TITLE,
+            user=settings.user,
+            password=settings.password.get_secret_value(),
+        )
+    except LabelStudioError as err:
+        raise LabelStudioError(f"Label Studio must reach {settings.backend_url}; {err}", status=err.status) from err
+
+
+def _catch_up(work: ProjectDesk, report: Report) -> None:
+    """Labels that were there before, then a prediction for each open task."""
+    mark = datetime.now(UTC).strftime(TIME)
+    if work.project.counters["total_annotations_number"]:
+        report("labels that are there already")
+        read_labels(work)
+    work.update(watermark=mark, counters=dict(work.project.counters))
+    if work.project.counters["task_number"] > INLINE_TASKS:
+        work.desk.queue.enqueue("predict_project", work.key)
+        return
+    report("predictions")
+    while not push.fill(work):
+        continue
+
+
+def _remove_predictions(work: ProjectDesk, report: Report) -> None:
+    client = work.desk.client
+    ours = [version for version in client.model_versions(work.id) if version.startswith(OWN_PREFIX) or version == TITLE]
+    for version in ours:
+        report(f"predictions of {version}")
+        push.remove_version(work, version)
+
+
+def _remove_data_keys(work: ProjectDesk, report: Report) -> None:
+    report("data keys")
+    for task in work.desk.client.tasks(work.id, all_fields=False):
+        kept = {name: value for name, value in task.data.items() if not name.startswith("prelabel_")}
+        if kept != task.data and not work.control.dynamic:
+            work.desk.client.patch_task(task.id, kept)
+
+
+def _restorable_version(client: LabelStudioClient, work: ProjectDesk, snapshot: Json) -> Json:
+    """Only a version that still exists can be set; otherwise Label Studio has cleared it with the predictions."""
+    before = snapshot.get("model_version", "")
+    return {"model_version": before} if before in {"", *client.model_versions(work.id)} else {}

@@ -1,0 +1,38 @@
+"""A project's settings.toml as `connect` writes it: every entry with its meaning, for a person to edit."""
+
+from backend.core.artefacts import write_atomically
+from backend.core.projects import SETTINGS_FILE, ProjectFolder, ProjectSettings
+
+TEMPLATE = """\
+# Settings of one project. Everything may be left out; the default stands behind the #.
+profile = {profile}                 # models and parameters; "" takes the backend's own
+language = {language}               # "en", "ru" or "mixed"; "" detects it from the texts
+control = ""                        # the Choices to serve, where the label config has several
+oos_label = {oos_label}             # the choice that means "none of these"; "auto" guesses, "" says there is none
+blind_share = {blind_share}         # of the open tasks get no pre-label, so that promises are measured fairly
+head = {head}                       # tasks at the head of the label stream that follow each accepted label
+train_on_bulk = {train_on_bulk}     # whether labels accepted in bulk train
+"""
+
+
+def write_project_settings(folder: ProjectFolder, *, profile: str, language: str, oos_label: str) -> None:
+    """Write the file where there is none; a person's edits stay."""
+    path = folder.root / SETTINGS_FILE
+    if path.exists():
+        return
+    defaults = ProjectSettings()
+    text = TEMPLATE.format(
+        profile=_quoted(profile),
+        language=_quoted(language),
+        oos_label=_quoted(oos_label),
+        blind_share=defaults.blind_share,
+        head=defaults.head,
+        train_on_bulk=str(defaults.train_on_bulk).lower(),
+    )
+    write_atomically(path, text)
+
+
+def _quoted(value: str) -> str:
+    """A TOML basic string."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

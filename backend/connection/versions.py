@@ -1,0 +1,99 @@
+"""Going back and standing still: rollback, unpin, freeze; and what versions there are."""
+
+from dataclasses import dataclass
+
+from backend.core.artefacts import Manifest, read_manifest
+from backend.core.errors import ArtefactError, BadInputError
+from backend.ledger import Training
+from backend.loop.desk import Desk, ProjectDesk
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """One version of a project, as `prelabel models list` shows it."""
+
+    version: str
+    serves: bool
+    shown: bool  # by Label Studio
+    manifest: Manifest | None  # None where the folder cannot be used
+    training: Training | None  # None for the cold version
+    n_predictions: int  # stored in Label Studio
+
+
+def list_versions(work: ProjectDesk) -> list[VersionLine]:
+    """All published versions of a project, oldest first."""
+    stored = work.desk.client.model_versions(work.id)
+    trainings = {training.version: training for training in work.desk.ledger.trainings(work.key)}
+    current = work.folder.current()
+    return [
+        VersionLine(
+            version,
+            serves=version == current,
+            shown=version == work.project.model_version,
+            manifest=_manifest(work, version),
+            training=trainings.get(version),
+            n_predictions=stored.get(version, 0),
+        )
+        for version in work.folder.versions()
+    ]
+
+
+def rollback(work: ProjectDesk, version: str = "") -> str:
+    """Serve an older version again and stay with it until `unpin`; its name.
+
+    Label Studio still stores the previous version's predictions, so showing them is one call.
+
+    Raises:
+        BadInputError: there is no older version, or none of that name.
+    """
+    target = version or _previous(work)
+    work.folder.switch(target)
+    work.update(pinned=target)
+    if target in work.desk.client.model_versions(work.id):
+        work.desk.client.update_project(work.id, model_version=target)
+    work.desk.queue.enqueue("predict_project", work.key)
+    return target
+
+
+def unpin(work: ProjectDesk) -> None:
+    """Let the next training switch again."""
+    work.update(pinned="")
+
+
+def freeze(work: ProjectDesk, *, frozen: bool) -> None:
+    """Stop retraining, or let it go on."""
+    work.update(frozen=frozen)
+
+
+def key_of(desk: Desk, project_id: int) -> str:
+    """The key of a connected project by its number in Label Studio.
+
+    Raises:
+        BadInputError: no such project is connected.
+    """
+    keys = [key for key in desk.ledger.project_keys() if key.partition("-")[0] == str(project_id)]
+    if not keys:
+        known = ", ".join(key.partition("-")[0] for key in desk.ledger.project_keys()) or "none"
+        raise BadInputError(
+            f"project must be connected ({known}), {project_id} is not; run: prelabel connect --project {project_id}"
+        )
+    return max(keys, key=lambda key: int(key.partition("-")[2]))
+
+
+def _previous(work: ProjectDesk) -> str:
+    """The version that served before the current one: the last that was promoted and is not it."""
+    current = work.folder.current()
+    promoted = [item.version for item in work.desk.ledger.trainings(work.key) if item.promoted]
+    cold = [version for version in work.folder.versions() if version.startswith("pl-0-")]
+    served = [*cold, *promoted]
+    older = served[: served.index(current)] if current in served else served
+    if not older:
+        raise BadInputError(f"a version older than {current or 'none'} must exist to roll back to; there is none")
+    return older[-1]
+
+
+def _manifest(work: ProjectDesk, version: str) -> Manifest | None:
+    try:
+        return read_manifest(work.folder.artefact(version))
+    except ArtefactError:
+        return None

@@ -1,0 +1,101 @@
+"""What workers run: plain, idempotent functions of a project key, named by the queue as dotted paths.
+
+Each takes its mark away first, so that events during its run ask for another one.
+"""
+
+import time
+from functools import lru_cache
+
+import structlog
+
+from backend.core.settings import load_settings
+from backend.logs import configure_logs
+from backend.loop import follow as following
+from backend.loop import push, upkeep
+from backend.loop import retrain as training
+from backend.loop.desk import Desk
+
+RECONCILE_S = 30.0  # between two looks for what webhooks missed
+
+log = structlog.get_logger()
+
+
+@lru_cache(maxsize=1)
+def desk() -> Desk:
+    """This worker's collaborators."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    return Desk(settings)
+
+
+def follow(project_key: str) -> None:
+    """Learn what changed and keep the head of the label stream fresh."""
+    desk().queue.begin("follow", project_key)
+    with desk().queue.lease("labels", project_key) as held:
+        if held:
+            work = desk().project(project_key)
+            following.follow(work.update(webhook_at=time.time()))
+
+
+def refresh(project_key: str) -> None:
+    """Take over a changed label config."""
+    desk().queue.begin("refresh", project_key)
+    with desk().queue.lease("labels", project_key) as held:
+        if held:
+            upkeep.refresh(desk().project(project_key))
+
+
+def predict_project(project_key: str) -> None:
+    """Give every eligible task a prediction of the present version."""
+    desk().queue.begin("predict_project", project_key)
+    with desk().queue.lease("push", project_key) as held:
+        if not held:
+            return
+        work = desk().project(project_key)
+        if not push.fill(work):
+            desk().queue.enqueue("predict_project", project_key)
+            return
+        served = work.served()
+        if served is not None:
+            following.refresh_head(work, served)
+        desk().queue.enqueue("prune", project_key)
+
+
+def prune(project_key: str) -> None:
+    """Delete some of the predictions that nobody can roll back to."""
+    desk().queue.begin("prune", project_key)
+    if not upkeep.prune(desk().project(project_key)):
+        desk().queue.enqueue("prune", project_key)
+
+
+def retrain(project_key: str) -> str:
+    """Train and switch where the new version is not worse; the version that is current afterwards."""
+    desk().queue.begin("retrain", project_key)
+    with desk().queue.lease("retrain", project_key) as held:
+        if not held:
+            return desk().loader.folder(project_key).current()
+        work = desk().project(project_key)
+        if work.row.frozen:
+            return work.folder.current()
+        version = training.retrain(work, why="due" if work.row.due_at else "asked")
+    desk().queue.enqueue("predict_project", project_key)
+    return version
+
+
+def reconcile(project_key: str) -> None:
+    """Find what webhooks missed."""
+    desk().queue.begin("reconcile", project_key)
+    with desk().queue.lease("labels", project_key) as held:
+        if held:
+            n_found = upkeep.reconcile(desk().project(project_key))
+            log.info("reconciled", project=project_key, n_found=n_found)
+
+
+def reconcile_all() -> None:
+    """The cron's tick: start trainings that are due, and reconcile every project."""
+    for key in desk().ledger.project_keys():
+        row = desk().ledger.project(key)
+        if row and following.training_due(row, desk().loader.folder(key).settings(), time.time()):
+            desk().queue.enqueue("retrain", key)
+        if row and time.time() - row.reconciled_at >= RECONCILE_S:
+            desk().queue.enqueue("reconcile", key)

@@ -1,0 +1,209 @@
+"""The HTTP face towards Label Studio: who may call, JSON in, JSON out, errors as reason phrases.
+
+Label Studio shows a person nothing of an error but the reason phrase, so that is where messages go.
+"""
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import ParamSpec, Protocol
+
+import structlog
+from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from backend.core.errors import (
+    AuthenticationError,
+    BadInputError,
+    LabelConfigError,
+    OutsideError,
+    PrelabelError,
+    TooLargeError,
+)
+from backend.core.projects import ProjectKey
+from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.wire import (
+    Json,
+    PredictRequest,
+    SetupRequest,
+    predict_request,
+    reason_phrase,
+    results,
+    setup_request,
+    webhook_event,
+)
+
+P = ParamSpec("P")
+STATUS: tuple[tuple[type[PrelabelError], int], ...] = (  # first match wins
+    (LabelConfigError, 422),
+    (TooLargeError, 413),
+    (BadInputError, 400),
+    (AuthenticationError, 401),
+    (OutsideError, 503),
+    (PrelabelError, 500),
+)
+
+log = structlog.get_logger()
+
+
+class Backend(Protocol):
+    """What the routes need; backend.answering.Answering has it."""
+
+    def setup(self, request: SetupRequest) -> str: ...
+    def predict(self, request: PredictRequest) -> list[Json | None]: ...
+    def event(self, action: str, key: ProjectKey) -> str: ...
+    def train(self, key: ProjectKey) -> str: ...
+    def job_status(self, job_id: str) -> str: ...
+    def versions(self) -> list[str]: ...
+    def state(self) -> Mapping[str, str]: ...
+
+
+class Gatekeeper:
+    """Compares credentials in constant time, on bytes."""
+
+    def __init__(self, *, user: str, password: str, webhook_secret: str) -> None:
+        self._user, self._password, self._secret = user.encode(), password.encode(), webhook_secret.encode()
+
+    def basic(self) -> bool | None:
+        """Whether the request's basic auth is right; None where it has none."""
+        given = request.authorization
+        if given is None:
+            return None
+        user, password = (given.username or "").encode(), (given.password or "").encode()
+        same_user = hmac.compare_digest(user, self._user)
+        return hmac.compare_digest(password, self._password) and same_user and bool(self._password)
+
+    def secret(self) -> bool:
+        given = request.headers.get(SECRET_HEADER, "").encode("latin-1", "replace")
+        return bool(self._secret) and hmac.compare_digest(given, self._secret)
+
+    def required(self, view: Callable[P, Response]) -> Callable[P, Response]:
+        """A view that only basic auth opens."""
+
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+            if not self.basic():
+                raise AuthenticationError("basic auth must carry the backend's user and password")
+            return view(*args, **kwargs)
+
+        return guarded
+
+
+def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes]) -> Blueprint:
+    """All routes of the ML backend protocol, and /metrics."""
+    routes = Blueprint("labelstudio", __name__)
+
+    @routes.get("/")
+    @routes.get("/health")
+    def health() -> Response:
+        allowed = gate.basic()
+        if allowed is False:
+            raise AuthenticationError("basic auth must carry the backend's user and password")
+        return jsonify({"status": "UP", "versions": dict(backend.state())} if allowed else {"status": "UP"})
+
+    @routes.post("/setup")
+    @gate.required
+    def setup() -> Response:
+        return jsonify({"model_version": backend.setup(setup_request(_body()))})
+
+    @routes.post("/predict")
+    @gate.required
+    def predict() -> Response:
+        return jsonify(results(backend.predict(predict_request(_body()))))
+
+    @routes.post("/webhook")
+    def webhook() -> Response:
+        if not (gate.secret() or gate.basic()):
+            raise AuthenticationError(f"a webhook must carry {SECRET_HEADER} or basic auth; run: prelabel doctor --fix")
+        action, key = webhook_event(_body(), request.headers.get(PROJECT_HEADER, ""))
+        return jsonify({"status": "ok", "job": backend.event(action, key) if key else ""})
+
+    @routes.get("/versions")
+    @gate.required
+    def versions() -> Response:
+        return jsonify({"versions": backend.versions(), "message": ""})
+
+    @routes.post("/train")
+    @gate.required
+    def train() -> Response:
+        body = _body()
+        project = body.get("project") if isinstance(body, dict) else None
+        if not isinstance(project, str):
+            raise BadInputError("project must be a string, <id>.<created unix>")
+        return jsonify({"job": backend.train(ProjectKey.parse(project))})
+
+    @routes.post("/job_status")
+    @gate.required
+    def job_status() -> Response:
+        body = _body()
+        job = body.get("job") if isinstance(body, dict) else None
+        if not isinstance(job, str):
+            raise BadInputError("job must be the string that /train answered")
+        return jsonify({"job_status": backend.job_status(job)})
+
+    @routes.post("/validate")
+    @gate.required
+    def validate() -> Response:
+        return jsonify({"status": "ok"})
+
+    @routes.post("/delete")
+    @routes.post("/duplicate_model")
+    @gate.required
+    def unchanged() -> Response:
+        return jsonify({})
+
+    @routes.get("/metrics")
+    @gate.required
+    def metrics() -> Response:
+        return Response(exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return routes
+
+
+def with_reason(status: int, message: str) -> Response:
+    """An error as Label Studio can show it: the message is the reason phrase and stands in the body too."""
+    phrase = reason_phrase(message)
+    answer = jsonify({"error": phrase})
+    answer.status = f"{status} {phrase}"
+    if status == AUTHENTICATE:
+        answer.headers["WWW-Authenticate"] = 'Basic realm="prelabel"'
+    return answer
+
+
+AUTHENTICATE = 401
+
+
+def on_prelabel_error(err: PrelabelError) -> Response:
+    status = next(status for kind, status in STATUS if isinstance(err, kind))
+    return with_reason(status, str(err))
+
+
+def on_http_error(err: HTTPException) -> Response:
+    return with_reason(
+        err.code or 500, err.name if err.code != TOO_LARGE else "the body must be smaller; select fewer tasks"
+    )
+
+
+TOO_LARGE = 413
+
+
+def on_any_error(err: Exception) -> Response:
+    """Nothing of an unforeseen error leaves but its kind: its message may hold a task's text."""
+    frame = err.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+    log.error("unforeseen_error", kind=type(err).__name__, where=where, route=request.path)
+    return with_reason(500, f"unforeseen {type(err).__name__}; the log of the web process says where")
+
+
+def start_clock() -> None:
+    g.started = time.perf_counter()
+
+
+def _body() -> object:
+    body: object = request.get_json(force=True, silent=True)
+    if body is None:
+        raise BadInputError("the body must be JSON")
+    return body

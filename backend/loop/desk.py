@@ -1,0 +1,105 @@
+"""What a job has on its desk: collaborators that live as long as the worker, and one project as it stands now."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from backend.assembly import Assembly
+from backend.core.errors import BadInputError
+from backend.core.projects import ProjectFolder, ProjectSettings
+from backend.core.settings import Settings
+from backend.job_queue import JobQueue, connect
+from backend.labelstudio.client import LabelStudioClient, open_client
+from backend.labelstudio.records import Project
+from backend.labelstudio.schema import Control, Unusable, read_config
+from backend.ledger import Ledger, ProjectRow, open_ledger
+from backend.serving import Loader, Served
+
+
+@dataclass
+class Desk:
+    """One worker's collaborators; models are loaded on first use and kept."""
+
+    settings: Settings
+    _served: dict[str, Served] = field(default_factory=dict)
+
+    @cached_property
+    def client(self) -> LabelStudioClient:
+        return open_client(self.settings)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return open_ledger(self.settings)
+
+    @cached_property
+    def queue(self) -> JobQueue:
+        return JobQueue(connect(self.settings))
+
+    @cached_property
+    def loader(self) -> Loader:
+        return Loader(self.settings, Assembly(self.settings), self.ledger)
+
+    def project(self, key: str) -> "ProjectDesk":
+        """A connected project, read from Label Studio now.
+
+        Raises:
+            BadInputError: its id belongs to another project by now.
+        """
+        folder = self.loader.folder(key)
+        project = self.client.project(int(key.partition("-")[0]))
+        if str(project.key) != key:
+            raise BadInputError(f"project {key} must still exist; its id belongs to {project.key} now: disconnect it")
+        settings = folder.settings()
+        oos = None if settings.oos_label == "auto" else settings.oos_label
+        control = read_config(project.label_config, control=settings.control, oos_value=oos)
+        return ProjectDesk(self, key, folder, settings, project, control, self.ledger.add_project(key))
+
+    def served(self, key: str) -> Served | None:
+        """The current version, loaded, with the neighbour index of now; None where none was published."""
+        version = self.loader.folder(key).current()
+        if not version:
+            return None
+        known = self._served.get(key)
+        if known is None or known.version != version:
+            known = self.loader.load(key, version)
+        self._served[key] = self.loader.follow(key, known)
+        return self._served[key]
+
+
+@dataclass(frozen=True)
+class ProjectDesk:
+    """One project while a job works on it."""
+
+    desk: Desk
+    key: str
+    folder: ProjectFolder
+    settings: ProjectSettings
+    project: Project
+    found: Control | Unusable
+    row: ProjectRow
+
+    @property
+    def id(self) -> int:
+        return self.project.id
+
+    @property
+    def usable(self) -> bool:
+        return isinstance(self.found, Control)
+
+    @property
+    def control(self) -> Control:
+        """Raises BadInputError where the label config cannot be served."""
+        if isinstance(self.found, Unusable):
+            raise BadInputError(self.found.reason)
+        return self.found
+
+    @property
+    def profile(self) -> str:
+        return self.settings.profile or self.desk.settings.profile
+
+    def served(self) -> Served | None:
+        return self.desk.served(self.key)
+
+    def update(self, **values: object) -> "ProjectDesk":
+        """Write to the project's row."""
+        self.desk.ledger.update_project(self.key, **values)
+        return replace(self, row=self.desk.ledger.project(self.key) or self.row)

@@ -1,0 +1,150 @@
+"""Follow what people do: read what changed in Label Studio, learn it, and keep the head of the label stream fresh."""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from backend.core.projects import ProjectSettings
+from backend.labelstudio.client import having_version, newer_than, unlabelled
+from backend.labelstudio.records import Task
+from backend.ledger import Accepted, ProjectRow
+from backend.loop.desk import ProjectDesk
+from backend.loop.push import add_blind, refresh_tasks
+from backend.serving import Served
+from training.dataset import how_accepted, label_of_annotation, task_label
+from training.splits import bucket_of
+
+OVERLAP = timedelta(seconds=2)  # a transaction may become visible later than one that began after it
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only spelling that Label Studio's filter takes
+FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
+MIN_CHANGE = 5  # changed labels that make a retraining worth it, however small the project
+
+log = structlog.get_logger()
+
+
+def follow(work: ProjectDesk) -> None:
+    """Catch up with Label Studio since the watermark."""
+    since = work.row.watermark
+    filters = [newer_than(_earlier(since))] if since else []
+    tasks = list(work.desk.client.tasks(work.id, filters=filters, ordering="tasks:updated_at"))
+    n_learned = learn(work, tasks)
+    served = work.served()
+    if served is not None:
+        _predict_new(work, served, tasks)
+        if n_learned:
+            refresh_head(work, served)
+    if tasks:
+        work.update(watermark=max(task.updated_at for task in tasks))
+    log.info("followed", project=work.key, n_tasks=len(tasks), n_learned=n_learned)
+
+
+def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
+    """Enter new annotations into the ledger and changed labels into the index; how many labels changed."""
+    _enter(work, [task for task in tasks if task.annotations])
+    ledger = work.desk.ledger
+    how = ledger.how_accepted(work.key)
+    known = {row.task_id: row for row in ledger.index_rows(work.key)}
+    changes: list[tuple[int, str, str, int]] = []
+    for task in tasks:
+        said = task_label(task, work.control, how)
+        before = known.get(task.id)
+        if said is not None and (before is None or (before.text, before.label) != (said.text, said.label)):
+            changes.append((task.id, said.text, said.label, bucket_of(said.text)))
+        if said is None and before is not None and before.label:
+            changes.append((task.id, "", "", before.bucket))
+    ledger.put_index(work.key, changes)
+    if changes:
+        note_changes(work, len(changes), n_labels=len(known) + len(changes))
+    return len(changes)
+
+
+def forget(work: ProjectDesk, task_ids: Iterable[int]) -> None:
+    """Take vanished tasks out of the index."""
+    work.desk.ledger.put_index(work.key, [(task_id, "", "", 0) for task_id in task_ids])
+
+
+def refresh_head(work: ProjectDesk, served: Served) -> int:
+    """Predict the head of the label stream again; how many predictions were replaced."""
+    filters = [unlabelled(), having_version(served.version)]
+    head = work.desk.client.tasks(
+        work.id, filters=filters, ordering="tasks:predictions_score", limit=work.settings.head
+    )
+    return refresh_tasks(work, served, list(head))
+
+
+def note_changes(work: ProjectDesk, n_changed: int, *, n_labels: int) -> None:
+    """Count changed labels, and note since when a training is worth it."""
+    row = work.desk.ledger.project(work.key) or work.row
+    now = time.time()
+    total = row.changed_labels + n_changed
+    due = worth_training(row, work.settings, total, n_labels)
+    work.update(changed_labels=total, changed_at=now, due_at=(row.due_at or now) if due else 0.0)
+
+
+def worth_training(row: ProjectRow, settings: ProjectSettings, n_changed: int, n_labels: int) -> bool:
+    """Whether enough labels changed since the last training."""
+    if row.trained_labels == 0:
+        return n_labels >= settings.min_labels
+    return n_changed >= max(MIN_CHANGE, settings.growth * row.trained_labels)
+
+
+def training_due(row: ProjectRow, settings: ProjectSettings, now: float) -> bool:
+    """Whether to train now: worth it, quiet or patient enough, and not too soon after the last one."""
+    if row.frozen or not row.due_at:
+        return False
+    quiet = now - row.changed_at >= settings.quiet_s or now - row.due_at >= settings.patience_s
+    small = row.trained_labels <= settings.small
+    return quiet and now - row.trained_at >= (settings.small_interval_s if small else settings.large_interval_s)
+
+
+def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
+    ledger = work.desk.ledger
+    known = ledger.known_states(work.key, [item.id for task in tasks for item in task.annotations])
+    before = ledger.how_accepted(work.key)
+    shown = ledger.last_shown(work.key, [task.id for task in tasks])
+    rows = []
+    for task in tasks:
+        for item in task.annotations:
+            if (item.id, item.updated_at) in known:
+                continue
+            last = shown.get(task.id)
+            how = how_accepted(item, work.key, last, before.get(item.id), work.settings.blind_share)
+            rows.append(
+                Accepted(
+                    task_id=task.id,
+                    annotation_id=item.id,
+                    annotation_updated_at=item.updated_at,
+                    annotator=item.completed_by,
+                    label=label_of_annotation(item, work.control),
+                    how=how,
+                    lead_time_s=item.lead_time_s,
+                    version=last.version if last else "",
+                    generation=last.generation if last else 0,
+                    shown_label=last.label if last else "",
+                    confidence=last.confidence if last else None,
+                    stage=last.stage if last else "",
+                )
+            )
+    ledger.add_accepted(work.key, rows)
+
+
+def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
+    """Open tasks that carry no prediction of the present version."""
+    lacking = [task for task in tasks if task.open and not _has(task, served.version)]
+    if not lacking:
+        return
+    if len(lacking) > FEW_NEW:
+        work.desk.queue.enqueue("predict_project", work.key)
+        return
+    refresh_tasks(work, served, lacking)
+    add_blind(work, served, lacking)
+
+
+def _has(task: Task, version: str) -> bool:
+    return any(item.get("model_version") == version for item in task.predictions)
+
+
+def _earlier(watermark: str) -> str:
+    return (datetime.strptime(watermark, TIME) - OVERLAP).strftime(TIME)

@@ -1,0 +1,278 @@
+"""Predictions into Label Studio: many at once where a version is new, one by one for the head of the label stream.
+
+Label Studio deduplicates nothing, so pushing is idempotent by our own doing: what is computed lies in a spool file,
+a mark says that a push was begun, and after any doubt the version's predictions are listed and the surplus deleted.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from backend.answering import shown_row
+from backend.core.deadline import BATCH_S, Deadline
+from backend.core.errors import LabelStudioError
+from backend.core.projects import blind_rank, is_blind
+from backend.core.types import Decision
+from backend.labelstudio.client import MAX_BODY_BYTES, having_version, id_above, lacking_version, unlabelled
+from backend.labelstudio.records import Task
+from backend.labelstudio.wire import Json, empty_prediction, prediction, shown_data, text_of
+from backend.ledger import Shown
+from backend.loop.desk import ProjectDesk
+from backend.serving import Served
+
+JOB_TASKS = 2000  # computed by one job; then it makes way
+CHUNK = 32  # texts between two looks at the queue
+SAME_SCORE = 0.005  # scores closer than this read the same
+WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Computed predictions of one version that are not yet pushed; survives the process."""
+
+    folder: Path
+    version: str
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.version}.jsonl"
+
+    @property
+    def begun(self) -> Path:
+        """Exists from the beginning of a push to its known end."""
+        return self.folder / f"{self.version}.pushing"
+
+    def rows(self) -> list[Json]:
+        """Whole lines only: a killed writer may leave half of one."""
+        if not self.file.exists():
+            return []
+        lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def append(self, rows: Sequence[Json]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = self.rows()
+        if self.file.exists() and not self.file.read_bytes().endswith(b"\n"):
+            self.file.write_text("".join(_line(row) for row in kept), encoding="utf-8")
+        with self.file.open("a", encoding="utf-8") as file:
+            file.writelines(_line(row) for row in rows)
+
+    def clear(self) -> None:
+        self.file.unlink(missing_ok=True)
+        self.begun.unlink(missing_ok=True)
+
+
+def fill(work: ProjectDesk) -> bool:
+    """Predict the eligible tasks that lack the present version; false where a continuation is needed.
+
+    Ends early when labels wait in the queue; what was computed stays in the spool.
+    """
+    served = work.served()
+    if served is None:
+        return True
+    spool = Spool(work.folder.root / "spool", served.version)
+    last = max((row["task"] for row in spool.rows()), default=0)
+    budget = Deadline.after(BATCH_S)
+    n_done = 0
+    for tasks in _chunks(_lacking(work, served.version, above=last)):
+        spool.append(_computed(work, served, tasks, budget))
+        n_done += len(tasks)
+        if n_done >= JOB_TASKS or work.desk.queue.waits("live"):
+            return False
+    push(work, served, spool)
+    return True
+
+
+def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
+    """Push a spool whole, check that it arrived, and make its version the one that Label Studio shows."""
+    client, rows = work.desk.client, spool.rows()
+    if spool.begun.exists():
+        log.warning("push_resumed", project=work.key, version=served.version)
+        rows = _still_lacking(work, served.version, rows)
+    spool.folder.mkdir(parents=True, exist_ok=True)
+    spool.begun.touch()
+    rows = _with_blind_scores(work, rows)
+    n_kept = sum(client.import_predictions(work.id, body) for body in _bodies(rows))
+    if n_kept < len(rows):
+        log.error("predictions_dropped", project=work.key, version=served.version, n=len(rows) - n_kept)
+    work.desk.ledger.add_shown(work.key, [Shown(**row["shown"]) for row in rows])
+    spool.clear()
+    if client.model_versions(work.id).get(served.version):
+        show_version(work, served.version)
+
+
+def show_version(work: ProjectDesk, version: str) -> None:
+    """Make a version the one that Label Studio shows and sorts by; it must have a prediction."""
+    if work.desk.client.project(work.id).model_version != version:
+        work.desk.client.update_project(work.id, model_version=version)
+        log.info("version_shown", project=work.key, version=version)
+
+
+def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
+    """Predict tasks again and replace what differs, in the given order; how many were written."""
+    texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
+    wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
+    decided = served.pipeline.run([texts[task.id] or "" for task in wanted], deadline_s=REFRESH_S)
+    pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
+    with ThreadPoolExecutor(WRITERS) as pool:
+        written = list(pool.map(lambda pair: _replace(work, served, *pair), pairs))
+    changed = [
+        shown_row(task.id, served, decision) for (task, decision), new in zip(pairs, written, strict=True) if new
+    ]
+    work.desk.ledger.add_shown(work.key, changed)
+    return len(changed)
+
+
+REFRESH_S = 3.0  # of computing for the head of the label stream, which follows a label within 5 s
+
+
+def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
+    """Give blind tasks their empty prediction, which places them in the order of showing and ticks nothing."""
+    for task in tasks:
+        if _blind(work, task.id) and _own(task, served.version) is None:
+            item = empty_prediction(blind_rank(work.key, task.id), served.version)
+            work.desk.client.create_prediction(work.id, task.id, item)
+            work.desk.ledger.add_shown(work.key, [_blind_row(work, task.id, served)])
+
+
+def remove_surplus(work: ProjectDesk, version: str) -> int:
+    """Delete all but the newest prediction of a version from each task; how many were deleted."""
+    n_deleted = 0
+    for task in list(work.desk.client.tasks(work.id, filters=[having_version(version)])):
+        surplus = sorted(item["id"] for item in task.predictions if item["model_version"] == version)[:-1]
+        for prediction_id in surplus:
+            work.desk.client.delete_prediction(prediction_id)
+        n_deleted += len(surplus)
+    return n_deleted
+
+
+def _lacking(work: ProjectDesk, version: str, *, above: int = 0) -> Iterator[Task]:
+    filters = [unlabelled(), lacking_version(version), id_above(above)]
+    return work.desk.client.tasks(work.id, filters=filters, all_fields=False)
+
+
+def _still_lacking(work: ProjectDesk, version: str, rows: list[Json]) -> list[Json]:
+    """After a push whose end nobody saw: delete what is there twice, keep what is not there at all."""
+    remove_surplus(work, version)
+    lacking = {task.id for task in _lacking(work, version)}
+    return [row for row in rows if row["task"] in lacking]
+
+
+def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task], budget: Deadline) -> list[Json]:
+    """Spool rows of a chunk; tasks without a text get none."""
+    texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
+    sighted = [task.id for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
+    pipeline = served.pipeline if not budget.passed else served.pipeline.without_llm()
+    decided = pipeline.run([texts[task_id] or "" for task_id in sighted], deadline_s=float("inf"))
+    rows = [
+        _row(task_id, prediction(decision, work.control, served.version), shown_row(task_id, served, decision))
+        for task_id, decision in zip(sighted, decided, strict=True)
+        if decision is not None
+    ]
+    blind = [task.id for task in tasks if _blind(work, task.id)]
+    return rows + [
+        _row(task_id, empty_prediction(0.0, served.version), _blind_row(work, task_id, served)) for task_id in blind
+    ]
+
+
+def _row(task_id: int, item: Json, shown: Shown) -> Json:
+    return {"task": task_id, **item, "shown": asdict(shown)}
+
+
+def _blind_row(work: ProjectDesk, task_id: int, served: Served) -> Shown:
+    return Shown(task_id, served.version, served.generation, "", blind_rank(work.key, task_id), "", "blind")
+
+
+def _with_blind_scores(work: ProjectDesk, rows: list[Json]) -> list[Json]:
+    """Place blind tasks at random among the others: each takes the score at its rank among theirs."""
+    scores = sorted(row["score"] for row in rows if row["shown"]["kind"] != "blind") or [0.5]
+    placed = []
+    for row in rows:
+        if row["shown"]["kind"] == "blind":
+            rank = blind_rank(work.key, row["task"])
+            row = {**row, "score": scores[min(int(rank * len(scores)), len(scores) - 1)]}
+        placed.append(row)
+    return placed
+
+
+def _bodies(rows: Sequence[Json]) -> Iterator[list[Json]]:
+    """As few bodies as the size limit allows: each call recounts the whole project."""
+    body: list[Json] = []
+    size = 0
+    for row in rows:
+        item = {name: value for name, value in row.items() if name != "shown"}
+        length = len(json.dumps(item))
+        if body and size + length > MAX_BODY_BYTES:
+            yield body
+            body, size = [], 0
+        body.append(item)
+        size += length
+    if body:
+        yield body
+
+
+def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
+    """Write one task's prediction and what it shows, where they differ from what is there."""
+    client = work.desk.client
+    item = prediction(decision, work.control, served.version)
+    own = _own(task, served.version)
+    data = {**task.data, **shown_data(decision, work.control)}
+    try:
+        if own is None:
+            client.create_prediction(work.id, task.id, item)
+        elif _differs(own, item):
+            client.update_prediction(own["id"], item)
+        if data != task.data:
+            client.patch_task(task.id, data)
+    except LabelStudioError as err:
+        if err.status != 404:  # the task was deleted meanwhile
+            raise
+        return False
+    return own is None or _differs(own, item)
+
+
+def _own(task: Task, version: str) -> Json | None:
+    mine = [item for item in task.predictions if item.get("model_version") == version]
+    return mine[-1] if mine else None
+
+
+def _differs(old: Json, new: Json) -> bool:
+    return _value(old) != _value(new) or abs((old.get("score") or 0.0) - new["score"]) >= SAME_SCORE
+
+
+def _value(item: Json) -> list[Any]:
+    return [region.get("value") for region in item.get("result") or ()]
+
+
+def _blind(work: ProjectDesk, task_id: int) -> bool:
+    return is_blind(work.key, task_id, work.settings.blind_share)
+
+
+def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+    chunk: list[Task] = []
+    for task in tasks:
+        chunk.append(task)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _line(row: Json) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def remove_version(work: ProjectDesk, version: str) -> None:
+    """Delete a version's predictions one by one: in one call it would lock Label Studio's SQLite for minutes."""
+    for task in list(work.desk.client.tasks(work.id, filters=[having_version(version)])):
+        for item in task.predictions:
+            if item.get("model_version") == version:
+                work.desk.client.delete_prediction(item["id"])

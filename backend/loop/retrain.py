@@ -1,0 +1,122 @@
+"""One training of a project: read the labels, fit, compare with what serves, publish, switch or not."""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from backend.core.artefacts import Manifest, cold_version, new_version
+from backend.core.projects import config_hash
+from backend.core.types import Example
+from backend.ledger import Training
+from backend.loop.desk import ProjectDesk
+from backend.loop.follow import learn
+from training.dataset import read_export, training_set
+from training.promotion import Verdict, promote
+from training.run import TrainingOptions, train
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a training reads from Label Studio, at one generation of the neighbour index."""
+
+    examples: list[Example]
+    judges: frozenset[str]  # ids of examples that may judge
+    generation: int
+
+
+def retrain(work: ProjectDesk, *, why: str) -> str:
+    """Train on all accepted labels; the version that is current afterwards."""
+    started = time.time()
+    labels = read_labels(work)
+    if not labels.examples:
+        work.update(due_at=0.0, changed_labels=0)
+        return make_cold(work)
+    version = new_version(f"{work.key}/{labels.generation}/{started}")
+    manifest = _train(work, labels, version)
+    verdict = _judge(work, version)
+    row = work.desk.ledger.project(work.key) or work.row
+    if verdict.promote and not row.pinned:
+        work.folder.switch(version)
+    work.desk.ledger.add_training(
+        work.key,
+        Training(
+            version, why, started, time.time() - started, manifest.data.n_examples,
+            verdict.promote and not row.pinned, verdict.reason if not row.pinned else f"pinned to {row.pinned}",
+        ),
+    )  # fmt: skip
+    _note_trained(work, labels, started)
+    log.info("trained", project=work.key, version=version, promoted=verdict.promote, n=manifest.data.n_examples)
+    return work.folder.current()
+
+
+def read_labels(work: ProjectDesk) -> Labels:
+    """The training set of now; the ledger and the index learn on the way what they had missed."""
+    with tempfile.TemporaryDirectory(dir=_made(work.folder.root)) as folder:
+        path = Path(folder) / "export.json"
+        work.desk.client.export(work.id, path)
+        tasks = list(read_export(path))
+    learn(work, tasks)
+    row = work.desk.ledger.project(work.key) or work.row
+    examples, judges = training_set(tasks, work.control, work.desk.ledger.how_accepted(work.key), work.settings)
+    return Labels(examples, judges, row.generation)
+
+
+def make_cold(work: ProjectDesk) -> str:
+    """Publish and switch to the version that knows label names and hints only; its name."""
+    version = cold_version(work.project.label_config, work.profile)
+    target = work.folder.artefact(version)
+    if not target.exists():
+        train([], work.control.space, out=target, options=_options(work, version), assembly=work.desk.loader.assembly)
+    row = work.desk.ledger.project(work.key) or work.row
+    if not row.pinned:
+        work.folder.switch(version)
+    return work.folder.current()
+
+
+def _train(work: ProjectDesk, labels: Labels, version: str) -> Manifest:
+    return train(
+        labels.examples,
+        work.control.space,
+        out=work.folder.artefact(version),
+        options=_options(work, version, generation=labels.generation),
+        assembly=work.desk.loader.assembly,
+        judges=labels.judges,
+    )
+
+
+def _options(work: ProjectDesk, version: str, *, generation: int = 0) -> TrainingOptions:
+    return TrainingOptions(
+        version=version,
+        profile=work.profile,
+        language=work.settings.language,
+        config_hash=config_hash(work.project.label_config),
+        generation=generation,
+    )
+
+
+def _judge(work: ProjectDesk, version: str) -> Verdict:
+    current = work.folder.current()
+    incumbent = work.folder.artefact(current) if current else None
+    return promote(work.folder.artefact(version), incumbent, assembly=work.desk.loader.assembly)
+
+
+def _note_trained(work: ProjectDesk, labels: Labels, started: float) -> None:
+    """Labels that changed while we trained count towards the next training."""
+    row = work.desk.ledger.project(work.key) or work.row
+    newer = len(work.desk.ledger.index_rows(work.key, after=labels.generation))
+    work.update(
+        trained_at=time.time(),
+        trained_labels=len(labels.examples),
+        changed_labels=newer,
+        due_at=row.due_at if newer and row.due_at > started else 0.0,
+    )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

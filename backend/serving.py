@@ -1,0 +1,132 @@
+"""What serves: per project one atomic state of version and pipeline, swapped whole.
+
+Answers come from memory. Loading happens in a thread of its own; until it is done the old state answers, or nothing.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+import structlog
+
+from backend.assembly import Assembly
+from backend.core.artefacts import Manifest, read_manifest
+from backend.core.errors import PrelabelError
+from backend.core.projects import ProjectFolder, project_folder
+from backend.core.settings import Settings
+from backend.core.types import Example, Pipeline
+from backend.ledger import IndexRow, Ledger
+
+HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers for a project: these belong together."""
+
+    version: str
+    pipeline: Pipeline
+    manifest: Manifest
+    generation: int  # of the neighbour index
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Reads a version from the state folder, with the labels that were accepted since it was trained."""
+
+    settings: Settings
+    assembly: Assembly
+    ledger: Ledger
+
+    def folder(self, key: str) -> ProjectFolder:
+        return project_folder(self.settings.projects_dir, key)
+
+    def load(self, key: str, version: str) -> Served:
+        """Raises ArtefactError where the version's folder or a model of its profile cannot be used."""
+        path = self.folder(key).artefact(version)
+        manifest = read_manifest(path)
+        fresh = Served(version, self.assembly.pipeline(path), manifest, trained_generation(manifest))
+        return self.follow(key, fresh)
+
+    def follow(self, key: str, served: Served) -> Served:
+        """The same version with the neighbour index of now; cheap where nothing changed."""
+        row = self.ledger.project(key)
+        generation = row.generation if row else 0
+        if generation == served.generation:
+            return served
+        rows = self.ledger.index_rows(key, after=trained_generation(served.manifest))
+        live = live_examples(rows, judged_on_holdout=served.manifest.judged_on == "holdout")
+        return Served(served.version, served.pipeline.with_live(live), served.manifest, generation)
+
+
+def trained_generation(manifest: Manifest) -> int:
+    """The index generation that a version was trained at."""
+    return int(manifest.parameters.get("generation", 0))
+
+
+def live_examples(rows: list[IndexRow], *, judged_on_holdout: bool) -> list[Example]:
+    """Accepted labels as the index takes them: the holdout stays out of the index of a model judged on it."""
+    return [
+        Example(str(row.task_id), row.text, row.label)
+        for row in rows
+        if not (judged_on_holdout and row.bucket < HOLDOUT_BUCKETS)
+    ]
+
+
+@dataclass
+class ServedProjects:
+    """The states of all projects in this process. Thread-safe; `get` never waits for a model."""
+
+    loader: Loader
+    _states: dict[str, Served] = field(default_factory=dict)
+    _loading: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: str) -> Served | None:
+        """What answers now; asks for a swap in the background where the state folder has moved on."""
+        current = self.loader.folder(key).current()
+        with self._lock:
+            served = self._states.get(key)
+        if current and self._stale(key, served, current):
+            self._load_in_background(key, current)
+        return served
+
+    def version(self, key: str) -> str:
+        """The version that answers; where nothing is loaded yet, the one that will. Empty for unknown projects."""
+        served = self.get(key)
+        return served.version if served else self.loader.folder(key).current()
+
+    def ready(self) -> dict[str, str]:
+        """Version by project, for those that answer."""
+        with self._lock:
+            return {key: served.version for key, served in self._states.items()}
+
+    def _stale(self, key: str, served: Served | None, current: str) -> bool:
+        if served is None or served.version != current:
+            return True
+        row = self.loader.ledger.project(key)
+        return row is not None and row.generation != served.generation
+
+    def _load_in_background(self, key: str, version: str) -> None:
+        with self._lock:
+            if key in self._loading:
+                return
+            self._loading.add(key)
+        threading.Thread(target=self._load, args=(key, version), daemon=True, name=f"load-{key}").start()
+
+    def _load(self, key: str, version: str) -> None:
+        try:
+            with self._lock:
+                served = self._states.get(key)
+            if served and served.version == version:
+                fresh = self.loader.follow(key, served)
+            else:
+                fresh = self.loader.load(key, version)
+            with self._lock:
+                self._states[key] = fresh
+        except PrelabelError as err:
+            log.error("version_not_loaded", project=key, version=version, error=str(err))
+        finally:
+            with self._lock:
+                self._loading.discard(key)
