@@ -1,0 +1,44 @@
+# prelabel on one machine. Needs CPython 3.11, make and a C++ compiler; everything else is installed here.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)
+BIN := .venv/bin
+
+.PHONY: help demo up down test check format test-slow python environment test-environment
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: environment ## start everything with two sample projects; Ctrl-C stops it
+	@$(BIN)/prelabel up --demo $(ARGS)
+
+up: environment ## start everything without samples
+	@$(BIN)/prelabel up $(ARGS)
+
+down: ## stop what `make demo` or `make up` started
+	@$(BIN)/prelabel down
+
+test: check ## format, lint, types, import contracts, then all tests but slow and containers
+	$(BIN)/python -m pytest -m "not slow and not containers" $(ARGS)
+
+check: test-environment ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: test-environment ## write the code as `check` wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-slow: test-environment ## the tests that compute for minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+environment: python
+	@$(PYTHON) -m backend.supervisor.bootstrap run
+
+test-environment: python
+	@$(PYTHON) -m backend.supervisor.bootstrap test
+
+python:
+	@test -n "$(PYTHON)" || { echo 'prelabel needs CPython 3.11, and none is on PATH: install it (Debian, Ubuntu:' \
+		'python3.11 python3.11-venv; macOS: brew install python@3.11) or name it: make demo PYTHON=/path/to/python3.11' >&2; exit 2; }

@@ -1,0 +1,154 @@
+"""What a worker process and the cron process do around the jobs: names, crashes, the clock.
+
+A job that a killed worker has left STARTED would stay so until its time-out; a worker of the same name takes it back.
+Models hang in a forked child, so jobs run in the worker itself (SimpleWorker).
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+
+import redis
+from rq import Queue, SimpleWorker
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
+from rq.cron import CronJob, CronScheduler
+from rq.cron_scheduler_registry import get_keys
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+from rq.utils import parse_composite_key
+
+from backend.core.errors import BadInputError, QueueError
+from backend.core.settings import Settings
+from backend.job_queue import QUEUES, connect, queue
+
+CRON_NAME = "prelabel-cron"
+RECONCILE = "backend.jobs.reconcile_all"
+RECONCILE_ID = "reconcile-all"
+RECONCILE_EVERY_S = 30  # a task that no webhook told of is found within 60 s
+RECONCILE_TIMEOUT_S = 600
+INTERRUPTIONS_ALLOWED = 5  # a job that kills its worker each time must not do so for ever
+INTERRUPTIONS = "interruptions"
+ONE_NAME_WAIT_S = 10.0
+RECONNECT_WITHIN_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Worker(SimpleWorker):  # type: ignore[misc]
+    """RQ's worker without a fork, back soon after the queue was away."""
+
+    max_connection_wait_time = RECONNECT_WITHIN_S
+
+
+def work(settings: Settings, queues: Sequence[str], name: str) -> None:
+    """Run jobs until SIGTERM; the running job is finished first.
+
+    Raises:
+        BadInputError: no such queue, or a worker of this name runs already.
+        QueueError: Redis does not answer.
+    """
+    unknown = [each for each in queues if each not in QUEUES]
+    if unknown or not queues:
+        raise BadInputError(f"queues must be some of {', '.join(QUEUES)}, were {', '.join(queues) or 'none'}")
+    connection = connect(settings)
+    try:
+        require_one_of_name(connection, name)
+        connection.delete(Worker.redis_worker_namespace_prefix + name)  # of a predecessor that was killed
+        own = [queue(connection, each) for each in queues]
+        for job_id in take_back(own, name):
+            log.warning("job %s was interrupted and is queued again", job_id)
+    except redis.RedisError as err:
+        raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
+    worker = Worker(
+        own, name=name, connection=connection, serializer=JSONSerializer, log_job_description=False
+    )  # a description holds the job's arguments
+    worker.work(logging_level=settings.log_level)
+
+
+def listens(connection: redis.Redis, name: str) -> bool:
+    """Whether a worker of this name is connected now, wherever it runs; a killed one is not."""
+    ((_, subscribers),) = connection.pubsub_numsub(PUBSUB_CHANNEL_TEMPLATE % name)
+    return bool(subscribers)
+
+
+def require_one_of_name(connection: redis.Redis, name: str) -> None:
+    deadline = time.monotonic() + ONE_NAME_WAIT_S
+    while listens(connection, name):
+        if time.monotonic() > deadline:
+            raise BadInputError(f"a worker's name must be its own, {name} runs already; choose another --name")
+        time.sleep(0.2)
+
+
+def take_back(queues: Sequence[Queue], name: str) -> list[str]:
+    """Queue again, in front, what a worker of this name was doing when it was killed; the jobs' ids."""
+    return [job_id for each in queues for job_id in (*take_back_started(each, name), *take_back_popped(each))]
+
+
+def take_back_started(own: Queue, name: str) -> list[str]:
+    registry = own.started_job_registry
+    taken = []
+    for entry in own.connection.zrange(registry.key, 0, -1):
+        job_id, execution_id = parse_composite_key(entry.decode())
+        job = own.fetch_job(job_id)
+        if job is None or job.worker_name == name:
+            with own.connection.pipeline() as pipeline:
+                pipeline.zrem(registry.key, entry)
+                pipeline.delete(f"rq:execution:{job_id}:{execution_id}", f"rq:executions:{job_id}")
+                if job is not None:
+                    queue_again(own, job, pipeline)
+                    taken.append(job_id)
+                pipeline.execute()
+    return taken
+
+
+def queue_again(own: Queue, job: Job, pipeline: "redis.client.Pipeline") -> None:
+    job.meta[INTERRUPTIONS] = int(job.meta.get(INTERRUPTIONS, 0)) + 1
+    if job.meta[INTERRUPTIONS] > INTERRUPTIONS_ALLOWED:
+        job.set_status(JobStatus.FAILED, pipeline=pipeline)
+        why = f"the worker ended {INTERRUPTIONS_ALLOWED} times while it ran this job"
+        job.failed_job_registry.add(job, ttl=job.failure_ttl or -1, exc_string=why, pipeline=pipeline)
+        return
+    own._enqueue_job(job, pipeline=pipeline, at_front=True)
+
+
+def take_back_popped(own: Queue) -> list[str]:
+    """What was taken off the queue, but not yet begun, when the worker was killed."""
+    between = own.intermediate_queue
+    taken = []
+    for job_id in between.get_job_ids():
+        job = own.fetch_job(job_id)
+        if job is not None and job.get_status() == JobStatus.QUEUED and job_id not in own.job_ids:
+            own.push_job_id(job_id, at_front=True)
+            taken.append(job_id)
+        between.remove(job_id)
+    return taken
+
+
+class ReconcileJob(CronJob):  # type: ignore[misc]
+    """RQ's cron entry, but with our serialiser, and not while the last one still waits or runs."""
+
+    def enqueue(self, connection: redis.Redis) -> Job:
+        own = queue(connection, self.queue_name)
+        before = own.fetch_job(RECONCILE_ID)
+        if before is not None and before.get_status() in (JobStatus.QUEUED, JobStatus.STARTED):
+            return before
+        return own.enqueue(self.func_name, job_id=RECONCILE_ID, **self.job_options)
+
+
+def keep_time(settings: Settings) -> None:
+    """Enqueue the reconcile job every 30 s until SIGTERM.
+
+    Raises:
+        QueueError: Redis does not answer.
+    """
+    scheduler = CronScheduler(connect(settings), name=CRON_NAME)
+    options = {"job_timeout": RECONCILE_TIMEOUT_S, "result_ttl": RECONCILE_EVERY_S, "failure_ttl": 24 * 3600}
+    scheduler.get_jobs().append(ReconcileJob("reconcile", func_name=RECONCILE, interval=RECONCILE_EVERY_S, **options))
+    try:
+        scheduler.start()
+    except redis.RedisError as err:
+        raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
+
+
+def cron_registered(connection: redis.Redis) -> bool:
+    return CRON_NAME in get_keys(connection)
