@@ -50,7 +50,7 @@ def manifest_from_json(text: str, *, where: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        ArtefactError: not JSON, or of a format that this code does not read.
+        ArtefactError: not JSON, of a format that this code does not read, or with other entries.
     """
     try:
         raw = json.loads(text)
@@ -59,8 +59,11 @@ def manifest_from_json(text: str, *, where: Path) -> Manifest:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ArtefactError(f"{where} must have format {FORMAT}, was {found}; train again with this prelabel")
-    space = LabelSpace(tuple(Label(**label) for label in raw["labels"]["labels"]), raw["labels"]["oos_value"])
-    return Manifest(**{**raw, "labels": space, "data": DataFingerprint(**raw["data"])})
+    try:
+        space = LabelSpace(tuple(Label(**label) for label in raw["labels"]["labels"]), raw["labels"]["oos_value"])
+        return Manifest(**{**raw, "labels": space, "data": DataFingerprint(**raw["data"])})
+    except (KeyError, TypeError) as err:
+        raise ArtefactError(f"{where} must hold every entry of a manifest and no other; train again: {err}") from err
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -72,7 +75,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as err:
+    except (OSError, UnicodeDecodeError) as err:
         raise ArtefactError(f"{folder} must be a model folder with a {MANIFEST}; it has none that can be read") from err
     manifest = manifest_from_json(text, where=path)
     for name, expected in manifest.files.items():

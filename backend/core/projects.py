@@ -128,7 +128,7 @@ class ProjectFolder:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return ProjectSettings()
-        except tomllib.TOMLDecodeError as err:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
             raise BadInputError(f"{path} must be TOML; {err}") from err
         return _checked(raw, path)
 
@@ -138,7 +138,7 @@ def _checked(raw: dict[str, Any], path: Path) -> ProjectSettings:
     for name, value in raw.items():
         if name not in known:
             raise BadInputError(f"{path} must hold known settings ({', '.join(known)}), has {name!r}")
-        if not isinstance(value, known[name]) and not (known[name] is float and isinstance(value, int)):
+        if type(value) is not known[name] and not (known[name] is float and type(value) is int):
             raise BadInputError(f"{path}: {name} must be of type {known[name].__name__}, was {value!r}")
     return ProjectSettings(**raw)
 
