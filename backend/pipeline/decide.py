@@ -1,0 +1,126 @@
+"""The policy: probabilities and evidence to one decision a text, with a reason a person can check.
+
+A reason names labels and ids of examples, never another text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from backend.core.types import STAGES, Decision, DecisionKind, FloatArray, LabelProb, LabelSpace, Neighbour
+from backend.pipeline.evidence import NO_STAGE, Evidence
+from backend.pipeline.language import language_of
+
+ABSTAIN_BELOW = 0.3  # under it a tick is wrong more often than twice in three and costs more than it saves
+K_ALTERNATIVES = 10
+K_SHOWN = 5  # nearest examples that a reason counts
+K_IDS = 2  # of them that it names
+ID_LENGTH = 8  # characters of an id: rows without one are named by a hash
+
+Language = Literal["en", "ru"]
+
+REASONS: Mapping[Language, Mapping[str, str]] = {
+    "en": {
+        "examples": "like {n} accepted {examples} of {label} ({ids})",
+        "retrieve": "closest to the description of {label}",
+        "classify": "the wording is typical of {label}",
+        "vote": "the language model prefers {label}",
+        "next": "{reason}; next: {label} {percent} %",
+        "abstain": "not sure: {label} {percent} %",
+        "out_of_scope": "resembles none of the labels; closest: {label} {percent} %",
+        "no_labels": "there are no labels to choose from",
+        "unreadable": "the text holds nothing to read",
+    },
+    "ru": {
+        "examples": "похоже на {n} {examples} «{label}» ({ids})",
+        "retrieve": "ближе всего к описанию «{label}»",
+        "classify": "формулировка типична для «{label}»",
+        "vote": "языковая модель предпочитает «{label}»",
+        "next": "{reason}; далее: {label} {percent} %",
+        "abstain": "нет уверенности: {label} {percent} %",
+        "out_of_scope": "не похоже ни на одну из меток; ближайшая: {label} {percent} %",
+        "no_labels": "нет меток, из которых можно выбрать",
+        "unreadable": "в тексте нечего прочесть",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When to say a label, when out of scope, when nothing."""
+
+    space: LabelSpace
+    abstain_below: float = ABSTAIN_BELOW
+    language: Language = "en"  # of reasons about texts that cannot be read
+
+    def decide(self, probs: FloatArray, evidence: Evidence, *, milliseconds: float = 0.0) -> list[Decision]:
+        """One decision a text, in order.
+
+        Args:
+            probs: (n_texts, n_labels + 1), calibrated.
+            milliseconds: each text's share of the time that its batch took.
+        """
+        readable = evidence.readable
+        return [self._one(probs[row], evidence, row, bool(readable[row]), milliseconds) for row in range(len(evidence))]
+
+    def _one(self, probs: FloatArray, evidence: Evidence, row: int, readable: bool, milliseconds: float) -> Decision:
+        order = np.argsort(-probs[:-1], kind="stable")[:K_ALTERNATIVES]
+        best = int(order[0]) if len(order) else -1
+        kind = self._kind(probs, best, readable)
+        is_oos = kind == "out_of_scope"
+        alternatives = tuple(LabelProb(self.space.labels[i].value, float(probs[i])) for i in order)
+        return Decision(
+            kind=kind,
+            predicted_label=self.space.oos_value if is_oos or best < 0 else self.space.labels[best].value,
+            confidence=float(np.clip(probs[-1] if is_oos or best < 0 else probs[best], 0.0, 1.0)),
+            p_out_of_scope=float(np.clip(probs[-1], 0.0, 1.0)),
+            stage=STAGES[max(int(evidence.stages[row]), 0)],
+            reason=self._reason(kind, probs, order.tolist(), evidence, row, readable),
+            alternatives=alternatives,
+            neighbours=evidence.neighbours[row][:K_SHOWN],
+            milliseconds=milliseconds,
+            tokens=int(evidence.tokens[row]),
+        )
+
+    def _kind(self, probs: FloatArray, best: int, readable: bool) -> DecisionKind:
+        if not readable or best < 0 or max(probs[best], probs[-1]) < self.abstain_below:
+            return "abstain"
+        return "out_of_scope" if probs[-1] > probs[best] else "label"
+
+    def _reason(
+        self, kind: DecisionKind, probs: FloatArray, order: Sequence[int], evidence: Evidence, row: int, readable: bool
+    ) -> str:
+        language = language_of(evidence.texts[row]) if readable else self.language
+        say = REASONS[language]
+        if not readable or not order:
+            return say["no_labels" if readable else "unreadable"]
+        names = [one_line(self.space.labels[column].name) for column in order[:2]]
+        shares = [f"{100 * float(probs[column]):.0f}" for column in order[:2]]
+        if kind != "label":
+            reason = say[kind].format(label=names[0], percent=shares[0])
+            return f"{reason}, {names[1]} {shares[1]} %" if kind == "abstain" and len(names) > 1 else reason
+        value = self.space.labels[order[0]].value
+        like = [near for near in evidence.neighbours[row][:K_SHOWN] if near.label == value]
+        stage = STAGES[max(int(evidence.stages[row]), 0)] if evidence.stages[row] != NO_STAGE else "retrieve"
+        reason = _resembles(like, names[0], language) if like else say[stage].format(label=names[0])
+        return say["next"].format(reason=reason, label=names[1], percent=shares[1]) if len(names) > 1 else reason
+
+
+def _resembles(like: Sequence[Neighbour], label: str, language: Language) -> str:
+    ids = ", ".join(f"#{one_line(near.example_id)[:ID_LENGTH]}" for near in like[:K_IDS])
+    examples = _examples(len(like), language)
+    return REASONS[language]["examples"].format(n=len(like), examples=examples, label=label, ids=ids)
+
+
+def _examples(n: int, language: Language) -> str:
+    if language == "en":
+        return "example" if n == 1 else "examples"
+    if n == 1:
+        return "принятый пример"
+    return "принятых примера" if n < 5 else "принятых примеров"
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())

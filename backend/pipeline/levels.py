@@ -1,0 +1,182 @@
+"""The cost levels of the pipeline: rules and retrieval, then the classifier, then the language models.
+
+Each looks at the rows it is given and turns what it sees into features; none of them decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from backend.core.deadline import Deadline
+from backend.core.types import BoolArray, Example, FloatArray, Neighbour
+from backend.pipeline.evidence import Evidence, Feature, Finding
+from backend.pipeline.keywords import KeywordRules
+from backend.pipeline.rerank import NoReranker, Reranker
+from backend.pipeline.retrieve import Embedder, Index
+from backend.pipeline.vote import Vote, Voter
+
+N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
+N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
+WEIGHT_LEXICAL, WEIGHT_DENSE = 0.3, 0.7  # words find names and codes, meaning finds paraphrases and matters more
+NO_SHARE = 0.01  # share of a label without neighbours: its logarithm must be finite
+VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
+
+
+class Level(Protocol):
+    """A stage of growing cost."""
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
+        """The evidence with what this level found about the rows in `where`.
+
+        Args:
+            probs: (n_texts, n_labels + 1), what the levels before make of it.
+        """
+        ...
+
+
+class NoLevel:
+    """A stage that is switched off."""
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
+        return evidence
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Keyword rules, retrieval over labels and examples, and a reranker where there is one."""
+
+    embedder: Embedder
+    index: Index
+    keywords: KeywordRules = field(default_factory=KeywordRules)
+    reranker: Reranker = field(default_factory=NoReranker)
+    n_candidates: int = N_CANDIDATES
+    weight_lexical: float = WEIGHT_LEXICAL
+    weight_dense: float = WEIGHT_DENSE
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
+        rows = np.flatnonzero(where)
+        if not len(rows):
+            return evidence
+        texts = [evidence.texts[row] for row in rows]
+        vectors = self.embedder.embed(texts)
+        found = self.index.search(texts, vectors)
+        features = (
+            *self._scores(found.cosines, found.lexical),
+            self._neighbours(found.neighbours),
+            *self.keywords.append(texts, len(evidence.labels) + 1),
+        )
+        grown = evidence.append(Finding("retrieve", features, vectors, found.neighbours), where=where)
+        reranked = self.reranker.rerank(grown)
+        return grown.append(Finding("retrieve", reranked), where=np.ones(len(grown), np.bool_)) if reranked else grown
+
+    def with_live(self, examples: Sequence[Example]) -> "Retrieval":
+        return replace(self, index=self.index.with_live(examples, self.embedder))
+
+    def _scores(self, cosines: FloatArray, lexical: FloatArray) -> tuple[Feature, ...]:
+        """Similarity in spreads above unrelated texts, words in 0-1, and their mixture for the candidates."""
+        known = ~np.isnan(cosines)
+        filled = np.where(known, cosines, 0.0).astype(np.float32)
+        affinity = (filled - self.embedder.floor) / self.embedder.spread
+        words = min_max(lexical, known)
+        score = self.weight_lexical * words + self.weight_dense * min_max(filled, known)
+        return (
+            Feature("dense", affinity.astype(np.float32), filled, known),
+            Feature("lexical", words, lexical, known),
+            Feature("retrieval", score, score, best_k(np.where(known, score, -1.0), self.n_candidates) & known),
+        )
+
+    def _neighbours(self, neighbours: Sequence[Sequence[Neighbour]]) -> Feature:
+        """Each column's share of the nearest examples, near ones counting more; missing where there are none."""
+        space = self.index.space
+        columns = {value: column for column, value in enumerate((*space.values, space.oos_value))}
+        share = np.zeros((len(neighbours), len(space) + 1), np.float32)
+        for row, near in enumerate(neighbours):
+            for neighbour in near:
+                nearness = (neighbour.similarity - near[0].similarity) / self.embedder.spread
+                share[row, columns[neighbour.label]] += np.exp(nearness)
+        total = share.sum(axis=1, keepdims=True)
+        share /= np.maximum(total, 1.0)  # the nearest counts 1, so that a total under 1 is 0
+        values = np.log((share + NO_SHARE) / NO_SHARE).astype(np.float32)
+        return Feature("neighbours", values, share, np.repeat(total > 0, share.shape[1], axis=1))
+
+
+class Classifier(Protocol):
+    """A model fitted on accepted labels."""
+
+    def predict_log_proba(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
+        """(n_texts, n_labels + 1) natural logarithms; -inf for columns that the training data did not hold."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The trained classifier."""
+
+    classifier: Classifier
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
+        rows = np.flatnonzero(where)
+        if not len(rows):
+            return evidence
+        logs = self.classifier.predict_log_proba([evidence.texts[row] for row in rows], evidence.vectors[rows])
+        known = np.isfinite(logs)
+        values = np.where(known, logs, 0.0).astype(np.float32)
+        feature = Feature("classifier", values, np.exp(logs).astype(np.float32), known)
+        return evidence.append(Finding("classify", (feature,)), where=where)
+
+
+@dataclass(frozen=True)
+class Voting:
+    """Language models that choose among the likeliest labels."""
+
+    voter: Voter
+    n_voted: int = N_VOTED
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
+        rows = np.flatnonzero(where)
+        if not len(rows) or deadline.passed:
+            return evidence
+        chosen = [self._likeliest(probs[row]) for row in rows]
+        candidates = [[evidence.labels.labels[column] for column in columns] for columns in chosen]
+        votes = self.voter.vote([evidence.texts[row] for row in rows], candidates, deadline=deadline)
+        voted = np.zeros(len(evidence), np.bool_)
+        voted[rows] = [vote is not None for vote in votes]
+        cast = [(vote, columns) for vote, columns in zip(votes, chosen, strict=True) if vote is not None]
+        return evidence.append(_votes(cast, len(evidence.labels)), where=voted) if cast else evidence
+
+    def _likeliest(self, probs: FloatArray) -> list[int]:
+        columns: list[int] = np.argsort(-probs[:-1], kind="stable")[: self.n_voted].tolist()
+        return columns
+
+
+def _votes(cast: Sequence[tuple[Vote, Sequence[int]]], n_labels: int) -> Finding:
+    """How many times likelier than by chance the voters hold a candidate, as a logarithm."""
+    raw = np.zeros((len(cast), n_labels + 1), np.float32)
+    present = np.zeros(raw.shape, np.bool_)
+    values = np.zeros(raw.shape, np.float32)
+    for row, (vote, columns) in enumerate(cast):
+        answers = [*columns, n_labels]
+        raw[row, answers] = [*vote.probs, vote.p_none]
+        present[row, answers] = True
+        odds = np.log(np.maximum(raw[row, answers], 1e-9) * len(answers))
+        values[row, answers] = np.clip(odds, -VOTE_BOUND, VOTE_BOUND)
+    tokens = np.array([vote.tokens for vote, _ in cast], np.int64)
+    return Finding("vote", (Feature("vote", values, raw, present),), tokens=tokens)
+
+
+def min_max(scores: FloatArray, known: BoolArray) -> FloatArray:
+    """Scores of each row stretched to 0-1 over the known columns; 0 where they are all the same."""
+    low = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
+    high = np.where(known, scores, -np.inf).max(axis=1, keepdims=True)
+    width = high - low
+    stretched = (scores - low) / np.where(width > 0, width, 1.0)
+    return np.where(known & (width > 0), stretched, 0.0).astype(np.float32)
+
+
+def best_k(scores: FloatArray, k: int) -> BoolArray:
+    """Where the k highest scores of each row are."""
+    chosen = np.zeros(scores.shape, np.bool_)
+    np.put_along_axis(chosen, np.argsort(-scores, axis=1, kind="stable")[:, :k], True, axis=1)
+    return chosen

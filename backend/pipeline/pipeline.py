@@ -1,0 +1,108 @@
+"""The pipeline: texts to decisions, by levels of growing cost.
+
+Immutable and safe to share between threads: whoever has new examples makes a new pipeline from it.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import structlog
+
+from backend.core.deadline import Deadline
+from backend.core.types import Decision, Example, FloatArray, IntArray, LabelSpace
+from backend.pipeline.clean import clean
+from backend.pipeline.decide import Policy
+from backend.pipeline.evidence import Evidence
+from backend.pipeline.fuse import FixedFuser, Fuser
+from backend.pipeline.gate import Gate
+from backend.pipeline.levels import Level, NoLevel, Retrieval
+
+CHUNK = 32  # texts between two looks at the deadline: about 0.1 s without language models
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Rules and retrieval, the classifier, the language models; after each the fuser and the gate."""
+
+    labels: LabelSpace
+    retrieval: Retrieval
+    policy: Policy
+    classification: Level = field(default_factory=NoLevel)
+    voting: Level = field(default_factory=NoLevel)
+    fuser: Fuser = field(default_factory=FixedFuser)
+    gate: Gate = field(default_factory=Gate)
+
+    def run(self, texts: Sequence[str], *, deadline_s: float) -> list[Decision | None]:
+        """Decide a label, out_of_scope or abstention per text, in order; None where the deadline came first.
+
+        The cheap levels look at all texts before a language model looks at any.
+        """
+        started, deadline = time.monotonic(), Deadline.after(deadline_s)
+        decisions: list[Decision | None] = [None] * len(texts)
+        open_: list[tuple[IntArray, Evidence, float]] = []
+        for rows in _chunks(texts):
+            if deadline.passed:
+                break
+            since = time.perf_counter()
+            evidence = self.gather([texts[row] for row in rows], deadline)
+            spent_ms = self._decide(decisions, rows, evidence, since, 0.0)
+            unsure = self.gate.unsure(self.fuser.fuse(evidence), evidence)
+            if not isinstance(self.voting, NoLevel) and unsure.any():
+                open_.append((rows[unsure], evidence.take(unsure), spent_ms))
+        for rows, evidence, spent_ms in open_:
+            if deadline.passed:
+                break
+            since = time.perf_counter()
+            voted = self._append(self.voting, evidence, deadline)
+            self._decide(decisions, rows, voted, since, spent_ms)
+        _log(decisions, time.monotonic() - started)
+        return decisions
+
+    def gather(self, texts: Sequence[str], deadline: Deadline) -> Evidence:
+        """What the cheap levels find out about a few texts."""
+        evidence = Evidence.of([clean(text) for text in texts], self.labels)
+        for level in (self.retrieval, self.classification):
+            evidence = self._append(level, evidence, deadline)
+        return evidence
+
+    def with_live(self, examples: Sequence[Example]) -> "Pipeline":
+        """The same pipeline whose index also holds `examples`; see `backend.core.types.Pipeline`."""
+        return replace(self, retrieval=self.retrieval.with_live(examples))
+
+    def without_llm(self) -> "Pipeline":
+        """The same pipeline without its costliest level."""
+        return replace(self, voting=NoLevel())
+
+    def _append(self, level: Level, evidence: Evidence, deadline: Deadline) -> Evidence:
+        probs = self.fuser.fuse(evidence)
+        return level.append(evidence, probs, where=self.gate.unsure(probs, evidence), deadline=deadline)
+
+    def _decide(
+        self, decisions: list[Decision | None], rows: IntArray, evidence: Evidence, since: float, spent_ms: float
+    ) -> float:
+        """Put decisions in their places; returns the milliseconds that each of these texts has cost by now."""
+        probs: FloatArray = self.fuser.fuse(evidence)
+        spent_ms += 1000 * (time.perf_counter() - since) / len(rows)
+        for row, decision in zip(rows, self.policy.decide(probs, evidence, milliseconds=spent_ms), strict=True):
+            decisions[row] = decision
+        return spent_ms
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[IntArray]:
+    """Rows of CHUNK texts of like length, short ones first: an embedder pads each batch to its longest."""
+    order = np.argsort([len(text) for text in texts], kind="stable").astype(np.int64)
+    for start in range(0, len(order), CHUNK):
+        yield order[start : start + CHUNK]
+
+
+def _log(decisions: Sequence[Decision | None], seconds: float) -> None:
+    made = [decision for decision in decisions if decision is not None]
+    counts: dict[str, int] = {}
+    for decision in made:
+        for key in (decision.kind, f"stage_{decision.stage}"):
+            counts[key] = counts.get(key, 0) + 1
+    log.debug("decided", texts=len(decisions), late=len(decisions) - len(made), seconds=round(seconds, 3), **counts)

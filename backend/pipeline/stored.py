@@ -1,0 +1,34 @@
+"""The files of an index: examples as JSON lines, vectors as safetensors. What can be rebuilt quickly is not stored."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from backend.core.types import Example, FloatArray, LabelSpace
+from backend.pipeline.retrieve import Index
+
+EXAMPLES, VECTORS = "examples.jsonl", "vectors.safetensors"
+
+
+def save_index(folder: Path, examples: Iterable[Example], labels: FloatArray, vectors: FloatArray) -> None:
+    """Write examples and their vectors, in the same order, and the vectors of the labels."""
+    with (folder / EXAMPLES).open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
+    tensors = {"labels": np.ascontiguousarray(labels), "examples": np.ascontiguousarray(vectors)}
+    save_file(tensors, folder / VECTORS)
+
+
+def load_index(folder: Path, space: LabelSpace) -> Index:
+    tensors = load_file(folder / VECTORS)
+    return Index.of(space, tensors["labels"], list(read_examples(folder)), tensors["examples"])
+
+
+def read_examples(folder: Path) -> Iterator[Example]:
+    """The examples that a model's index holds."""
+    with (folder / EXAMPLES).open(encoding="utf-8") as file:
+        for line in file:
+            yield Example(**json.loads(line))

@@ -1,0 +1,176 @@
+"""Out-of-fold prediction: what the whole pipeline says about each example when it has not seen its group."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from backend.core.deadline import Deadline
+from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Stage
+from backend.models.linear import LinearClassifier
+from backend.pipeline.clean import clean
+from backend.pipeline.decide import ABSTAIN_BELOW
+from backend.pipeline.fuse import FixedFuser, novelty
+from backend.pipeline.gate import Gate
+from backend.pipeline.levels import Classification, NoLevel
+from backend.pipeline.pipeline import CHUNK, Pipeline
+from backend.pipeline.retrieve import Embedder, Index
+from training.calibrate import Calibration, Predicted, soften
+from training.evaluate import Outcome
+from training.fit import fit_linear, rows_of
+from training.splits import folds
+
+FOREVER = Deadline(float("inf"))
+Fitted = Literal["retrieve", "classify"]
+FITTED: tuple[Fitted, ...] = ("retrieve", "classify")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The examples of one training with their vectors, computed once."""
+
+    space: LabelSpace
+    examples: tuple[Example, ...]  # all usable
+    labels: FloatArray  # (n_labels, dim), of the labels' own words
+    vectors: FloatArray  # (n_examples, dim)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The value of each column."""
+        return (*self.space.values, self.space.oos_value)
+
+    @property
+    def columns(self) -> IntArray:
+        """(n_examples,): the column of each example's label."""
+        column = {value: number for number, value in enumerate(self.values)}
+        return np.array([column[example.label] for example in self.examples], np.int64)
+
+    @property
+    def knows_oos(self) -> bool:
+        return bool(np.any(self.columns == len(self.space)))
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """An embedder whose vectors of the training texts are known already."""
+
+    embedder: Embedder
+    rows: dict[str, int]
+    vectors: FloatArray
+
+    @classmethod
+    def of(cls, material: Material, embedder: Embedder) -> "Remembered":
+        rows = {clean(example.text): row for row, example in enumerate(material.examples)}
+        return cls(embedder, rows, material.vectors)
+
+    @property
+    def dim(self) -> int:
+        return self.embedder.dim
+
+    @property
+    def floor(self) -> float:
+        return self.embedder.floor
+
+    @property
+    def spread(self) -> float:
+        return self.embedder.spread
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """(n_texts, dim), of training texts only."""
+        return self.vectors[[self.rows[text] for text in texts]]
+
+
+def classifier_of(material: Material, take: IntArray, *, family: str, seed: int) -> LinearClassifier | None:
+    """Fit on some examples; None where the family says so, or where there is nothing to tell apart."""
+    if family == "none" or not len(take):
+        return None
+    rows = rows_of(material.space, material.examples, material.labels, material.vectors, take=take)
+    if len(np.unique(rows.columns)) < 2:
+        return None
+    return fit_linear(rows, n_columns=len(material.values), seed=seed)
+
+
+def out_of_fold(
+    material: Material, pipeline: Pipeline, *, family: str, seed: int, judges: frozenset[str] | None
+) -> tuple[Predicted, IntArray]:
+    """Logits of every level about every example that may judge, and the rows of these examples.
+
+    Args:
+        pipeline: gives all that is not learned from the examples.
+    """
+    parts = folds(material.examples)
+    asked = [
+        np.array([row for row in fold if judges is None or material.examples[row].id in judges], np.int64)
+        for fold in (parts if len(parts) > 1 else [])
+    ]
+    predicted = [
+        logits_of(_blind(pipeline, material, fold, family=family, seed=seed), material, rows)
+        for fold, rows in zip(parts, asked, strict=False)
+    ]
+    return _joined(predicted, material), np.concatenate([np.zeros(0, np.int64), *asked])
+
+
+def _blind(pipeline: Pipeline, material: Material, fold: IntArray, *, family: str, seed: int) -> Pipeline:
+    """The pipeline as it would be without the examples of a fold; its gate asks every level."""
+    rest = np.setdiff1d(np.arange(len(material.examples)), fold)
+    classifier = classifier_of(material, rest, family=family, seed=seed)
+    known = [material.examples[row] for row in rest]
+    retrieval = replace(
+        pipeline.retrieval,
+        embedder=Remembered.of(material, pipeline.retrieval.embedder),
+        index=Index.of(material.space, material.labels, known, material.vectors[rest]),
+    )
+    return replace(
+        pipeline, retrieval=retrieval, gate=Gate(dict.fromkeys(FITTED, 2.0)),
+        classification=NoLevel() if classifier is None else Classification(classifier),
+    )  # fmt: skip
+
+
+def logits_of(pipeline: Pipeline, material: Material, rows: IntArray) -> Predicted:
+    """What each level of a pipeline says about some examples, chunk by chunk."""
+    weights = dict(FixedFuser().weights)
+    fusers = {"retrieve": FixedFuser({**weights, "classifier": 0.0}), "classify": FixedFuser(weights)}
+    logits: dict[Fitted, list[FloatArray]] = {stage: [] for stage in FITTED}
+    novelties: list[FloatArray] = []
+    for start in range(0, len(rows), CHUNK):
+        texts = [material.examples[row].text for row in rows[start : start + CHUNK]]
+        evidence = pipeline.gather(texts, FOREVER)
+        novelties.append(novelty(evidence))
+        for stage in FITTED:
+            logits[stage].append(fusers[stage].logits(evidence))
+    return _stacked(logits, novelties, material.columns[rows], material)
+
+
+def _joined(parts: Sequence[Predicted], material: Material) -> Predicted:
+    logits: dict[Fitted, list[FloatArray]] = {stage: [part.logits[stage] for part in parts] for stage in FITTED}
+    columns = np.concatenate([np.zeros(0, np.int64), *(part.columns for part in parts)])
+    return _stacked(logits, [part.novelty for part in parts], columns, material)
+
+
+def _stacked(
+    logits: Mapping[Fitted, Sequence[FloatArray]],
+    novelties: Sequence[FloatArray],
+    columns: IntArray,
+    material: Material,
+) -> Predicted:
+    none = np.zeros((0, len(material.values)), np.float32)
+    return Predicted(
+        {stage: np.concatenate([none, *logits[stage]]) for stage in FITTED},
+        np.concatenate([none[:, 0], *novelties]), columns, material.knows_oos,
+    )  # fmt: skip
+
+
+def outcomes_of(
+    predicted: Predicted, rows: IntArray, material: Material, calibration: Calibration, *, last: Stage
+) -> list[Outcome]:
+    """What would have been decided about each of `rows`, calibrated."""
+    probs = soften(predicted.logits[last], predicted, calibration.temperatures[last], calibration.oos_bias)
+    best = probs.argmax(axis=1)
+    return [
+        Outcome(
+            material.examples[row].id, material.examples[row].label, material.values[best[at]],
+            float(probs[at, best[at]]), float(probs[at, -1]), bool(probs[at, best[at]] < ABSTAIN_BELOW),
+        )
+        for at, row in enumerate(rows)
+    ]  # fmt: skip

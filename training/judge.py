@@ -1,0 +1,57 @@
+"""Judging a model on examples, and remembering row by row how it went, so that models can be compared in pairs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.core.types import Example
+from backend.pipeline.pipeline import Pipeline
+from training.evaluate import Outcome, outcome_of
+
+JUDGED = "judged.jsonl"
+FOREVER_S = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The outcomes of a model, row by row."""
+
+    on: str  # "holdout", "out_of_fold" or "none"
+    examples: Sequence[Example]
+    outcomes: Sequence[Outcome]  # of the examples, in order
+
+
+def judge(pipeline: Pipeline, examples: Sequence[Example]) -> list[Outcome]:
+    """What a pipeline says about examples; language models are left out, being too slow for every retraining."""
+    decisions = pipeline.without_llm().run([example.text for example in examples], deadline_s=FOREVER_S)
+    return [
+        outcome_of(example.id, example.label, decision)
+        for example, decision in zip(examples, decisions, strict=True)
+        if decision is not None
+    ]
+
+
+def save_judged(folder: Path, judged: Judged) -> None:
+    with (folder / JUDGED).open("w", encoding="utf-8") as file:
+        for example, outcome in zip(judged.examples, judged.outcomes, strict=True):
+            row = {
+                "id": example.id, "text": example.text, "label": example.label, "predicted": outcome.predicted,
+                "correct": int(outcome.correct), "confidence": round(outcome.confidence, 6),
+            }  # fmt: skip
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """One line of a model's judged.jsonl."""
+
+    example: Example
+    predicted: str
+
+
+def read_judged(folder: Path) -> list[JudgedRow]:
+    """The rows that a model was judged on; empty where it was not."""
+    with (folder / JUDGED).open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [JudgedRow(Example(row["id"], row["text"], row["label"]), row["predicted"]) for row in rows]

@@ -1,0 +1,171 @@
+"""Training: examples to a model folder that serves.
+
+With no examples at all the folder holds an index over the labels' own words: everything that serves is such a folder.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from backend.assembly import Assembly, compose
+from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
+from backend.core.errors import BadInputError
+from backend.core.types import DataFingerprint, Example, LabelSpace
+from backend.models.linear import LinearClassifier
+from backend.pipeline.clean import CLEANING
+from backend.pipeline.language import Language, detect_language
+from backend.pipeline.levels import NoLevel
+from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, usable
+from backend.pipeline.stored import save_index
+from training.calibrate import calibrate
+from training.evaluate import metrics_of
+from training.fit import FAMILIES
+from training.folds import Fitted, Material, classifier_of, out_of_fold, outcomes_of
+from training.judge import Judged, judge, save_judged
+from training.splits import Split, split, without
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """What a training may be told."""
+
+    language: str = ""  # "en", "ru", "mixed"; empty: detected from the texts
+    profile: str = ""  # empty: the backend's own
+    family: str = "linear"  # "none" trains no classifier
+    seed: int = 0
+    version: str = ""  # empty: made from time and data
+    config_hash: str = ""  # of the label config
+    judges: frozenset[str] | None = None  # ids whose labels may judge and calibrate; None: all
+    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label value -> words
+
+
+def train(
+    examples: Sequence[Example], space: LabelSpace, *, out: Path, options: TrainingOptions, assembly: Assembly,
+    holdout: frozenset[str] | None = None, gold: Sequence[Example] = (),
+) -> Manifest:  # fmt: skip
+    """Fit, calibrate, judge and publish a model folder.
+
+    Args:
+        holdout: ids to hold out; None holds out by hash (training/splits.py).
+        gold: never trained on; judges in place of the holdout.
+
+    Raises:
+        BadInputError: an unknown family, profile or language.
+        ArtefactError: `out` exists, or the embedder's weights are missing.
+    """
+    options = _settled(options, examples, space)
+    known = usable(examples, space)
+    parts = _parts(known, space, gold, holdout, options)
+    embedder = assembly.embedder(options.language, profile=options.profile)
+    material = Material(space, parts.train, embed_labels(space, embedder), embed_examples(parts.train, embedder))
+    parameters = _parameters(options, material, assembly)
+    pipeline = _pipeline(material, parameters, options, embedder)
+    predicted, rows = out_of_fold(material, pipeline, family=options.family, seed=options.seed, judges=options.judges)
+    everything = np.arange(len(material.examples))
+    classifier = classifier_of(material, everything, family=options.family, seed=options.seed)
+    last: Fitted = "retrieve" if classifier is None else "classify"
+    calibration = calibrate(predicted, last=last)
+    parameters |= calibration.parameters()
+    pipeline = _pipeline(material, parameters, options, embedder, classifier)
+    if parts.holdout:
+        judged = Judged("holdout", parts.holdout, judge(pipeline, parts.holdout))
+    else:
+        outcomes = outcomes_of(predicted, rows, material, calibration, last=last)
+        judged = Judged("out_of_fold" if outcomes else "none", [material.examples[row] for row in rows], outcomes)
+    manifest = _manifest(material, parameters, options, judged, family="none" if classifier is None else options.family)
+    with publishing(out) as folder:
+        save_index(folder, material.examples, material.labels, material.vectors)
+        save_judged(folder, judged)
+        if classifier is not None:
+            classifier.save(folder)
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def _settled(options: TrainingOptions, examples: Sequence[Example], space: LabelSpace) -> TrainingOptions:
+    """The options with nothing left open but the version."""
+    if options.family not in FAMILIES:
+        raise BadInputError(f"family must be one of {', '.join(FAMILIES)}, was {options.family!r}")
+    if options.language not in ("", *get_args(Language)):
+        raise BadInputError(f"language must be one of {', '.join(get_args(Language))}, was {options.language!r}")
+    texts = [example.text for example in examples] or [label.document for label in space.labels]
+    return replace(options, language=options.language or detect_language(texts))
+
+
+def _parts(
+    known: Sequence[Example], space: LabelSpace, gold: Sequence[Example], holdout: frozenset[str] | None,
+    options: TrainingOptions,
+) -> Split:  # fmt: skip
+    if gold:
+        judging = tuple(usable(gold, space))
+        return Split(without(known, judging), judging)
+    return split(known, holdout=holdout, judges=options.judges)
+
+
+def _parameters(options: TrainingOptions, material: Material, assembly: Assembly) -> dict[str, Any]:
+    """What a pipeline needs beside its files, before calibration."""
+    profile = assembly.profile(options.profile)
+    return {
+        **profile.parameters,
+        "cleaning": CLEANING,
+        "embedder": profile.embedder(options.language).uri,
+        "keywords": {value: list(words) for value, words in options.keywords.items()},
+        "knows_oos": material.knows_oos,
+    }
+
+
+def _pipeline(
+    material: Material, parameters: Mapping[str, Any], options: TrainingOptions, embedder: Embedder,
+    classifier: LinearClassifier | None = None,
+) -> Pipeline:  # fmt: skip
+    index = Index.of(material.space, material.labels, material.examples, material.vectors)
+    return compose(
+        material.space, index, classifier, parameters, embedder=embedder, voting=NoLevel(), language=options.language
+    )
+
+
+def _manifest(
+    material: Material, parameters: Mapping[str, Any], options: TrainingOptions, judged: Judged, *, family: str
+) -> Manifest:
+    data = fingerprint(material.examples)
+    made_of = json.dumps([data.sha256, asdict(material.space), parameters, options.seed, options.config_hash, family])
+    made = new_version(made_of) if data.n_examples else cold_version(made_of)
+    return Manifest(
+        version=options.version or made,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=material.space,
+        profile=options.profile,
+        language=options.language,
+        family=family,
+        data=data,
+        metrics=metrics_of(judged.outcomes, oos_value=material.space.oos_value),
+        judged_on=judged.on,
+        parameters=parameters,
+        seed=options.seed,
+        code_version=code_version(),
+        config_hash=options.config_hash,
+    )
+
+
+def fingerprint(examples: Sequence[Example]) -> DataFingerprint:
+    """What was trained on, without the texts."""
+    triples = sorted((example.id, example.text, example.label) for example in examples)
+    per_label = Counter(example.label for example in examples)
+    digest = hashlib.sha256(json.dumps(triples).encode()).hexdigest()
+    return DataFingerprint(len(examples), len(per_label), digest, dict(sorted(per_label.items())))
+
+
+def code_version() -> str:
+    try:
+        return version("prelabel")
+    except PackageNotFoundError:
+        return "unknown"
