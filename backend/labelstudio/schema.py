@@ -91,10 +91,12 @@ def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
 
 def _parse(xml: str) -> Element:
     try:
-        root: Element = fromstring(xml)
+        root: Element = fromstring(xml, forbid_dtd=True)
     except ParseError as err:
         line, column = err.position
         raise LabelConfigError(f"label config must be well-formed XML; broken at line {line} column {column}") from err
+    except UnicodeEncodeError as err:
+        raise LabelConfigError("label config must be well-formed XML; it holds half of a surrogate pair") from err
     except defusedxml.DefusedXmlException as err:
         raise LabelConfigError("label config must hold no DTD and no entities; remove them") from err
     return root
@@ -134,10 +136,12 @@ def _control(
     problem = _problem(name, labels)
     if problem:
         return Unusable(problem)
-    text_key = target.get("value", "").removeprefix("$")
-    if not text_key:
+    source_of_text = target.get("value", "")
+    if not source_of_text.startswith("$") or source_of_text == "$":
         return Unusable(f'{target.tag} {to_name!r} must take its value from the task\'s data, as in value="$text"')
-    return Control(name, to_name, text_key, _space(labels, oos_value), dynamic, shows_reason)
+    if target.get("valueType", "").lower() == "url":
+        return Unusable(f"{target.tag} {to_name!r} must hold its text in the task's data, not behind a link")
+    return Control(name, to_name, source_of_text.removeprefix("$"), _space(labels, oos_value), dynamic, shows_reason)
 
 
 def _label(choice: Element) -> Label:

@@ -15,7 +15,6 @@ Json = dict[str, Any]
 
 MAX_TASKS = 100_000  # of one request
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
-TASK_EVENTS = frozenset({"TASKS_CREATED", "TASKS_DELETED"})
 LABEL_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"})
 
 
@@ -116,7 +115,7 @@ def text_of(data: Mapping[str, Any], key: str) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return f"{value:g}" if math.isfinite(value) else None
+        return f"{value:f}".rstrip("0").rstrip(".") if math.isfinite(value) else None
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         turns = [turn.get("text") for turn in value]
         return "\n".join(turn for turn in turns if isinstance(turn, str)) or None
