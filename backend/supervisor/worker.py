@@ -24,11 +24,11 @@ from backend.job_queue import QUEUES, connect, queue
 CRON_NAME = "prelabel-cron"
 RECONCILE = "backend.jobs.reconcile_all"
 RECONCILE_ID = "reconcile-all"
-RECONCILE_EVERY_S = 30  # a task that no webhook told of is found within 60 s
+TICK_S = 5  # a training that is due begins so soon; projects are reconciled every 30 s
 RECONCILE_TIMEOUT_S = 600
 INTERRUPTIONS_ALLOWED = 5  # a job that kills its worker each time must not do so for ever
 INTERRUPTIONS = "interruptions"
-ONE_NAME_WAIT_S = 10.0
+ONE_NAME_WAIT_S = 5.0
 RECONNECT_WITHIN_S = 5.0
 
 log = logging.getLogger(__name__)
@@ -136,14 +136,14 @@ class ReconcileJob(CronJob):  # type: ignore[misc]
 
 
 def keep_time(settings: Settings) -> None:
-    """Enqueue the reconcile job every 30 s until SIGTERM.
+    """Enqueue the tick every TICK_S until SIGTERM.
 
     Raises:
         QueueError: Redis does not answer.
     """
     scheduler = CronScheduler(connect(settings), name=CRON_NAME)
-    options = {"job_timeout": RECONCILE_TIMEOUT_S, "result_ttl": RECONCILE_EVERY_S, "failure_ttl": 24 * 3600}
-    scheduler.get_jobs().append(ReconcileJob("reconcile", func_name=RECONCILE, interval=RECONCILE_EVERY_S, **options))
+    options = {"job_timeout": RECONCILE_TIMEOUT_S, "result_ttl": 60, "failure_ttl": 24 * 3600}
+    scheduler.get_jobs().append(ReconcileJob("reconcile", func_name=RECONCILE, interval=TICK_S, **options))
     try:
         scheduler.start()
     except redis.RedisError as err:

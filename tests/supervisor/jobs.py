@@ -1,0 +1,21 @@
+"""Jobs for the tests of workers: what they do is seen in a file."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def note(path: str) -> None:
+    """Add a line, then wait for the file `path`.go."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("run\n")
+    while not Path(f"{path}.go").exists():
+        time.sleep(0.02)
+
+
+def kill_worker(path: str) -> None:
+    """Add a line, then take the worker down."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("run\n")
+    os.kill(os.getpid(), signal.SIGKILL)

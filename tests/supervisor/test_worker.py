@@ -1,0 +1,167 @@
+import re
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from rq.job import Job
+
+from backend.core.settings import Settings
+from backend.job_queue import connect, queue
+from backend.supervisor.process import Child
+from backend.supervisor.services import Prelabel
+from backend.supervisor.worker import (
+    INTERRUPTIONS,
+    INTERRUPTIONS_ALLOWED,
+    RECONCILE,
+    RECONCILE_ID,
+    ReconcileJob,
+    listens,
+)
+from tests.stack import Backend, kill, make_backend, running, wait_for
+
+pytestmark = pytest.mark.redis
+NOTE, KILL = "tests.supervisor.jobs.note", "tests.supervisor.jobs.kill_worker"
+
+
+@pytest.fixture
+def stack(tmp_path: Path, redis_url: str) -> Backend:
+    return make_backend(tmp_path / "home", {"PRELABEL_REDIS_URL": redis_url})
+
+
+@pytest.fixture
+def connection(stack: Backend) -> Iterator[redis.Redis]:
+    client = connect(stack.settings)
+    yield client
+    client.close()
+
+
+@contextmanager
+def trainer(settings: Settings) -> Iterator[Child]:
+    with running(Prelabel(settings).workers()[0], settings.home / "logs") as child:
+        yield child
+
+
+def runs(path: Path) -> int:
+    return path.read_text().count("run") if path.exists() else 0
+
+
+def status(job: Job) -> str:
+    return str(job.get_status(refresh=True).value)
+
+
+def test_a_job_of_a_killed_worker_runs_again_when_a_worker_of_that_name_starts(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    job = queue(connection, "train").enqueue(NOTE, str(notes), job_id="retrain-1-2-1", job_timeout=1800)
+    with trainer(stack.settings) as child:
+        wait_for(lambda: runs(notes) == 1)
+        kill(child.pid)
+        wait_for(lambda: not listens(connection, "worker-train"))
+    assert status(job) == "started"
+    Path(f"{notes}.go").touch()
+    with trainer(stack.settings):
+        wait_for(lambda: status(job) == "finished")
+    assert runs(notes) == 2
+
+
+def test_a_job_that_another_living_worker_runs_is_left_alone(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    service = Prelabel(stack.settings)._worker("other", ["train"])
+    with running(service, tmp_path):
+        job = queue(connection, "train").enqueue(NOTE, str(notes))
+        wait_for(lambda: runs(notes) == 1)
+        with trainer(stack.settings):
+            assert status(job) == "started"
+        Path(f"{notes}.go").touch()
+        wait_for(lambda: status(job) == "finished")
+    assert runs(notes) == 1
+
+
+def test_a_job_that_was_taken_off_the_queue_but_not_begun_is_not_lost(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    Path(f"{notes}.go").touch()
+    own = queue(connection, "train")
+    job = own.enqueue(NOTE, str(notes))
+    connection.lmove(own.key, own.intermediate_queue_key)
+    with trainer(stack.settings):
+        wait_for(lambda: status(job) == "finished")
+
+
+def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    own = queue(connection, "train")
+    job = own.enqueue(KILL, str(notes), meta={INTERRUPTIONS: INTERRUPTIONS_ALLOWED - 1})
+    service = Prelabel(stack.settings).workers()[0]
+    for _ in range(2):
+        child = Child(service, tmp_path / "log", service.environment)
+        child.spawn()
+        assert child.process is not None
+        child.process.wait(60)
+    with trainer(stack.settings):
+        assert status(job) == "failed"
+        assert job.id in own.failed_job_registry.get_job_ids()
+    assert runs(notes) == 2
+
+
+def test_a_worker_ends_after_its_job_when_it_is_asked_to(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    own = queue(connection, "train")
+    first, second = own.enqueue(NOTE, str(notes)), own.enqueue(NOTE, str(notes))
+    with trainer(stack.settings) as child:
+        wait_for(lambda: runs(notes) == 1)
+        assert child.process is not None
+        child.process.terminate()
+        threading.Timer(0.3, Path(f"{notes}.go").touch).start()
+        assert child.process.wait(20) == 0
+    assert (status(first), status(second)) == ("finished", "queued")
+
+
+def test_a_second_worker_of_the_same_name_is_refused(stack: Backend) -> None:
+    with trainer(stack.settings):
+        done = stack.command("worker", "--queues", "train", "--name", "worker-train")
+    assert done.returncode == 2
+    assert "worker-train runs already; choose another --name" in done.stderr
+
+
+def test_an_unknown_queue_is_refused_with_those_that_exist(stack: Backend) -> None:
+    done = stack.command("worker", "--queues", "train,fast")
+    assert done.returncode == 2
+    assert "queues must be some of train, live, reconcile, bulk, were train, fast" in done.stderr
+
+
+def test_a_worker_that_cannot_reach_redis_says_so_without_the_password(stack: Backend) -> None:
+    url = "redis://:hunter2@127.0.0.1:1/0"
+    away = make_backend(stack.home.with_name("away"), {"PRELABEL_REDIS_URL": url})
+    done = away.command("worker", "--queues", "train")
+    assert done.returncode == 3
+    assert "Redis did not" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_no_job_is_pickled_and_the_recurring_one_does_not_pile_up(connection: redis.Redis) -> None:
+    job = ReconcileJob("reconcile", func_name=RECONCILE, interval=30)
+    for _ in range(3):
+        job.enqueue(connection)
+    own = queue(connection, "reconcile")
+    assert own.job_ids == [RECONCILE_ID]
+    raw = connection.hget(f"rq:job:{RECONCILE_ID}", "data")
+    assert isinstance(raw, bytes)
+    assert re.match(rb'\["backend\.jobs\.reconcile_all"', zlib.decompress(raw))
+
+
+def test_the_cron_process_queues_the_recurring_job(stack: Backend, connection: redis.Redis) -> None:
+    with running(Prelabel(stack.settings).cron(), stack.home / "logs"):
+        wait_for(lambda: queue(connection, "reconcile").job_ids == [RECONCILE_ID])
