@@ -1,0 +1,222 @@
+"""Votes of language models over candidates.
+
+Decides what a model is asked and how its scores become probabilities; how they are computed is the model's business.
+Labels do not stand in the prompt, so that its constant part is the same for all projects and their order is no hint.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from backend.core.deadline import Deadline
+from backend.core.errors import BadInputError, OutsideError
+from backend.core.profiles import ModelSpec
+from backend.core.types import FloatArray, Label
+
+PROMPTS_DIR = Path(__file__).parent / "prompts"
+PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
+TEXT_PLACE = "\ue000"  # a private character that no template holds; it marks where the text goes
+N_VOTED = 10  # candidates that are looked at: the right one is hardly ever beyond, and each costs time
+TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
+MAX_REMEMBERED = 10_000  # names whose score without a text is kept: many projects' labels
+OVERRUN = 1.5  # a text may take this much longer than expected
+MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What a model makes of one text."""
+
+    probs: FloatArray  # (n_candidates,), in the candidates' order; 0 beyond the best N_VOTED; with p_none sums to 1
+    p_none: float  # 0-1, that none of the candidates fits; raw, over- or under-used by most models
+    tokens: int  # evaluated
+
+
+class Voter(Protocol):
+    """Whoever chooses among candidates."""
+
+    @property
+    def name(self) -> str:
+        """Model and prompt, as stored with each decision."""
+        ...
+
+    def vote(
+        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
+    ) -> list[Vote | None]:
+        """One vote a text, in order; None where time was up, no candidate was given or the scores are unreadable.
+
+        Args:
+            candidates: of each text, best first.
+        """
+        ...
+
+
+class Scored(Protocol):
+    """How likely each answer is after one text."""
+
+    @property
+    def logprobs(self) -> FloatArray: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+class Scorer(Protocol):
+    """A model that scores answers; see backend.models.llm."""
+
+    @property
+    def name(self) -> str: ...
+    def score(
+        self, before: str, after: str, texts: Sequence[str], answers: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> Sequence[Scored]: ...
+    def expected_s(self, after: str, text: str, answers: Sequence[str]) -> float: ...
+
+
+class Weights(Protocol):
+    """Where weight files lie; see backend.models.weights."""
+
+    def path(self, spec: ModelSpec) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What stands around a text, and two phrases that go with it."""
+
+    before: str
+    after: str
+    none_of_these: str
+    content_free: str  # a text that says nothing: what is likely after it is likely anyway
+    hash: str  # 8 hex digits of the template
+
+
+def load_prompt(language: str) -> Prompt:
+    """The prompt for texts of a language."""
+    name = f"vote_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
+    prompts = Environment(loader=FileSystemLoader(PROMPTS_DIR), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
+    template: Any = prompts.get_template(name).make_module({"text": TEXT_PLACE})
+    before, _, after = str(template).partition(TEXT_PLACE)
+    source = (PROMPTS_DIR / name).read_bytes()
+    phrases = (template.none_of_these, template.content_free)
+    return Prompt(before.rstrip(" "), after, *phrases, hashlib.sha256(source).hexdigest()[:8])
+
+
+@dataclass(frozen=True)
+class LlmVoter:
+    """Scores the candidates' names, and "none of these", as continuations of a prompt with the text.
+
+    A name's score is taken relative to its score after a text that says nothing (contextual calibration; Zhao et al.
+    2021, Holtzman et al. 2021), so that frequent and short names do not win by themselves.
+    """
+
+    model: Scorer
+    prompt: Prompt
+    temperature: float = TEMPERATURE
+    _without_text: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}-{self.prompt.hash}"
+
+    def vote(
+        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
+    ) -> list[Vote | None]:
+        """One vote a text, in order; None where time was up, no candidate was given or the scores are unreadable."""
+        return [self._vote(text, labels, deadline) for text, labels in zip(texts, candidates, strict=True)]
+
+    def _vote(self, text: str, labels: Sequence[Label], deadline: Deadline) -> Vote | None:
+        shown = [spoken(label.name) for label in labels[:N_VOTED]]
+        answers = sorted({*shown, self.prompt.none_of_these})  # the candidates' order must not move a score
+        if not shown:
+            return None
+        try:
+            scores, tokens = self._scores(one_line(text), answers, deadline)
+        except OutsideError:
+            return None
+        if not np.isfinite(list(scores.values())).all():
+            return None
+        logits = np.array([scores[name] for name in (*shown, self.prompt.none_of_these)]) / self.temperature
+        exps = np.exp(logits - logits.max())
+        probs = np.zeros(len(labels), np.float32)
+        probs[: len(shown)] = exps[:-1] / exps.sum()
+        return Vote(probs, float(exps[-1] / exps.sum()), tokens)
+
+    def _scores(self, text: str, answers: Sequence[str], deadline: Deadline) -> tuple[dict[str, float], int]:
+        """Each answer's log-probability above what it has without a text, and the tokens that were evaluated."""
+        alone = [self._without(answer, deadline) for answer in answers]
+        scored = self._score(text, answers, deadline)
+        scores = zip(answers, scored.logprobs.tolist(), alone, strict=True)
+        tokens = scored.tokens + sum(evaluated for _, evaluated in alone)
+        return {answer: score - without for answer, score, (without, _) in scores}, tokens
+
+    def _without(self, answer: str, deadline: Deadline) -> tuple[float, int]:
+        """What an answer scores without a text, and the tokens evaluated; alone, to be independent of its company."""
+        known = self._without_text.get(answer)
+        if known is not None:
+            return known, 0
+        scored = self._score(self.prompt.content_free, [answer], deadline)
+        if len(self._without_text) >= MAX_REMEMBERED:
+            self._without_text.clear()
+        self._without_text[answer] = float(scored.logprobs[0])
+        return float(scored.logprobs[0]), scored.tokens
+
+    def _score(self, text: str, answers: Sequence[str], deadline: Deadline) -> Scored:
+        spoken_answers = [f" {answer}" for answer in answers]
+        needed_s = OVERRUN * self.model.expected_s(self.prompt.after, text, spoken_answers)
+        if deadline.left_s <= needed_s:
+            raise OutsideError(
+                f"a vote must end {needed_s:.1f} s from now, but the deadline comes first; allow more time"
+            )
+        timeout_s = deadline.left_s - needed_s
+        before, after = self.prompt.before, self.prompt.after
+        return self.model.score(before, after, [f" {text}"], [spoken_answers], timeout_s=timeout_s)[0]
+
+
+@dataclass(frozen=True)
+class NoVoter:
+    """Nobody votes."""
+
+    name: str = "none"
+
+    def vote(
+        self,
+        texts: Sequence[str],
+        candidates: Sequence[Sequence[Label]],  # noqa: ARG002
+        *,
+        deadline: Deadline,  # noqa: ARG002
+    ) -> list[Vote | None]:
+        return [None] * len(texts)
+
+
+def spoken(name: str) -> str:
+    """A label's name as a person would write it."""
+    return one_line(name.replace("_", " "))
+
+
+def one_line(text: str) -> str:
+    """A text that cannot pretend to be the prompt's next lines."""
+    return " ".join(text.split())
+
+
+def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable[..., Scorer]) -> LlmVoter:
+    """A voter that is ready: its prompt is evaluated.
+
+    Args:
+        load: makes a model of a weight file; takes n_ctx and n_threads.
+
+    Raises:
+        ArtefactError: the weights are missing or damaged.
+        MissingExtraError: the library that runs them is not installed.
+        BadInputError: the profile's entry is not one for a voter.
+    """
+    unknown = spec.options.keys() - MODEL_OPTIONS - {"temperature"}
+    if spec.kind != "llama" or unknown:
+        raise BadInputError(f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}")
+    options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
+    model = load(store.path(spec), **options)
+    voter = LlmVoter(model, load_prompt(language), float(spec.options.get("temperature", TEMPERATURE)))
+    voter.vote([""], [[Label("", voter.prompt.none_of_these)]], deadline=Deadline(float("inf")))
+    return voter
