@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         password=settings.password.get_secret_value(),
         webhook_secret=settings.webhook_secret.get_secret_value(),
     )
-    app = Flask("prelabel")
+    app = Flask("prelabel", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * 1024 * 1024
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.register_blueprint(routes.blueprint(answering, gate, telemetry.exposition))

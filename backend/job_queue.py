@@ -30,6 +30,7 @@ JOBS = {  # function -> (queue, seconds it may take)
     "prune": ("bulk", 3600),
 }
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
+WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
 RESULT_TTL_S = 600
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
 LEASE_S = 15.0
@@ -49,7 +50,7 @@ def queue(connection: redis.Redis, name: str) -> Queue:
 
 @dataclass(frozen=True, slots=True)
 class JobQueue:
-    """Enqueues the jobs of backend.jobs by name."""
+    """Enqueues the jobs of backend.jobs by name. Every method raises QueueError where Redis does not answer."""
 
     connection: redis.Redis
 
@@ -60,7 +61,7 @@ class JobQueue:
             QueueError: Redis did not answer.
         """
         name, timeout_s = JOBS[job]
-        try:
+        with _answering():
             number = self.connection.incr(f"prelabel:dirty:{job}:{project_key}")
             job_id = f"{job}-{project_key}-{number}"
             if not self.connection.set(_mark(job, project_key), job_id, nx=True, ex=MARK_TTL_S):
@@ -70,22 +71,24 @@ class JobQueue:
                 f"backend.jobs.{job}", project_key, job_id=job_id, job_timeout=timeout_s,
                 result_ttl=RESULT_TTL_S, failure_ttl=7 * 24 * 3600, meta={"project": project_key},
             )  # fmt: skip
-        except redis.RedisError as err:
-            raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
+            self.connection.expire(_mark(job, project_key), WAITING_TTL_S)
         return job_id
 
     def begin(self, job: str, project_key: str) -> None:
         """Take the mark away: events from here on ask for another run."""
-        self.connection.delete(_mark(job, project_key))
+        with _answering():
+            self.connection.delete(_mark(job, project_key))
 
     def waits(self, *names: str) -> bool:
         """Whether any of these queues holds a waiting job."""
-        return any(queue(self.connection, name).count for name in names)
+        with _answering():
+            return any(queue(self.connection, name).count for name in names)
 
     def status(self, job_id: str) -> str:
         """RQ's word for a job's state; "unknown" where it is forgotten."""
         try:
-            return str(Job.fetch(job_id, connection=self.connection, serializer=JSONSerializer).get_status().value)
+            with _answering():
+                return str(Job.fetch(job_id, connection=self.connection, serializer=JSONSerializer).get_status().value)
         except NoSuchJobError:
             return "unknown"
 
@@ -96,7 +99,8 @@ class JobQueue:
         The holder renews it from a thread; a killed holder's lease ends by itself after LEASE_S.
         """
         lock = self.connection.lock(f"prelabel:lease:{what}:{project_key}", timeout=LEASE_S, thread_local=False)
-        held = lock.acquire(blocking=True, blocking_timeout=LEASE_WAIT_S)
+        with _answering():
+            held = lock.acquire(blocking=True, blocking_timeout=LEASE_WAIT_S)
         done = threading.Event()
         renewer = threading.Thread(target=_renew, args=(lock, done), daemon=True)
         if held:
@@ -107,8 +111,16 @@ class JobQueue:
             done.set()
             if held:
                 renewer.join()
-                with suppress(LockError):  # it ran out, because Redis was away: then it is nobody's to release
-                    lock.release()
+                _release(lock)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raises QueueError where Redis does not answer."""
+    try:
+        yield
+    except redis.RedisError as err:
+        raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
 
 
 def _renew(lock: Lock, done: threading.Event) -> None:
@@ -117,6 +129,11 @@ def _renew(lock: Lock, done: threading.Event) -> None:
             lock.reacquire()
         except (redis.RedisError, LockError):
             continue
+
+
+def _release(lock: Lock) -> None:
+    with _answering(), suppress(LockError):  # it ran out, because Redis was away: then it is nobody's to release
+        lock.release()
 
 
 def _mark(job: str, project_key: str) -> str:

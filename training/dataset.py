@@ -36,8 +36,8 @@ def label_of_annotation(annotation: Annotation, control: Control) -> str:
     for region in annotation.result:
         value = region.get("value")
         if region.get("from_name") == control.from_name and isinstance(value, dict):
-            choices = value.get("choices") or []
-            return str(choices[0]) if len(choices) == 1 else ""
+            choices = value.get("choices")  # of any type: Label Studio checks no annotation that a script submits
+            return str(choices[0]) if isinstance(choices, list) and len(choices) == 1 else ""
     return ""
 
 

@@ -4,6 +4,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from backend.core.errors import BadInputError, TooLargeError
@@ -105,9 +106,14 @@ def webhook_event(body: object, header_key: str) -> tuple[str, ProjectKey | None
 def text_of(data: Mapping[str, Any], key: str) -> str | None:
     """The text of a task; None where it has none that can be labelled.
 
-    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined line by line.
+    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined line by line. Half of
+    a surrogate pair, which no database and no file takes, becomes a question mark.
     """
-    value = data.get(key)
+    text = _text(data.get(key))
+    return None if text is None else text.encode("utf-8", "replace").decode()
+
+
+def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or value is None:
@@ -115,7 +121,7 @@ def text_of(data: Mapping[str, Any], key: str) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return f"{value:f}".rstrip("0").rstrip(".") if math.isfinite(value) else None
+        return f"{Decimal(repr(value)):f}".removesuffix(".0") if math.isfinite(value) else None
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         turns = [turn.get("text") for turn in value]
         return "\n".join(turn for turn in turns if isinstance(turn, str)) or None

@@ -66,6 +66,8 @@ TEXTS = [
     ("a number out of a CSV column", 123.0, "123"),
     ("a long number out of a CSV column", 79161234567.0, "79161234567"),
     ("a fraction", 0.25, "0.25"),
+    ("a small fraction", 1e-07, "0.0000001"),
+    ("a large number", 1e21, "1000000000000000000000"),
     ("a negative number", -10.0, "-10"),
     ("not a number", math.nan, None),
     ("infinity", math.inf, None),
@@ -79,6 +81,7 @@ TEXTS = [
     ("a conversation without words", [{"author": "B"}], None),
     ("a million characters", "я" * 1_000_000, "я" * 1_000_000),
     ("a NUL character", "a\x00b", "a\x00b"),
+    ("half of a surrogate pair", "a\ud83d", "a?"),
 ]
 
 
