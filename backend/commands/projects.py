@@ -37,26 +37,28 @@ def connect(
     json: AsJson = False,
 ) -> None:
     """Connect a Label Studio project to this backend, predict its tasks and show the predictions."""
-    desk, printer = Desk(load_settings()), Printer(json)
-    options = ConnectOptions(replace=replace, oos_label=oos_label, language=language, profile=profile)
-    if bool(project) == bool(title):
-        raise BadInputError("exactly one of --project and --title must be given")
-    if dry_run and title:
-        raise BadInputError("--dry-run must name an existing --project; a new one has nothing to change")
-    found = desk.client.project(project) if project else _create(desk, title, label_config)
-    if dry_run:
-        changes = planned(desk.settings, desk.client, found, options)
-        printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
-        return
-    version = tie(desk, found, options, printer.step)
-    printer.result({"project": found.id, "key": str(found.key), "model_version": version, "url": _url(desk, found)})
+    printer = Printer(json)
+    with Desk(load_settings()) as desk:
+        options = ConnectOptions(replace=replace, oos_label=oos_label, language=language, profile=profile)
+        if bool(project) == bool(title):
+            raise BadInputError("exactly one of --project and --title must be given")
+        if dry_run and title:
+            raise BadInputError("--dry-run must name an existing --project; a new one has nothing to change")
+        found = desk.client.project(project) if project else _create(desk, title, label_config)
+        if dry_run:
+            changes = planned(desk.settings, desk.client, found, options)
+            printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
+            return
+        version = tie(desk, found, options, printer.step)
+        printer.result({"project": found.id, "key": str(found.key), "model_version": version, "url": _url(desk, found)})
 
 
 def disconnect(project: ProjectId, json: AsJson = False) -> None:
     """Restore a project's settings and remove everything of ours from it."""
-    desk, printer = Desk(load_settings()), Printer(json)
-    untie(desk, versions.key_of(desk, project), printer.step)
-    printer.result({"project": project, "connected": False})
+    printer = Printer(json)
+    with Desk(load_settings()) as desk:
+        untie(desk, versions.key_of(desk, project), printer.step)
+        printer.result({"project": project, "connected": False})
 
 
 def doctor(
@@ -64,15 +66,16 @@ def doctor(
     json: AsJson = False,
 ) -> None:
     """Look at every link between Label Studio and this backend; say ok, or what to do."""
-    desk, printer = Desk(load_settings()), Printer(json)
-    keys = [versions.key_of(desk, project)] if project else desk.ledger.project_keys()
-    checks = list(examination.examine(desk))
-    for key in keys:
-        checks += list(examination.examine_project(desk, key))
-    rows = [("ok" if item.ok else "FAULT", item.name, item.finding, item.remedy) for item in checks]
-    printer.rows(("", "what", "found", "what to do"), rows)
-    if not all(item.ok for item in checks):
-        raise typer.Exit(1)
+    printer = Printer(json)
+    with Desk(load_settings()) as desk:
+        keys = [versions.key_of(desk, project)] if project else desk.ledger.project_keys()
+        checks = list(examination.examine(desk))
+        for key in keys:
+            checks += list(examination.examine_project(desk, key))
+        rows = [("ok" if item.ok else "FAULT", item.name, item.finding, item.remedy) for item in checks]
+        printer.rows(("", "what", "found", "what to do"), rows)
+        if not all(item.ok for item in checks):
+            raise typer.Exit(1)
 
 
 def rollback(
@@ -81,16 +84,16 @@ def rollback(
     json: AsJson = False,
 ) -> None:
     """Serve an older version again, and stay with it until `unpin`."""
-    desk = Desk(load_settings())
-    target = versions.rollback(desk.project(versions.key_of(desk, project)), version)
-    Printer(json).result({"project": project, "model_version": target, "pinned": True})
+    with Desk(load_settings()) as desk:
+        target = versions.rollback(desk.project(versions.key_of(desk, project)), version)
+        Printer(json).result({"project": project, "model_version": target, "pinned": True})
 
 
 def unpin(project: ProjectId, json: AsJson = False) -> None:
     """Let the next training switch versions again."""
-    desk = Desk(load_settings())
-    versions.unpin(desk.project(versions.key_of(desk, project)))
-    Printer(json).result({"project": project, "pinned": False})
+    with Desk(load_settings()) as desk:
+        versions.unpin(desk.project(versions.key_of(desk, project)))
+        Printer(json).result({"project": project, "pinned": False})
 
 
 def freeze(
@@ -99,27 +102,29 @@ def freeze(
     json: AsJson = False,
 ) -> None:
     """Stop retraining a project."""
-    desk = Desk(load_settings())
-    versions.freeze(desk.project(versions.key_of(desk, project)), frozen=not off)
-    Printer(json).result({"project": project, "frozen": not off})
+    with Desk(load_settings()) as desk:
+        versions.freeze(desk.project(versions.key_of(desk, project)), frozen=not off)
+        Printer(json).result({"project": project, "frozen": not off})
 
 
 def status(json: AsJson = False) -> None:
     """Say where each project stands."""
-    desk, printer = Desk(load_settings()), Printer(json)
-    rows = [project_status(desk, key) for key in desk.ledger.project_keys()]
-    if json:
-        printer.result({"projects": [row.__dict__ for row in rows]})
-        return
-    printer.rows(ProjectStatus.columns(), [row.cells() for row in rows])
+    printer = Printer(json)
+    with Desk(load_settings()) as desk:
+        rows = [project_status(desk, key) for key in desk.ledger.project_keys()]
+        if json:
+            printer.result({"projects": [row.__dict__ for row in rows]})
+            return
+        printer.rows(ProjectStatus.columns(), [row.cells() for row in rows])
 
 
 @models_app.command("list")
 def models_list(project: ProjectId, json: AsJson = False) -> None:
     """A project's versions, what they were trained on and how good they are."""
-    desk, printer = Desk(load_settings()), Printer(json)
-    lines = versions.list_versions(desk.project(versions.key_of(desk, project)))
-    printer.rows(_VERSION_COLUMNS, [_version_cells(line) for line in lines])
+    printer = Printer(json)
+    with Desk(load_settings()) as desk:
+        lines = versions.list_versions(desk.project(versions.key_of(desk, project)))
+        printer.rows(_VERSION_COLUMNS, [_version_cells(line) for line in lines])
 
 
 @models_app.command("fetch")

@@ -39,6 +39,10 @@ class LabelStudioClient:
 
     sdk: LabelStudio
     url: str
+    transport: httpx.Client
+
+    def close(self) -> None:
+        self.transport.close()
 
     # projects
 
@@ -60,6 +64,9 @@ class LabelStudioClient:
 
     def update_project(self, project_id: int, **fields: object) -> Project:
         return project_of(self._json("PATCH", f"api/projects/{project_id}/", body=fields))
+
+    def delete_project(self, project_id: int) -> None:
+        self._call("DELETE", f"api/projects/{project_id}/")
 
     def whoami(self) -> Json:
         return self._json("GET", "api/current-user/whoami")
@@ -115,6 +122,30 @@ class LabelStudioClient:
                 raise _refused(f"GET api/projects/{project_id}/export", answer)
             for part in answer.iter_bytes():
                 file.write(part)
+
+    def next_task(self, project_id: int) -> Json:
+        """The task that the label stream shows next, as it came."""
+        return self._json("GET", f"api/projects/{project_id}/next")
+
+    def create_annotation(
+        self, task_id: int, result: Sequence[Json], *, lead_time_s: float | None = None, skipped: bool = False
+    ) -> int:
+        """Submit an annotation, or a skip, as this token's account; its id."""
+        body = {"result": list(result), "lead_time": lead_time_s, "was_cancelled": skipped}
+        return int(self._json("POST", f"api/tasks/{task_id}/annotations/", body=body)["id"])
+
+    def delete_annotation(self, annotation_id: int) -> None:
+        self._call("DELETE", f"api/annotations/{annotation_id}/")
+
+    def accept_predictions(self, project_id: int, task_ids: Sequence[int]) -> None:
+        """The Data Manager's bulk accept: predictions of the shown version become annotations."""
+        body = {
+            "selectedItems": {"all": False, "included": list(task_ids)},
+            "filters": {"conjunction": "and", "items": []},
+        }
+        path = "api/dm/actions"
+        params = {"id": "predictions_to_annotations", "project": project_id}
+        self._call("POST", path, params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
 
     def patch_task(self, task_id: int, data: Mapping[str, Any]) -> None:
         """Replace a task's data; about 60 ms."""
@@ -235,8 +266,9 @@ def open_client(settings: Settings) -> LabelStudioClient:
     if not token:
         raise LabelStudioError("PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty", status=401)
     url = settings.label_studio_url.rstrip("/")
-    sdk = LabelStudio(base_url=url, api_key=token, timeout=READ_TIMEOUT_S)  # type: ignore[no-untyped-call]
-    return LabelStudioClient(sdk, url)
+    transport = httpx.Client(timeout=READ_TIMEOUT_S, follow_redirects=True)
+    sdk = LabelStudio(base_url=url, api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
+    return LabelStudioClient(sdk, url, transport)
 
 
 def webhook_body(project: Project, url: str, secret: str) -> Json:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 from backend.assembly import Assembly
 from backend.core.errors import BadInputError
@@ -21,6 +22,19 @@ class Desk:
 
     settings: Settings
     _served: dict[str, Served] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what was opened."""
+        opened = vars(self)
+        if "client" in opened:
+            self.client.close()
+        if "queue" in opened:
+            self.queue.connection.close()
+        if "ledger" in opened:
+            self.ledger.engine.dispose()
 
     @cached_property
     def client(self) -> LabelStudioClient:

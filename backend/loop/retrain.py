@@ -83,19 +83,19 @@ def _train(work: ProjectDesk, labels: Labels, version: str) -> Manifest:
         labels.examples,
         work.control.space,
         out=work.folder.artefact(version),
-        options=_options(work, version, generation=labels.generation),
+        options=_options(work, version, labels),
         assembly=work.desk.loader.assembly,
-        judges=labels.judges,
     )
 
 
-def _options(work: ProjectDesk, version: str, *, generation: int = 0) -> TrainingOptions:
+def _options(work: ProjectDesk, version: str, labels: Labels | None = None) -> TrainingOptions:
     return TrainingOptions(
         version=version,
         profile=work.profile,
         language=work.settings.language,
         config_hash=config_hash(work.project.label_config),
-        generation=generation,
+        judges=labels.judges if labels else None,
+        generation=labels.generation if labels else 0,
     )
 
 
