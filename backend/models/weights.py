@@ -279,9 +279,7 @@ def from_hub(spec: ModelSpec, uri: ModelUri, scratch: Path) -> Path:
         only = list(spec.files) or None
         snapshot_download(uri.name, revision=uri.revision, local_dir=scratch / "hub", allow_patterns=only)
     except OSError as err:
-        raise OutsideError(
-            f"the model hub must answer for {spec.uri}, but did not; check the network, {FETCH}"
-        ) from err
+        raise OutsideError(f"the hub must answer for {spec.uri}, but did not; check the network and {FETCH}") from err
     shutil.rmtree(scratch / "hub" / ".cache", ignore_errors=True)
     return scratch / "hub"
 
