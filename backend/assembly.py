@@ -18,6 +18,7 @@ from backend.core.settings import Settings
 from backend.core.types import LabelSpace
 from backend.models.embedder import LOADERS, LoadedEmbedder
 from backend.models.linear import LinearClassifier
+from backend.models.llm import LlamaModel
 from backend.models.weights import WeightStore
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
@@ -108,7 +109,7 @@ class Assembly:
             if key in self._voters:
                 return self._voters[key]
             try:
-                voter = load_voter(spec, self.store, language=language)
+                voter = load_voter(spec, self.store, language=language, load=LlamaModel)
             except (ArtefactError, MissingExtraError) as err:
                 if spec.uri not in self.missing_voters:
                     log.warning("voter_missing", model=spec.uri, reason=str(err))

@@ -64,7 +64,7 @@ def fit(logits: FloatArray, predicted: Predicted, *, prior: float) -> tuple[floa
 
     bounds = [(float(np.log(0.02)), float(np.log(20.0))), (-MAX_BIAS, MAX_BIAS)]
     start = np.array([np.log(prior), 0.0], np.float64)
-    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    found = minimize(loss, start, method="Nelder-Mead", bounds=bounds)
     return float(np.exp(found.x[0])), float(found.x[1]) if predicted.knows_oos else 0.0
 
 

@@ -46,6 +46,7 @@ class TrainingOptions:
     config_hash: str = ""  # of the label config
     judges: frozenset[str] | None = None  # ids whose labels may judge and calibrate; None: all
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label value -> words
+    generation: int = 0  # of the project's neighbour index, which the examples stand for
 
 
 def train(
@@ -67,7 +68,7 @@ def train(
     parts = _parts(known, space, gold, holdout, options)
     embedder = assembly.embedder(options.language, profile=options.profile)
     material = Material(space, parts.train, embed_labels(space, embedder), embed_examples(parts.train, embedder))
-    parameters = _parameters(options, material, assembly)
+    parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
     pipeline = _pipeline(material, parameters, options, embedder)
     predicted, rows = out_of_fold(material, pipeline, family=options.family, seed=options.seed, judges=options.judges)
     everything = np.arange(len(material.examples))
@@ -120,6 +121,7 @@ def _parameters(options: TrainingOptions, material: Material, assembly: Assembly
         "embedder": profile.embedder(options.language).uri,
         "keywords": {value: list(words) for value, words in options.keywords.items()},
         "knows_oos": material.knows_oos,
+        "generation": options.generation,
     }
 
 

@@ -4,7 +4,7 @@ Documents are label names with their hints, and examples. Examples that arrive b
 segment which is rebuilt at once; the first one never changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from backend.pipeline.lexical import Stemmer
 
 K_NEIGHBOURS = 25  # nearest examples whose labels count
 NONE_HIDDEN: IntArray = np.zeros(0, np.int64)
+HIDDEN = -2.0  # below any cosine
 K_SEARCHED = 100  # examples fetched a text: enough for the neighbours and for the best example of each likely label
 
 
@@ -42,63 +43,71 @@ class Embedder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """Something to find: a label's own words (no id) or an example's text."""
-
-    column: int  # of its label; the last one is out-of-scope
-    text: str  # cleaned
-    id: str = ""
-
-
 @dataclass(frozen=True)
 class Segment:
-    """An index that is built once. Its documents lie sorted by column, so that a label's best is one reduction."""
+    """Examples that are indexed once, by meaning, and with the labels' own words by words.
 
-    documents: tuple[Document, ...]
-    vectors: FloatArray  # (n_documents, dim)
-    _dense: Any
-    _lexical: Any  # bm25s.BM25, or None where no document holds a word
-    _starts: IntArray  # first document of each column that occurs
-    _columns: IntArray  # that column
+    The words' documents lie sorted by column, so that the best of each label is one reduction.
+    """
+
+    ids: tuple[str, ...]  # of the examples
+    columns: IntArray  # (n_examples,), of their labels; the last column is out-of-scope
+    _dense: Any  # faiss.IndexFlatIP over the examples
+    _lexical: Any  # bm25s.BM25 over labels and examples, or None where none of them holds a word
+    _place: IntArray  # (n_examples,): where an example lies among the words' documents
+    _starts: IntArray  # first of these documents of each column that occurs
+    _occurring: IntArray  # that column
     _row_of: dict[str, int] = field(repr=False)
 
     @classmethod
-    def build(cls, documents: Sequence[Document], vectors: FloatArray, stemmer: Stemmer) -> "Segment":
-        order = np.argsort([document.column for document in documents], kind="stable").astype(np.int64)
-        held = tuple(documents[row] for row in order)
-        sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
+    def build(
+        cls, labels: Sequence[str], examples: Sequence[tuple[str, int, str]], vectors: FloatArray, stemmer: Stemmer
+    ) -> "Segment":
+        """Index.
+
+        Args:
+            labels: each label's own words, in the order of the columns.
+            examples: (id, column, cleaned text).
+            vectors: (n_examples, dim).
+        """
         dense = faiss.IndexFlatIP(vectors.shape[1])
-        dense.add(sorted_vectors)
-        columns, starts = np.unique([document.column for document in held], return_index=True)
-        row_of = {document.id: row for row, document in enumerate(held) if document.id}
+        dense.add(np.ascontiguousarray(vectors, np.float32))
+        columns = np.array([column for _, column, _ in examples], np.int64)
+        all_columns = np.concatenate([np.arange(len(labels)), columns])
+        order = np.argsort(all_columns, kind="stable")
+        texts = [*labels, *(text for _, _, text in examples)]
+        occurring, starts = np.unique(all_columns[order], return_index=True)
+        ids = tuple(id_ for id_, _, _ in examples)
         return cls(
-            held, sorted_vectors, dense, _bm25(held, stemmer), starts.astype(np.int64), columns.astype(np.int64), row_of
-        )
+            ids, columns, dense, _bm25([texts[row] for row in order], stemmer), np.argsort(order)[len(labels) :],
+            starts.astype(np.int64), occurring, {id_: row for row, id_ in enumerate(ids)},
+        )  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.documents)
+        return len(self.ids)
 
-    def rows_of(self, ids: frozenset[str]) -> IntArray:
-        return np.array([self._row_of[i] for i in ids if i in self._row_of], np.int64)
+    def rows_of(self, ids: Iterable[str]) -> IntArray:
+        return np.array(sorted(self._row_of[id_] for id_ in ids if id_ in self._row_of), np.int64)
 
-    def nearest(self, vectors: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-        """Cosines and rows of the nearest documents, both (n_texts, at most k), nearest first."""
-        similarities, rows = self._dense.search(np.ascontiguousarray(vectors, np.float32), min(k, len(self)))
-        return similarities, rows
+    def nearest(self, vectors: FloatArray, k: int, *, hidden: IntArray) -> tuple[FloatArray, IntArray]:
+        """Cosines and rows of the nearest examples, both (n_texts, at most k + hidden); hidden ones have HIDDEN."""
+        if not len(self):
+            return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
+        found, rows = self._dense.search(np.ascontiguousarray(vectors, np.float32), min(k + len(hidden), len(self)))
+        return np.where(np.isin(rows, hidden), HIDDEN, found).astype(np.float32), rows
 
     def lexical(self, stems: Sequence[str], n_columns: int, *, hidden: IntArray) -> FloatArray:
         """The best BM25 score of each column (n_columns,), 0 where no word is shared."""
         best = np.zeros(n_columns, np.float32)
         if self._lexical is not None and stems:
             scores = self._lexical.get_scores(list(stems))
-            scores[hidden] = 0.0
-            best[self._columns] = np.maximum.reduceat(scores, self._starts)
+            scores[self._place[hidden]] = 0.0
+            best[self._occurring] = np.maximum.reduceat(scores, self._starts)
         return best
 
 
-def _bm25(documents: Sequence[Document], stemmer: Stemmer) -> Any:
-    stems = [stemmer.stems(document.text) for document in documents]
+def _bm25(texts: Sequence[str], stemmer: Stemmer) -> Any:
+    stems = [stemmer.stems(text) for text in texts]
     if not any(stems):
         return None
     index = bm25s.BM25()
@@ -120,9 +129,9 @@ class Index:
     """Labels and examples, and those that came since. Immutable; safe to share between threads."""
 
     space: LabelSpace
-    labels: FloatArray  # (n_labels, dim): vectors of the labels' own documents
-    trained: Segment  # the labels' documents and the examples
-    live: Segment | None  # the labels' documents again, for the weights of words, and the live examples
+    labels: FloatArray  # (n_labels, dim): vectors of the labels' own words
+    trained: Segment
+    live: Segment | None
     hidden: IntArray  # rows of `trained` that were replaced or forgotten since
     stemmer: Stemmer = field(default_factory=Stemmer)
 
@@ -131,45 +140,34 @@ class Index:
         """From what is known already.
 
         Args:
-            labels: (n_labels, dim), vectors of the labels' documents.
+            labels: (n_labels, dim), vectors of the labels' own words.
             examples: each with a label of the space and something to read; see `usable`.
             vectors: (n_examples, dim).
         """
         stemmer = Stemmer()
-        return cls(space, labels, _segment(space, labels, examples, vectors, stemmer), None, NONE_HIDDEN, stemmer)
-
-    @classmethod
-    def build(cls, space: LabelSpace, examples: Sequence[Example], embedder: Embedder) -> "Index":
-        """Embed and index labels and usable examples."""
-        kept = usable(examples, space)
-        return cls.of(space, embed_labels(space, embedder), kept, embed_examples(kept, embedder))
+        return cls(space, labels, _segment(space, examples, vectors, stemmer), None, NONE_HIDDEN, stemmer)
 
     def with_live(self, examples: Sequence[Example], embedder: Embedder) -> "Index":
         """The index whose live examples are these, the last of each id; an empty label forgets an id."""
         latest = {example.id: example for example in examples}
-        hidden = self.trained.rows_of(frozenset(latest))
+        hidden = self.trained.rows_of(latest)
         kept = usable(list(latest.values()), self.space)
         if not kept:
-            return replace(self, live=None, hidden=np.sort(hidden))
-        live = _segment(self.space, self.labels, kept, embed_examples(kept, embedder), self.stemmer)
-        return replace(self, live=live, hidden=np.sort(hidden))
+            return replace(self, live=None, hidden=hidden)
+        live = _segment(self.space, kept, embed_examples(kept, embedder), self.stemmer)
+        return replace(self, live=live, hidden=hidden)
 
     def search(self, texts: Sequence[str], vectors: FloatArray) -> Retrieved:
-        """Look a few texts (cleaned) up; cost grows with texts times documents, memory with texts times labels."""
+        """Look a few texts (cleaned) up; cost grows with texts times examples, memory with texts times labels."""
         n_columns = len(self.space) + 1
         cosines = np.full((len(texts), n_columns), np.nan, np.float32)
         cosines[:, : len(self.space)] = vectors @ self.labels.T
-        found: list[list[tuple[float, Document]]] = [[] for _ in texts]
-        for segment, hidden in self._segments():
-            similarities, rows = segment.nearest(vectors, K_SEARCHED + len(hidden) + len(self.space))
-            gone = set(hidden.tolist())
-            for text, pairs in enumerate(zip(similarities.tolist(), rows.tolist(), strict=True)):
-                hits = ((s, segment.documents[row]) for s, row in zip(*pairs, strict=True) if row not in gone)
-                found[text].extend(hit for hit in hits if hit[1].id)
-        for text, hits_of in enumerate(found):
-            for similarity, document in hits_of:
-                cosines[text, document.column] = np.fmax(cosines[text, document.column], similarity)
-        return Retrieved(cosines, self._words(texts, n_columns), tuple(map(self._neighbours, found)))
+        found = [(part, *part.nearest(vectors, K_SEARCHED, hidden=hidden)) for part, hidden in self._segments()]
+        for part, similarities, rows in found:
+            best = np.full(cosines.shape, HIDDEN, np.float32)
+            np.maximum.at(best, (np.arange(len(texts))[:, None], part.columns[rows]), similarities)
+            cosines = np.fmax(cosines, np.where(best > HIDDEN, best, np.nan))
+        return Retrieved(cosines, self._words(texts, n_columns), self._neighbours(found, len(texts)))
 
     def _words(self, texts: Sequence[str], n_columns: int) -> FloatArray:
         best = np.zeros((len(texts), n_columns), np.float32)
@@ -180,13 +178,24 @@ class Index:
         return best
 
     def _segments(self) -> list[tuple[Segment, IntArray]]:
-        live = [(self.live, NONE_HIDDEN)] if self.live is not None else []
-        return [*([(self.trained, self.hidden)] if len(self.trained) else []), *live]
+        return [(self.trained, self.hidden), *([(self.live, NONE_HIDDEN)] if self.live is not None else [])]
 
-    def _neighbours(self, hits: list[tuple[float, Document]]) -> tuple[Neighbour, ...]:
+    def _neighbours(
+        self, found: Sequence[tuple[Segment, FloatArray, IntArray]], n_texts: int
+    ) -> tuple[tuple[Neighbour, ...], ...]:
         values = (*self.space.values, self.space.oos_value)
-        nearest = sorted(hits, key=lambda hit: -hit[0])[:K_NEIGHBOURS]
-        return tuple(Neighbour(document.id, values[document.column], similarity) for similarity, document in nearest)
+        similarities = np.concatenate([part[1] for part in found], axis=1)
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :K_NEIGHBOURS]
+        places = [(segment, row) for segment, _, rows in found for row in range(rows.shape[1])]
+        all_rows = np.concatenate([part[2] for part in found], axis=1)
+        neighbours: list[tuple[Neighbour, ...]] = []
+        for text in range(n_texts):
+            near = [at for at in order[text].tolist() if similarities[text, at] > HIDDEN]
+            hits = [(places[at][0], int(all_rows[text, at]), float(similarities[text, at])) for at in near]
+            neighbours.append(
+                tuple(Neighbour(part.ids[row], values[part.columns[row]], cosine) for part, row, cosine in hits)
+            )
+        return tuple(neighbours)
 
 
 def usable(examples: Sequence[Example], space: LabelSpace) -> list[Example]:
@@ -205,10 +214,8 @@ def embed_examples(examples: Sequence[Example], embedder: Embedder) -> FloatArra
     return embedder.embed([clean(example.text) for example in examples])
 
 
-def _segment(
-    space: LabelSpace, labels: FloatArray, examples: Sequence[Example], vectors: FloatArray, stemmer: Stemmer
-) -> Segment:
+def _segment(space: LabelSpace, examples: Sequence[Example], vectors: FloatArray, stemmer: Stemmer) -> Segment:
     columns = {value: column for column, value in enumerate((*space.values, space.oos_value)) if value}
-    held = [Document(columns[example.label], clean(example.text), example.id) for example in examples]
-    names = [Document(column, clean(label.document)) for column, label in enumerate(space.labels)]
-    return Segment.build([*names, *held], np.concatenate([labels, vectors]), stemmer)
+    names = [clean(label.document) for label in space.labels]
+    held = [(example.id, columns[example.label], clean(example.text)) for example in examples]
+    return Segment.build(names, held, vectors, stemmer)

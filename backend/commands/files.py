@@ -1,0 +1,211 @@
+"""Commands on files: train, predict, evaluate. They use the pipeline and the model folders that the worker uses."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from backend.commands.printing import Printer
+from backend.core.errors import BadInputError
+from backend.core.settings import load_settings
+from backend.core.types import Decision, Example, Label, LabelSpace
+from backend.files import Row, read_rows, writing_rows
+
+if TYPE_CHECKING:
+    from backend.pipeline.pipeline import Pipeline
+
+BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds faster than as they come
+FOREVER_S = float("inf")
+
+Data = Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the columns text and label; id is optional.")]
+Texts = Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the column text; id and others are kept.")]
+Model = Annotated[Path, typer.Option(help="A model folder, as `prelabel train` writes it.")]
+WhereOption = Annotated[str, typer.Option("--where", help="Take only the rows with column=value.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+UseLlm = Annotated[bool, typer.Option("--llm/--no-llm", help="Ask the language models about what is not sure.")]
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The model folder to write; it must not exist.")],
+    label_config: Annotated[Path | None, typer.Option(help="Label Studio's XML; else the labels of DATA.")] = None,
+    oos_label: Annotated[str, typer.Option(help='The label that means "none of the labels".')] = "",
+    profile: Annotated[str, typer.Option(help="Which models and parameters; see profiles/.")] = "",
+    family: Annotated[str, typer.Option(help="Classifier family: linear, or none.")] = "linear",
+    gold: Annotated[Path | None, typer.Option(help="Rows that judge the model and never train it.")] = None,
+    where: WhereOption = "",
+    language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on a file of labelled texts."""
+    examples = _examples(data, where)
+    judging = _examples(gold, "") if gold else []
+    space = _space(examples, label_config, oos_label)
+    from backend.assembly import Assembly  # torch and scikit-learn take seconds: a wrong file is told at once
+    from training.run import TrainingOptions
+    from training.run import train as train_model
+
+    options = TrainingOptions(language=language, profile=profile, family=family, seed=seed)
+    with _progress() as progress:
+        progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
+        started = time.monotonic()
+        manifest = train_model(
+            examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging
+        )
+    Printer(as_json).result(
+        {
+            "model": str(out), "model_version": manifest.version, "family": manifest.family,
+            "language": manifest.language, "n_trained": manifest.data.n_examples,
+            "n_left_out": manifest.parameters["n_left_out"], "judged_on": manifest.judged_on,
+            "seconds": round(time.monotonic() - started, 1), **_rounded(manifest.metrics),
+        }
+    )  # fmt: skip
+
+
+def predict(
+    data: Texts,
+    model: Model,
+    out: Annotated[Path, typer.Option(help="CSV, TSV or JSONL; appears when all rows are done.")],
+    where: WhereOption = "",
+    llm: UseLlm = True,
+    seed: Annotated[int, typer.Option(help="Prediction draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
+    as_json: AsJson = False,
+) -> None:
+    """Predict a label, out_of_scope or an abstention for each row of a file."""
+    rows = _started(read_rows(data, where=where))
+    pipeline, version = _load(model, llm=llm)
+    counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
+    started = time.monotonic()
+    with _progress() as progress, writing_rows(out) as write:
+        task = progress.add_task("predicting", total=None)
+        for row, decision in _decided(pipeline, rows):
+            write({**row.columns, **prediction_columns(decision, version)})
+            counts[decision.kind] += 1
+            progress.advance(task)
+    n, seconds = sum(counts.values()), time.monotonic() - started
+    speed = round(n / max(seconds, 1e-9), 1)
+    Printer(as_json).result({"out": str(out), "model_version": version, "n": n, **counts, "texts_per_s": speed})
+
+
+def evaluate(
+    data: Data,
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html and pictures.")],
+    where: WhereOption = "",
+    llm: UseLlm = True,
+    target_precision: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of precision_at_target.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Evaluation draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
+    as_json: AsJson = False,
+) -> None:
+    """Compare a model's predictions with the labels of a file."""
+    rows = _started(read_rows(data, where=where, labelled=True))
+    pipeline, version = _load(model, llm=llm)
+    from training.evaluate import metrics_of, outcome_of
+    from training.report import Report, write_report
+
+    space = pipeline.labels
+    known = {*space.values, *filter(None, [space.oos_value])}
+    outcomes, n_unknown, started = [], 0, time.monotonic()
+    with _progress() as progress:
+        task = progress.add_task("evaluating", total=None)
+        for row, decision in _decided(pipeline, rows):
+            progress.advance(task)
+            if row.label in known:
+                outcomes.append(outcome_of(row.id, row.label, decision))
+            else:
+                n_unknown += 1
+    seconds = time.monotonic() - started
+    if not outcomes:
+        raise BadInputError(f"{data} must hold a label of the model in at least one row, but holds none")
+    metrics = {
+        **metrics_of(outcomes, oos_value=space.oos_value, target=target_precision),
+        "n_unknown_label": float(n_unknown),
+        "texts_per_s": (len(outcomes) + n_unknown) / max(seconds, 1e-9),
+    }
+    write_report(out, Report(version, str(data.name), metrics, outcomes))
+    Printer(as_json).result({"out": str(out), "model_version": version, **_rounded(metrics)})
+
+
+def prediction_columns(decision: Decision, version: str) -> dict[str, Any]:
+    """The columns that `predict` adds to a row."""
+    alternatives = [{"label": a.label, "probability": round(a.probability, 6)} for a in decision.alternatives]
+    return {
+        "predicted_label": decision.predicted_label,
+        "confidence": round(decision.confidence, 6),
+        "p_out_of_scope": round(decision.p_out_of_scope, 6),
+        "decision": decision.kind,
+        "stage": decision.stage,
+        "reason": decision.reason,
+        "alternatives": json.dumps(alternatives, ensure_ascii=False),
+        "model_version": version,
+    }
+
+
+def _examples(path: Path, where: str) -> list[Example]:
+    """Labelled rows as examples; rows without a label are no examples."""
+    rows = read_rows(path, where=where, labelled=True)
+    examples = [Example(row.id, row.text, row.label) for row in rows if row.label]
+    if not examples:
+        raise BadInputError(f"{path} must hold a row with a label{f' and {where}' if where else ''}, but holds none")
+    return examples
+
+
+def _space(examples: Sequence[Example], label_config: Path | None, oos_label: str) -> LabelSpace:
+    if label_config is not None:
+        from backend.labelstudio.schema import label_space
+
+        try:
+            return label_space(label_config.read_text(encoding="utf-8"), oos_label=oos_label)
+        except (OSError, UnicodeDecodeError) as err:
+            raise BadInputError(f"--label-config must be a readable XML file, was {label_config}") from err
+    values = sorted({example.label for example in examples})
+    if oos_label and oos_label not in values:
+        raise BadInputError(f"--oos-label must be a label of the data, but no row has {oos_label!r}")
+    return LabelSpace(tuple(Label(value, value) for value in values if value != oos_label), oos_label)
+
+
+def _started(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, the first of them read now: a wrong file is told before a model is loaded."""
+    first = list(islice(rows, 1))
+    if not first:
+        raise BadInputError("--where must leave at least one row, but leaves none")
+
+    def chained() -> Iterator[Row]:
+        yield from first
+        yield from rows
+
+    return chained()
+
+
+def _load(model: Path, *, llm: bool) -> "tuple[Pipeline, str]":
+    from backend.assembly import Assembly
+    from backend.core.artefacts import read_manifest
+
+    version = read_manifest(model).version
+    pipeline = Assembly(load_settings()).pipeline(model)
+    return (pipeline if llm else pipeline.without_llm()), version
+
+
+def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, Decision]]:
+    """Rows with their decisions, in order, a block at a time."""
+    while block := list(islice(rows, BLOCK)):
+        decisions = pipeline.run([row.text for row in block], deadline_s=FOREVER_S)
+        yield from ((row, decision) for row, decision in zip(block, decisions, strict=True) if decision is not None)
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+
+
+def _rounded(metrics: Any) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in metrics.items()}

@@ -1,0 +1,193 @@
+"""Row files: texts and labels as CSV, TSV or JSON lines, read and written one row at a time.
+
+Columns: id (optional), text, label (optional), and any others, which are kept.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from backend.core.errors import BadInputError
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (*DELIMITERS, ".jsonl")
+MAX_FIELD = 64 * 2**20  # characters; csv's own limit of 128 KiB is less than a long text
+Columns = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a file."""
+
+    id: str  # the id column; without one, a hash of the text and how often it stood in the file before
+    text: str
+    label: str  # empty where there is none
+    columns: Columns  # all of the row's columns as they came
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A condition on one column."""
+
+    column: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Where":
+        """From `column=value`.
+
+        Raises:
+            BadInputError: it has no equals sign or no column.
+        """
+        column, equals, value = text.partition("=")
+        if not column or not equals:
+            raise BadInputError(f"--where must be column=value, was {text!r}")
+        return cls(column, value)
+
+    def holds(self, columns: Columns) -> bool:
+        return str(columns.get(self.column, "")) == self.value
+
+
+def read_rows(path: Path, *, where: str = "", labelled: bool = False) -> Iterator[Row]:
+    """The rows of a file, in order, without holding more than one.
+
+    Args:
+        where: `column=value`, to take only some of them; empty takes all.
+        labelled: whether the column `label` must be there.
+
+    Raises:
+        BadInputError: not a file of rows, not UTF-8, a column is missing, or no row is left.
+    """
+    condition = Where.parse(where) if where else None
+    seen: Counter[str] = Counter()
+    number = 0
+    for number, columns in enumerate(_records(path), start=1):
+        _check(
+            columns,
+            path,
+            number,
+            ["text", *(["label"] if labelled else []), *([condition.column] if condition else [])],
+        )
+        text, label = _text(columns["text"], path, number), columns.get("label")
+        identity = _identity(columns.get("id"), text, seen)
+        if condition is None or condition.holds(columns):
+            yield Row(identity, text, "" if label is None else str(label), columns)
+    if not number:
+        raise BadInputError(f"{path} must hold at least one row, but holds none")
+
+
+@contextmanager
+def writing_rows(path: Path) -> Iterator[Callable[[Columns], None]]:
+    """A function that writes a row; the file appears when all are written, and not at all otherwise.
+
+    Raises:
+        BadInputError: the name does not end in a known suffix, or a later row has columns that a table lacks.
+    """
+    suffix = _suffix(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            yield _json_writer(file) if suffix == ".jsonl" else _table_writer(file, DELIMITERS[suffix], path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _records(path: Path) -> Iterator[Columns]:
+    suffix = _suffix(path)
+    if not path.is_file():
+        raise BadInputError(f"{path} must be a file, but is not; check the path")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from (
+                _json_records(file, path) if suffix == ".jsonl" else _table_records(file, DELIMITERS[suffix], path)
+            )
+    except UnicodeDecodeError as err:
+        raise BadInputError(f"{path} must be UTF-8, but is not at byte {err.start}; convert it with iconv") from err
+    except OSError as err:
+        raise BadInputError(f"{path} must be readable, but is not: {err.strerror}") from err
+
+
+def _json_records(file: IO[str], path: Path) -> Iterator[Columns]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as err:
+            raise BadInputError(f"{path} line {number} must be a JSON object, but is no JSON") from err
+        if not isinstance(record, dict):
+            raise BadInputError(f"{path} line {number} must be a JSON object, was of type {type(record).__name__}")
+        yield record
+
+
+def _table_records(file: IO[str], delimiter: str, path: Path) -> Iterator[Columns]:
+    csv.field_size_limit(MAX_FIELD)
+    reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+    try:
+        for record in reader:
+            if None in record:
+                raise BadInputError(f"{path} line {reader.line_num} must have as many fields as the header, has more")
+            yield record
+    except csv.Error as err:
+        raise BadInputError(f"{path} line {reader.line_num} must be a well-formed table row: {err}") from err
+
+
+def _check(columns: Columns, path: Path, number: int, needed: Sequence[str]) -> None:
+    for name in needed:
+        if name not in columns:
+            found = ", ".join(map(str, columns)) or "none"
+            raise BadInputError(f"{path} row {number} must have the column {name!r}, has {found}; rename or add it")
+
+
+def _text(value: Any, path: Path, number: int) -> str:
+    if not isinstance(value, str):
+        raise BadInputError(f"{path} row {number}: text must be a string, was of type {type(value).__name__}")
+    return value
+
+
+def _identity(given: Any, text: str, seen: Counter[str]) -> str:
+    if given not in (None, ""):
+        return str(given)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    seen[digest] += 1
+    return f"{digest}-{seen[digest]}"
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInputError(f"{path} must end in {', '.join(SUFFIXES)}; rename or convert it")
+    return path.suffix.lower()
+
+
+def _json_writer(file: IO[str]) -> Callable[[Columns], None]:
+    def write(columns: Columns) -> None:
+        file.write(json.dumps(columns, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _table_writer(file: IO[str], delimiter: str, path: Path) -> Callable[[Columns], None]:
+    writers: list[csv.DictWriter[str]] = []
+
+    def write(columns: Columns) -> None:
+        if not writers:
+            writers.append(csv.DictWriter(file, list(columns), delimiter=delimiter, lineterminator="\n"))
+            writers[0].writeheader()
+        if not columns.keys() <= set(writers[0].fieldnames):
+            raise BadInputError(
+                f"rows of {path} must have the first row's columns, one has more; write to .jsonl instead"
+            )
+        writers[0].writerow(columns)
+
+    return write
