@@ -154,7 +154,9 @@ class Backend:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PRELABEL_HOME": str(self.home)}
+        """Nothing but the state folder says what the settings are."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PRELABEL_")}
+        return {**inherited, "PRELABEL_HOME": str(self.home)}
 
     @contextmanager
     def web(self) -> Iterator[Child]:

@@ -103,7 +103,7 @@ def cron() -> None:
 
 
 def samples_of_the_demo(settings: Settings, report: Callable[[str], None]) -> None:
-    from backend.commands.projects import setup_demo
+    from backend.connection.demo import setup_demo
 
     setup_demo(settings, report=report)
 

@@ -187,8 +187,9 @@ class Stack:
             log.error("step %s failed", name, exc_info=err)
             self.report(Event("failed", name))
             known = isinstance(err, PrelabelError | EnvironmentFailed)
-            why = str(err) if known else f"{type(err).__name__}: {err}; see {self.folder.logs / SUPERVISOR_LOG}"
-            raise OutsideError(f"{name} failed: {why}") from err
+            why = str(err) if known else f"{type(err).__name__}: {err}"
+            where = "" if "; see " in why else f"; see {self.folder.logs / SUPERVISOR_LOG}"
+            raise OutsideError(f"{name} failed: {why}{where}") from err
         self.report(Event("done", name, f"{time.monotonic() - started:.1f} s"))
 
 

@@ -21,6 +21,7 @@ LABEL_STUDIO_FOLDER = ".venv-label-studio"
 PYTHON = (3, 11)
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index: without it Linux downloads CUDA
 CPU_WHEELS_WITHIN_S = 3.0
+TAIL_BYTES = 8000
 STAMP = "prelabel-stamp.json"  # written last: an environment without it is not complete
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 NAMES_AN_ERROR = re.compile(r"(?i:error: )|[\w.]*(Error|Exception)\b.*: ")
@@ -200,14 +201,14 @@ def runs(python: Path) -> bool:
     return subprocess.run([str(python), "-c", check], capture_output=True).returncode == 0
 
 
-def tail(path: Path, n_bytes: int = 4000) -> str:
-    """The end of a log."""
+def tail(path: Path, *, since: int = 0) -> str:
+    """The end of a log, without what came before the byte `since`."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - n_bytes))
+        file.seek(max(since, path.stat().st_size - TAIL_BYTES))
         return file.read().decode("utf-8", errors="replace")
 
 
 def last_line(text: str) -> str:
     """The last line that names an error, else the last that says something."""
     lines = [line.strip() for line in reversed(text.splitlines()) if line.strip()]
-    return next((line for line in lines if NAMES_AN_ERROR.match(line)), lines[0] if lines else "nothing")
+    return next((line for line in lines if NAMES_AN_ERROR.match(line)), lines[0] if lines else "")

@@ -58,6 +58,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     _started_s: float = 0.0
     _start_at_s: float = 0.0
+    _log_from: int = 0  # bytes; what came before was said by a predecessor
 
     @property
     def pid(self) -> int:
@@ -70,6 +71,7 @@ class Child:
     def spawn(self) -> None:
         """Start the process; its output is appended to the log."""
         with self.log.open("ab") as log:
+            self._log_from = log.tell()
             self.process = subprocess.Popen(
                 self.service.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=dict(self.environment), start_new_session=True,
@@ -88,7 +90,7 @@ class Child:
         deadline = time.monotonic() + self.service.ready_within_s
         while not given_up():
             if not self.runs:
-                raise OutsideError(f"{self.service.name} must keep running, but ended at once: {self.last_words()}")
+                raise OutsideError(f"{self.service.name} must keep running, but ended {self.how_it_ended()}")
             if self.service.answers(self.pid):
                 self.state = "up"
                 return
@@ -99,8 +101,12 @@ class Child:
                 )
             time.sleep(POLL_S)
 
-    def last_words(self) -> str:
-        return f"{last_line(tail(self.log))}; see {self.log}"
+    def how_it_ended(self) -> str:
+        """Exit code or signal, the last that it said, and where the rest is."""
+        code = self.process.poll() if self.process else None
+        how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
+        said = last_line(tail(self.log, since=self._log_from))
+        return f"{how} ({said}); see {self.log}" if said else f"{how}; see {self.log}"
 
     def tend(self) -> bool:
         """Start again what has ended, after a wait that doubles; true where it was noticed just now."""

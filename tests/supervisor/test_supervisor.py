@@ -106,7 +106,7 @@ def test_a_process_that_ends_at_once_is_reported_with_its_error_and_its_log(tmp_
     broken = Service("broken", (sys.executable, "-c", "raise ValueError('no such thing')"), {}, lambda _pid: False)
     with (
         Supervisor(folder, lambda _text: None) as supervisor,
-        pytest.raises(OutsideError, match=r"ended at once: ValueError: no such thing; see .*broken\.log"),
+        pytest.raises(OutsideError, match=r"ended with exit code 1 \(ValueError: no such thing\); see .*broken\.log"),
     ):
         supervisor.start(broken)
 
