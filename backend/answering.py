@@ -121,7 +121,7 @@ class Answering:
         rows = [
             shown_row(request.tasks[place].id, served, decision)
             for place, decision in decisions.items()
-            if decision is not None
+            if decision is not None and request.tasks[place].id
         ]
         self.ledger.add_shown(key, rows)
 

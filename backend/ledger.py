@@ -5,6 +5,7 @@ values; what they mean for training is decided in training.dataset.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from filelock import FileLock
+from sqlalchemy.exc import IntegrityError
 
 from backend.core.settings import Settings
 
@@ -196,7 +199,7 @@ class Ledger:
         """The project's row, made where it does not exist."""
         known = self.project(key)
         if known is None:
-            with self.engine.begin() as connection:
+            with suppress(IntegrityError), self.engine.begin() as connection:  # another process was faster
                 connection.execute(projects.insert().values(key=key, counters={}, snapshot={}))
         return self.project(key) or ProjectRow(key)
 
@@ -293,18 +296,20 @@ class Ledger:
 
     def put_index(self, key: str, rows: Sequence[tuple[int, str, str, int]]) -> int:
         """Set (task, text, label, bucket) of accepted labels; returns the new generation. An empty label forgets."""
-        row = self.project(key)
-        generation = row.generation if row else 0
         if not rows:
-            return generation
+            row = self.project(key)
+            return row.generation if row else 0
+        mine = projects.c.key == key
         with self.engine.begin() as connection:
+            # first of all, so that two writers come one after the other and never share a generation
+            connection.execute(projects.update().where(mine).values(generation=projects.c.generation + 1))
+            generation = connection.execute(sa.select(projects.c.generation).where(mine)).scalar() or 1
             for part in _chunks([task_id for task_id, *_ in rows]):
                 connection.execute(examples.delete().where(examples.c.project == key, examples.c.task_id.in_(part)))
             names = ("task_id", "text", "label", "bucket")
-            fixed = {"project": key, "generation": generation + 1}
+            fixed = {"project": key, "generation": generation}
             connection.execute(examples.insert(), [{**dict(zip(names, row, strict=True)), **fixed} for row in rows])
-            connection.execute(projects.update().where(projects.c.key == key).values(generation=generation + 1))
-        return generation + 1
+        return int(generation)
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -315,7 +320,7 @@ def open_ledger(settings: Settings) -> Ledger:
         sa.event.listen(engine, "connect", _tune_sqlite)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    with FileLock(settings.home / "prelabel.migrating"), engine.begin() as connection:  # all processes start at once
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return Ledger(engine)

@@ -203,7 +203,10 @@ def start_clock() -> None:
 
 
 def _body() -> object:
-    body: object = request.get_json(force=True, silent=True)
+    try:
+        body: object = request.get_json(force=True, silent=True)
+    except RecursionError as err:
+        raise BadInputError("the body must be JSON; it nests too deep") from err
     if body is None:
         raise BadInputError("the body must be JSON")
     return body

@@ -215,7 +215,8 @@ def _task(task: object) -> TaskRef:
     if not isinstance(task, dict):
         return TaskRef(0, {})
     task_id, data = task.get("id"), task.get("data")
-    return TaskRef(task_id if isinstance(task_id, int) else 0, data if isinstance(data, dict) else {})
+    known = task_id if isinstance(task_id, int) and 0 < task_id < 2**63 else 0  # more no database holds
+    return TaskRef(known, data if isinstance(data, dict) else {})
 
 
 def results(predictions: Sequence[Json | None]) -> Json:

@@ -70,7 +70,7 @@ def settings_for(home: Path, redis_url: str) -> Settings:
         webhook_secret=SecretStr(SECRET),
         redis_url=SecretStr(redis_url),
         log_level="DEBUG",
-        max_request_mb=8,
+        max_request_mb=20,
     )
 
 

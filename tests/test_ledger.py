@@ -1,0 +1,193 @@
+"""The database: it only grows where it must not forget, and comes to its format from nothing, also by many at once."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
+
+from backend.core.settings import Settings
+from backend.ledger import Accepted, How, IndexRow, Ledger, ProjectRow, Shown, Training, metadata, open_ledger
+from tests.stack import ROOT
+
+KEY, OTHER = "84-1795230264", "85-1795230264"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return open_ledger(Settings(home=tmp_path / "new"))
+
+
+def shown(task_id: int, label: str = "a", *, version: str = "pl-1", generation: int = 0) -> Shown:
+    return Shown(task_id, version, generation, label, 0.5, "retrieve", "label")
+
+
+def accepted(annotation_id: int, updated_at: str = "t1", *, how: How = "seen", label: str = "a") -> Accepted:
+    return Accepted(
+        task_id=7, annotation_id=annotation_id, annotation_updated_at=updated_at, annotator=1, label=label,
+        how=how, lead_time_s=None, version="pl-1", generation=0, shown_label="a", confidence=0.5, stage="retrieve",
+    )  # fmt: skip
+
+
+def test_migrations_from_nothing_make_exactly_the_tables_that_the_code_means(ledger: Ledger) -> None:
+    with ledger.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    open_ledger(settings).add_project(KEY)
+    assert open_ledger(settings).project_keys() == [KEY]
+
+
+OPEN = "import sys; from backend.core.settings import Settings; from backend.ledger import open_ledger;"
+
+
+def test_many_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    code = f"{OPEN} open_ledger(Settings(home=sys.argv[1])).add_project('{KEY}')"
+    opening = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(4)]
+    assert [process.wait() for process in opening] == [0, 0, 0, 0]
+    assert open_ledger(Settings(home=tmp_path)).project_keys() == [KEY]
+
+
+def test_readers_do_not_wait_for_a_writer(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    with ledger.engine.begin() as writer:
+        writer.execute(sa.text("UPDATE projects SET generation = 5"))
+        assert ledger.project_keys() == [KEY]
+        row = ledger.project(KEY)
+        assert row is not None
+        assert row.generation == 0, "not yet committed"
+
+
+def test_a_project_is_added_once_and_found_by_its_key(ledger: Ledger) -> None:
+    assert ledger.project(KEY) is None
+    assert ledger.add_project(KEY) == ProjectRow(KEY, counters={}, snapshot={})
+    ledger.update_project(KEY, generation=3, counters={"task_number": 5})
+    assert ledger.add_project(KEY).generation == 3, "adding again changes nothing"
+    ledger.add_project(OTHER)
+    assert ledger.project_keys() == [KEY, OTHER]
+
+
+def test_writers_at_once_never_share_a_generation(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    made: list[int] = []
+
+    def write(first: int) -> None:
+        made.extend(ledger.put_index(KEY, [(task, "text", "a", 0)]) for task in range(first, first + 10))
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in (0, 100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == list(range(1, 31))
+
+
+def test_two_who_add_a_project_at_once_both_get_it(ledger: Ledger) -> None:
+    failed: list[BaseException] = []
+
+    def add() -> None:
+        try:
+            ledger.add_project(KEY)
+        except BaseException as err:  # noqa: BLE001
+            failed.append(err)
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_what_was_shown_and_accepted_outlives_the_project(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    ledger.add_shown(KEY, [shown(7)])
+    ledger.add_accepted(KEY, [accepted(1)])
+    ledger.put_index(KEY, [(7, "a text", "a", 50)])
+    ledger.remove_project(KEY)
+    assert ledger.project(KEY) is None
+    assert ledger.index_rows(KEY) == [], "texts go"
+    assert ledger.last_shown(KEY, [7]) == {7: shown(7)}
+    assert ledger.how_accepted(KEY) == {1: "seen"}
+
+
+def test_nothing_in_the_ledger_can_be_changed_or_taken_away_by_its_methods(ledger: Ledger) -> None:
+    ledger.add_accepted(KEY, [accepted(1, how="bulk")])
+    with pytest.raises(IntegrityError):
+        ledger.add_accepted(KEY, [accepted(1, how="seen")])
+    assert ledger.how_accepted(KEY) == {1: "bulk"}
+
+
+def test_rows_are_entered_all_or_none(ledger: Ledger) -> None:
+    with pytest.raises(IntegrityError):
+        ledger.add_accepted(KEY, [accepted(1), accepted(2), accepted(1)])
+    assert ledger.how_accepted(KEY) == {}
+
+
+def test_each_state_of_an_annotation_is_one_row(ledger: Ledger) -> None:
+    ledger.add_accepted(KEY, [accepted(1, "t1"), accepted(1, "t2"), accepted(2, "t1")])
+    assert ledger.known_states(KEY, [1, 3]) == {(1, "t1"), (1, "t2")}
+    assert ledger.known_states(KEY, []) == set()
+    assert ledger.known_states(OTHER, [1, 2]) == set()
+
+
+def test_how_an_annotation_was_first_accepted_is_what_counts(ledger: Ledger) -> None:
+    ledger.add_accepted(KEY, [accepted(1, "t1", how="bulk"), accepted(2, "t1", how="seen")])
+    ledger.add_accepted(KEY, [accepted(1, "t2", how="seen")])
+    assert ledger.how_accepted(KEY) == {1: "bulk", 2: "seen"}
+
+
+def test_acceptance_counts_kept_and_corrected_labels_and_no_skips(ledger: Ledger) -> None:
+    rows = [accepted(1), accepted(2), accepted(3, label="b"), accepted(4, label=""), accepted(5, how="bulk")]
+    ledger.add_accepted(KEY, rows)
+    assert sorted(ledger.acceptance(KEY)) == [("bulk", True, 1), ("seen", False, 1), ("seen", True, 2)]
+
+
+def test_the_newest_of_what_was_shown_is_found_for_more_tasks_than_one_query_takes(ledger: Ledger) -> None:
+    n_tasks = 1201
+    ledger.add_shown(KEY, [shown(task, "old") for task in range(1, n_tasks + 1)])
+    ledger.add_shown(KEY, [shown(task, "new", generation=2) for task in range(1, n_tasks + 1, 2)])
+    ledger.add_shown(OTHER, [shown(1, "other")])
+    found = ledger.last_shown(KEY, range(1, n_tasks + 10))
+    assert len(found) == n_tasks
+    assert found[1] == shown(1, "new", generation=2)
+    assert found[2] == shown(2, "old")
+    assert {task for task, row in found.items() if row.label == "new"} == set(range(1, n_tasks + 1, 2))
+    assert ledger.last_shown(KEY, []) == {}
+
+
+def test_each_change_of_the_index_is_a_generation(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    assert ledger.put_index(KEY, [(1, "one", "a", 10), (2, "two", "b", 20)]) == 1
+    assert ledger.put_index(KEY, [(2, "two", "a", 20), (3, "три", "b", 30)]) == 2
+    assert ledger.put_index(KEY, [(1, "", "", 10)]) == 3
+    assert ledger.put_index(KEY, []) == 3, "nothing changed"
+    whole = [IndexRow(2, "two", "a", 20, 2), IndexRow(3, "три", "b", 30, 2), IndexRow(1, "", "", 10, 3)]
+    assert ledger.index_rows(KEY) == whole
+    assert ledger.index_rows(KEY, after=2) == whole[2:]
+    row = ledger.project(KEY)
+    assert row is not None
+    assert row.generation == 3
+
+
+def test_a_bulk_accept_of_many_tasks_is_one_generation(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    ledger.put_index(KEY, [(task, f"text {task}", "a", task % 100) for task in range(1, 1202)])
+    assert ledger.put_index(KEY, [(task, f"text {task}", "b", task % 100) for task in range(1, 1202)]) == 2
+    assert {row.label for row in ledger.index_rows(KEY)} == {"b"}
+    assert len(ledger.index_rows(KEY)) == 1201
+
+
+def test_trainings_are_listed_oldest_first(ledger: Ledger) -> None:
+    trainings = [Training(f"pl-{n}", "due", float(n), 1.0, n, n != 1, "better") for n in (2, 1, 3)]
+    for training in trainings:
+        ledger.add_training(KEY, training)
+    assert ledger.trainings(KEY) == trainings
+    assert ledger.trainings(OTHER) == []
