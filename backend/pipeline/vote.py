@@ -26,6 +26,7 @@ TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without i
 MAX_REMEMBERED = 10_000  # names whose score without a text is kept: many projects' labels
 OVERRUN = 1.5  # a text may take this much longer than expected
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
+VOTER_OPTIONS = frozenset({"temperature", "languages"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +202,8 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable[..., Scorer]) -> LlmVoter:
-    """A voter that is ready: its prompt is evaluated.
+def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable[..., Scorer]) -> Voter:
+    """A voter that is ready: its prompt is evaluated. Nobody votes in languages that the profile leaves out.
 
     Args:
         load: makes a model of a weight file; takes n_ctx and n_threads.
@@ -212,9 +213,11 @@ def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable
         MissingExtraError: the library that runs them is not installed.
         BadInputError: the profile's entry is not one for a voter.
     """
-    unknown = spec.options.keys() - MODEL_OPTIONS - {"temperature"}
+    unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS
     if spec.kind != "llama" or unknown:
         raise BadInputError(f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}")
+    if language not in spec.options.get("languages", [language]):
+        return NoVoter()
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
     model = load(store.path(spec), **options)
     voter = LlmVoter(model, load_prompt(language), float(spec.options.get("temperature", TEMPERATURE)))
