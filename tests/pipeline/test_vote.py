@@ -240,8 +240,8 @@ def clinc() -> list[Mapping[str, str]]:
 
 def test_a_real_model_finds_the_topic_by_its_name_alone(smollm: Voter, clinc: Sequence[Mapping[str, str]]) -> None:
     rng = random.Random(3)
-    names = sorted({row["label"] for row in clinc} - {"oos"})
-    rows = rng.sample([row for row in clinc if row["split"] == "val" and row["label"] != "oos"], 40)
+    names = rng.sample(sorted({row["label"] for row in clinc} - {"oos"}), 20)
+    rows = rng.sample([row for row in clinc if row["split"] == "val" and row["label"] in names], 30)
     candidates = [[row["label"], *rng.sample([name for name in names if name != row["label"]], 9)] for row in rows]
     votes = smollm.vote([row["text"] for row in rows], [labels(*some) for some in candidates], deadline=FOREVER)
     assert np.mean([vote is not None and vote.probs.argmax() == 0 for vote in votes]) >= 0.7
