@@ -14,7 +14,7 @@ import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
-from backend.core.errors import LabelStudioError
+from backend.core.errors import BadInputError, LabelStudioError
 from backend.core.settings import Settings
 from backend.labelstudio.records import Json, Project, Task, project_of, task_of
 
@@ -137,9 +137,13 @@ class LabelStudioClient:
     def delete_annotation(self, annotation_id: int) -> None:
         self._call("DELETE", f"api/annotations/{annotation_id}/")
 
-    def accept_predictions(self, project_id: int, task_ids: Sequence[int]) -> None:
-        """The Data Manager's bulk accept: predictions of the shown version become annotations."""
+    def accept_predictions(self, project_id: int, task_ids: Sequence[int], *, version: str) -> None:
+        """The Data Manager's bulk accept: a version's predictions become annotations.
+
+        Without a version each prediction of each version would become one.
+        """
         body = {
+            "model_version": version,
             "selectedItems": {"all": False, "included": list(task_ids)},
             "filters": {"conjunction": "and", "items": []},
         }
@@ -232,8 +236,9 @@ class LabelStudioClient:
         return answer
 
     def _decoded(self, method: str, path: str, **options: Any) -> object:
+        answer = self._call(method, path, **options)
         try:
-            return self._call(method, path, **options).json()
+            return answer.json()
         except ValueError as err:
             raise LabelStudioError(f"{method} {path} must answer JSON; is {self.url} a Label Studio?") from err
 
@@ -299,8 +304,9 @@ def lacking_version(version: str) -> Json:
 
 
 def having_version(version: str) -> Json:
+    """A filter for tasks that have one. The value is a list: Label Studio reads a string letter by letter."""
     return {
-        "filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List", "value": version,
+        "filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List", "value": [version],
     }  # fmt: skip
 
 
@@ -321,6 +327,10 @@ def _translated(what: str) -> Iterator[None]:
             f"{what}: Label Studio must answer, but did not ({type(err).__name__}); check its URL and that it runs"
         )
         raise LabelStudioError(message) from err
+    except UnicodeEncodeError as err:  # escaped, Label Studio would take it, and fail ever after on that project
+        raise BadInputError(
+            f"{what} must send Unicode, but half of a surrogate pair is in it; repair the text"
+        ) from err
 
 
 def _refused(what: str, answer: httpx.Response) -> LabelStudioError:

@@ -147,7 +147,7 @@ def ticked(task: Task) -> str:
 
 def test_the_ledger_tells_bulk_from_seen_and_reconcile_finds_what_no_webhook_said(stage: Stage) -> None:
     with_tick = [task for task in stage.tasks() if ticked(task)]
-    stage.client.accept_predictions(stage.work.id, [task.id for task in with_tick[:30]])
+    stage.client.accept_predictions(stage.work.id, [task.id for task in with_tick[:30]], version=stage.current)
     wait_for(lambda: accepted(stage, "bulk") == 30, within_s=30, every_s=0.5)
     stage.annotate(with_tick[30], ticked(with_tick[30]))
     wait_for(lambda: accepted(stage, "seen") == 1, within_s=30, every_s=0.5)
