@@ -92,13 +92,17 @@ class JobQueue:
         except NoSuchJobError:
             return "unknown"
 
+    def leased(self, what: str, project_key: str) -> bool:
+        """Whether somebody holds (what, project) now."""
+        return bool(self.connection.exists(_lease(what, project_key)))
+
     @contextmanager
     def lease(self, what: str, project_key: str) -> Iterator[bool]:
         """One holder at a time of (what, project); false where another keeps it for longer than it could be dead.
 
         The holder renews it from a thread; a killed holder's lease ends by itself after LEASE_S.
         """
-        lock = self.connection.lock(f"prelabel:lease:{what}:{project_key}", timeout=LEASE_S, thread_local=False)
+        lock = self.connection.lock(_lease(what, project_key), timeout=LEASE_S, thread_local=False)
         with _answering():
             held = lock.acquire(blocking=True, blocking_timeout=LEASE_WAIT_S)
         done = threading.Event()
@@ -134,6 +138,10 @@ def _renew(lock: Lock, done: threading.Event) -> None:
 def _release(lock: Lock) -> None:
     with _answering(), suppress(LockError):  # it ran out, because Redis was away: then it is nobody's to release
         lock.release()
+
+
+def _lease(what: str, project_key: str) -> str:
+    return f"prelabel:lease:{what}:{project_key}"
 
 
 def _mark(job: str, project_key: str) -> str:

@@ -93,9 +93,13 @@ def reconcile(project_key: str) -> None:
 
 def reconcile_all() -> None:
     """The cron's tick: start trainings that are due, and reconcile every project."""
+    now = time.time()
     for key in desk().ledger.project_keys():
         row = desk().ledger.project(key)
-        if row and following.training_due(row, desk().loader.folder(key).settings(), time.time()):
+        if row is None:
+            continue
+        due = following.training_due(row, desk().loader.folder(key).settings(), now)
+        if due and not desk().queue.leased("retrain", key):
             desk().queue.enqueue("retrain", key)
-        if row and time.time() - row.reconciled_at >= RECONCILE_S:
+        if now - row.reconciled_at >= RECONCILE_S:
             desk().queue.enqueue("reconcile", key)

@@ -194,8 +194,9 @@ def _catch_up(work: ProjectDesk, report: Report) -> None:
         work.desk.queue.enqueue("predict_project", work.key)
         return
     report("predictions")
-    while not push.fill(work):
-        continue
+    with work.desk.queue.lease("push", work.key) as held:
+        while held and not push.fill(work):
+            continue
 
 
 def _remove_predictions(work: ProjectDesk, report: Report) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 
 from backend.answering import shown_row
-from backend.core.deadline import BATCH_S, Deadline
 from backend.core.errors import LabelStudioError
 from backend.core.projects import blind_rank, is_blind
 from backend.core.types import Decision
@@ -79,10 +78,9 @@ def fill(work: ProjectDesk) -> bool:
         return True
     spool = Spool(work.folder.root / "spool", served.version)
     last = max((row["task"] for row in spool.rows()), default=0)
-    budget = Deadline.after(BATCH_S)
     n_done = 0
     for tasks in _chunks(_lacking(work, served.version, above=last)):
-        spool.append(_computed(work, served, tasks, budget))
+        spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
         if n_done >= JOB_TASKS or work.desk.queue.waits("live"):
             return False
@@ -130,7 +128,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     return len(changed)
 
 
-REFRESH_S = 3.0  # of computing for the head of the label stream, which follows a label within 5 s
+REFRESH_S = 1.5  # of computing for the head of the label stream, which follows a label within 5 s
 
 
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
@@ -165,12 +163,11 @@ def _still_lacking(work: ProjectDesk, version: str, rows: list[Json]) -> list[Js
     return [row for row in rows if row["task"] in lacking]
 
 
-def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task], budget: Deadline) -> list[Json]:
-    """Spool rows of a chunk; tasks without a text get none."""
+def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[Json]:
+    """Spool rows of a chunk; tasks without a text get none. LLMs are asked at the head of the label stream only."""
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
     sighted = [task.id for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
-    pipeline = served.pipeline if not budget.passed else served.pipeline.without_llm()
-    decided = pipeline.run([texts[task_id] or "" for task_id in sighted], deadline_s=float("inf"))
+    decided = served.pipeline.without_llm().run([texts[task_id] or "" for task_id in sighted], deadline_s=float("inf"))
     rows = [
         _row(task_id, prediction(decision, work.control, served.version), shown_row(task_id, served, decision))
         for task_id, decision in zip(sighted, decided, strict=True)
