@@ -81,7 +81,7 @@ def bulk(desk: Desk) -> dict[str, object]:
     with sample_project(desk, n_tasks=N_BULK + 60) as work:
         tasks = [task.id for task in desk.client.tasks(work.id) if task.predictions and task.predictions[-1]["result"]]
         chosen = tasks[:N_BULK]
-        desk.client.accept_predictions(work.id, chosen)
+        desk.client.accept_predictions(work.id, chosen, version=work.folder.current())
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline and sum(n for *_, n in desk.ledger.acceptance(work.key)) < len(chosen):
             time.sleep(1.0)

@@ -328,9 +328,7 @@ def _translated(what: str) -> Iterator[None]:
         )
         raise LabelStudioError(message) from err
     except UnicodeEncodeError as err:  # escaped, Label Studio would take it, and fail ever after on that project
-        raise BadInputError(
-            f"{what} must send Unicode, but half of a surrogate pair is in it; repair the text"
-        ) from err
+        raise BadInputError(f"{what} must send no half of a surrogate pair; repair the text") from err
 
 
 def _refused(what: str, answer: httpx.Response) -> LabelStudioError:
