@@ -55,6 +55,7 @@ class Child:
     restarts: int = 0
     misses: int = 0  # answers missed in a row
     failures: int = 0  # ends in a row, none after a steady run
+    renewed: bool = False  # asked to end and be started again
     process: subprocess.Popen[bytes] | None = None
     _started_s: float = 0.0
     _start_at_s: float = 0.0
@@ -77,6 +78,7 @@ class Child:
                 env=dict(self.environment), start_new_session=True,
             )  # fmt: skip
         self.misses = 0
+        self.renewed = False
         self._started_s = time.monotonic()
 
     def start(self, given_up: Callable[[], bool]) -> None:

@@ -79,6 +79,7 @@ class Supervisor:
 
     def renew(self, name: str, number: signal.Signals) -> None:
         """Ask a process to take in what was installed since: by a signal that it reloads on, or ends on."""
+        self._children[name].renewed = True
         self._children[name].signal(number)
 
     def tend_until_stopped(self, *, ended: Callable[[], bool] = lambda: False) -> None:
@@ -112,7 +113,7 @@ class Supervisor:
             self._set_warden()
         before = [(child.state, child.pid) for child in self._children.values()]
         for child in list(self._children.values()):
-            if child.tend() and child.failures <= FAILURES_SAID:
+            if child.tend() and not child.renewed and child.failures <= FAILURES_SAID:
                 self.notice(what_happened(child))
         if before != [(child.state, child.pid) for child in self._children.values()]:
             self._say_status()
