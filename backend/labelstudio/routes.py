@@ -115,7 +115,7 @@ def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes
     @routes.post("/webhook")
     def webhook() -> Response:
         if not (gate.secret() or gate.basic()):
-            raise AuthenticationError(f"a webhook must carry {SECRET_HEADER} or basic auth; run: prelabel doctor --fix")
+            raise AuthenticationError(f"a webhook must carry {SECRET_HEADER} or basic auth; run: prelabel doctor")
         action, key = webhook_event(_body(), request.headers.get(PROJECT_HEADER, ""))
         return jsonify({"status": "ok", "job": backend.event(action, key) if key else ""})
 
