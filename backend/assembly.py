@@ -22,7 +22,7 @@ from backend.models.llm import LlamaModel
 from backend.models.weights import WeightStore
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
-from backend.pipeline.fuse import TEMPERATURES, FixedFuser
+from backend.pipeline.fuse import TEMPERATURES, WEIGHTS, FixedFuser
 from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.levels import (
@@ -132,6 +132,7 @@ def compose(
         weight_dense=float(parameters.get("weight_dense", WEIGHT_DENSE)),
     )  # fmt: skip
     fuser = FixedFuser(
+        weights={**WEIGHTS, "names": float(parameters.get("names_weight", WEIGHTS["names"]))},
         temperatures={**TEMPERATURES, **parameters.get("temperatures", {})},
         knows_oos=bool(parameters.get("knows_oos", False)), oos_bias=float(parameters.get("oos_bias", 0.0)),
     )  # fmt: skip

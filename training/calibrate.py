@@ -1,6 +1,7 @@
-"""Calibration: temperatures per cost level, and the out-of-scope bias, by likelihood on out-of-fold predictions.
+"""Calibration: what is fitted of the fuser, by likelihood on out-of-fold predictions.
 
-The temperature of a few labels is drawn towards the stated one: ten labels cannot tell it.
+A temperature per cost level, the out-of-scope bias, and how much a label's own words weigh beside its examples. Few
+labels cannot tell these, so each is drawn towards a stated value.
 """
 
 from collections.abc import Mapping
@@ -12,64 +13,113 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from backend.core.types import FloatArray, IntArray, Stage
-from backend.pipeline.fuse import TEMPERATURES, probabilities
+from backend.pipeline.fuse import TEMPERATURES, WEIGHTS, probabilities
 
-PRIOR_STRENGTH = 10.0  # examples' worth of belief in the stated temperature, per unit of its logarithm squared
-MAX_BIAS = 8.0  # logits
+PRIOR_STRENGTH = 10.0  # examples' worth of belief in a stated value, per unit of its logarithm squared
+BIAS_PENALTY = 0.1  # nats per logit squared: out-of-scope examples are few
+NAMES_AT_FIRST, NAMES_AT_LAST = 1.5, 0.1  # weight of a label's own words before its first example, and after many
+HINT_WORTH = 5.0  # a description keeps its weight beside so many times more examples than a bare name does
+MAX_ROWS = 4_000  # rows that three numbers are fitted on; more cost time and move no digit
+BOUNDS = ((np.log(0.02), np.log(20.0)), (np.log(0.01), np.log(5.0)), (-20.0, 20.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Logits of a fuser about examples that the model behind it had not seen."""
+    """Logits about examples that the model behind them had not seen, before temperature."""
 
-    logits: Mapping[Stage, FloatArray]  # (n_rows, n_labels + 1) each, before temperature, as that level leaves them
+    base: Mapping[
+        Stage, FloatArray
+    ]  # (n_rows, n_labels + 1) each, as that level leaves them, without the labels' words
+    names: FloatArray  # (n_rows, n_labels + 1), the feature of the labels' own words
     novelty: FloatArray  # (n_rows,)
     columns: IntArray  # (n_rows,): the right column
     knows_oos: bool
+    names_prior: float  # what the weight of the labels' own words is drawn towards
+
+    def take(self, rows: IntArray) -> "Predicted":
+        base = {stage: logits[rows] for stage, logits in self.base.items()}
+        return Predicted(
+            base, self.names[rows], self.novelty[rows], self.columns[rows], self.knows_oos, self.names_prior
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """The numbers that are fitted for one cost level."""
+
+    temperature: float
+    names_weight: float
+    oos_bias: float  # logits; 0 where out-of-scope was never seen
+
+    @classmethod
+    def of(cls, parameters: npt.NDArray[np.float64], *, knows_oos: bool) -> "Knobs":
+        temperature, names_weight = np.exp(parameters[:2])
+        return cls(float(temperature), float(names_weight), float(parameters[2]) if knows_oos else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
+    last: Knobs  # of the costliest level that was fitted
     temperatures: Mapping[Stage, float]
-    oos_bias: float  # logits, 0 where out-of-scope was never seen
 
     def parameters(self) -> dict[str, Any]:
-        return {"temperatures": dict(self.temperatures), "oos_bias": self.oos_bias}
+        """As they stand in a manifest."""
+        return {
+            "temperatures": dict(self.temperatures),
+            "oos_bias": self.last.oos_bias,
+            "names_weight": self.last.names_weight,
+        }
 
 
 def calibrate(predicted: Predicted, *, last: Stage) -> Calibration:
-    """Fit a temperature for each level; the bias is the one of the level `last`."""
+    """Fit the level `last`; the cheaper ones get a temperature of their own."""
+    if not len(predicted.columns):
+        return Calibration(Knobs(TEMPERATURES[last], predicted.names_prior, 0.0), TEMPERATURES)
+    n = len(predicted.columns)
+    sample = predicted.take(np.linspace(0, n - 1, min(n, MAX_ROWS)).astype(np.int64))
+    knobs = fit(sample, last)
     fitted: dict[Stage, float] = dict(TEMPERATURES)
-    bias = 0.0
-    for stage, logits in predicted.logits.items():
-        temperature, found = fit(logits, predicted, prior=TEMPERATURES[stage])
-        fitted[stage] = temperature
-        bias = found if stage == last else bias
-    fitted["vote"] = fitted[last]  # voters are too slow to be asked about all examples; they add to these logits
-    return Calibration(fitted, bias)
+    for stage in predicted.base:
+        fitted[stage] = knobs.temperature if stage == last else fit(sample, stage, fixed=knobs).temperature
+    fitted["vote"] = knobs.temperature  # voters are too slow to be asked about all examples; they add to these logits
+    return Calibration(knobs, fitted)
 
 
-def fit(logits: FloatArray, predicted: Predicted, *, prior: float) -> tuple[float, float]:
-    """Temperature and out-of-scope bias of the highest penalised likelihood."""
-    if not len(logits):
-        return prior, 0.0
+def names_prior(*, n_per_label: float, hinted: float) -> float:
+    """What the labels' own words weigh before there is evidence: much at first, little beside many examples.
 
-    def loss(parameters: npt.NDArray[np.float64]) -> float:
-        pull = PRIOR_STRENGTH * (parameters[0] - np.log(prior)) ** 2
-        probs = soften(
-            logits, predicted, float(np.exp(parameters[0])), float(parameters[1]) if predicted.knows_oos else 0.0
-        )
+    Args:
+        n_per_label: examples that a label has on average.
+        hinted: share of labels with a description, 0-1.
+    """
+    if not n_per_label:
+        return WEIGHTS["names"]
+    return NAMES_AT_LAST + NAMES_AT_FIRST / (1.0 + n_per_label / (1.0 + HINT_WORTH * hinted))
+
+
+def fit(predicted: Predicted, stage: Stage, *, fixed: Knobs | None = None) -> Knobs:
+    """The knobs of highest penalised likelihood; with `fixed` only the temperature moves."""
+    weight, bias = (fixed.names_weight, fixed.oos_bias) if fixed else (predicted.names_prior, 0.0)
+    prior = np.array([np.log(TEMPERATURES[stage]), np.log(weight), bias], np.float64)
+    free = 1 if fixed else 3
+
+    def loss(moved: npt.NDArray[np.float64]) -> float:
+        parameters = np.concatenate([moved, prior[free:]])
+        pull = PRIOR_STRENGTH * float(((parameters[:2] - prior[:2]) ** 2).sum()) + BIAS_PENALTY * parameters[2] ** 2
+        probs = soften(predicted, stage, Knobs.of(parameters, knows_oos=predicted.knows_oos))
         right = probs[np.arange(len(probs)), predicted.columns]
-        return float(pull + 0.1 * parameters[1] ** 2 - np.log(np.maximum(right, 1e-9)).sum())
+        return float(pull - np.log(np.maximum(right, 1e-9)).sum())
 
-    bounds = [(float(np.log(0.02)), float(np.log(20.0))), (-MAX_BIAS, MAX_BIAS)]
-    start = np.array([np.log(prior), 0.0], np.float64)
-    found = minimize(loss, start, method="Nelder-Mead", bounds=bounds)
-    return float(np.exp(found.x[0])), float(found.x[1]) if predicted.knows_oos else 0.0
+    found = minimize(
+        loss, prior[:free], method="Nelder-Mead", bounds=BOUNDS[:free], options={"xatol": 1e-2, "fatol": 0.1}
+    )
+    return Knobs.of(np.concatenate([found.x, prior[free:]]), knows_oos=predicted.knows_oos)
 
 
-def soften(logits: FloatArray, predicted: Predicted, temperature: float, oos_bias: float) -> FloatArray:
+def soften(predicted: Predicted, stage: Stage, knobs: Knobs) -> FloatArray:
     """(n_rows, n_labels + 1) probabilities."""
-    bias = np.full(len(logits), oos_bias, np.float32) if predicted.knows_oos else predicted.novelty
-    temperatures = np.full(len(logits), temperature, np.float32)
-    return probabilities(logits, temperatures, bias, knows_oos=predicted.knows_oos)
+    n = len(predicted.columns)
+    logits = predicted.base[stage] + knobs.names_weight * predicted.names
+    bias = np.full(n, knobs.oos_bias, np.float32) if predicted.knows_oos else predicted.novelty
+    temperatures = np.full(n, knobs.temperature, np.float32)
+    return probabilities(logits.astype(np.float32), temperatures, bias, knows_oos=predicted.knows_oos)

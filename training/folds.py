@@ -1,6 +1,6 @@
 """Out-of-fold prediction: what the whole pipeline says about each example when it has not seen its group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,12 +11,12 @@ from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Stage
 from backend.models.linear import LinearClassifier
 from backend.pipeline.clean import clean
 from backend.pipeline.decide import ABSTAIN_BELOW
-from backend.pipeline.fuse import FixedFuser, novelty
+from backend.pipeline.fuse import WEIGHTS, FixedFuser, novelty
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Classification, NoLevel
 from backend.pipeline.pipeline import CHUNK, Pipeline
 from backend.pipeline.retrieve import Embedder, Index
-from training.calibrate import Calibration, Predicted, soften
+from training.calibrate import Calibration, Predicted, names_prior, soften
 from training.evaluate import Outcome
 from training.fit import fit_linear, rows_of
 from training.splits import folds
@@ -108,7 +108,7 @@ def out_of_fold(
         logits_of(_blind(pipeline, material, fold, family=family, seed=seed), material, rows)
         for fold, rows in zip(parts, asked, strict=False)
     ]
-    return _joined(predicted, material), np.concatenate([np.zeros(0, np.int64), *asked])
+    return _joined([_nothing(material), *predicted]), np.concatenate([np.zeros(0, np.int64), *asked])
 
 
 def _blind(pipeline: Pipeline, material: Material, fold: IntArray, *, family: str, seed: int) -> Pipeline:
@@ -129,35 +129,40 @@ def _blind(pipeline: Pipeline, material: Material, fold: IntArray, *, family: st
 
 def logits_of(pipeline: Pipeline, material: Material, rows: IntArray) -> Predicted:
     """What each level of a pipeline says about some examples, chunk by chunk."""
-    weights = dict(FixedFuser().weights)
-    fusers = {"retrieve": FixedFuser({**weights, "classifier": 0.0}), "classify": FixedFuser(weights)}
-    logits: dict[Fitted, list[FloatArray]] = {stage: [] for stage in FITTED}
-    novelties: list[FloatArray] = []
+    base = {**WEIGHTS, "names": 0.0}
+    fusers = {"retrieve": FixedFuser({**base, "classifier": 0.0}), "classify": FixedFuser(base)}
+    names_only = FixedFuser({"names": 1.0})
+    parts = [_nothing(material)]
     for start in range(0, len(rows), CHUNK):
-        texts = [material.examples[row].text for row in rows[start : start + CHUNK]]
-        evidence = pipeline.gather(texts, FOREVER)
-        novelties.append(novelty(evidence))
-        for stage in FITTED:
-            logits[stage].append(fusers[stage].logits(evidence))
-    return _stacked(logits, novelties, material.columns[rows], material)
+        asked = rows[start : start + CHUNK]
+        evidence = pipeline.gather([material.examples[row].text for row in asked], FOREVER)
+        logits: dict[Stage, FloatArray] = {stage: fusers[stage].logits(evidence) for stage in FITTED}
+        parts.append(
+            replace(
+                parts[0], base=logits, names=names_only.logits(evidence), novelty=novelty(evidence),
+                columns=material.columns[asked],
+            )
+        )  # fmt: skip
+    return _joined(parts)
 
 
-def _joined(parts: Sequence[Predicted], material: Material) -> Predicted:
-    logits: dict[Fitted, list[FloatArray]] = {stage: [part.logits[stage] for part in parts] for stage in FITTED}
-    columns = np.concatenate([np.zeros(0, np.int64), *(part.columns for part in parts)])
-    return _stacked(logits, [part.novelty for part in parts], columns, material)
-
-
-def _stacked(
-    logits: Mapping[Fitted, Sequence[FloatArray]],
-    novelties: Sequence[FloatArray],
-    columns: IntArray,
-    material: Material,
-) -> Predicted:
+def _nothing(material: Material) -> Predicted:
     none = np.zeros((0, len(material.values)), np.float32)
+    n_per_label = len(material.examples) / max(len(material.values) - (not material.knows_oos), 1)
+    hinted = sum(bool(label.hint) for label in material.space.labels) / max(len(material.space), 1)
+    base: dict[Stage, FloatArray] = dict.fromkeys(FITTED, none)
     return Predicted(
-        {stage: np.concatenate([none, *logits[stage]]) for stage in FITTED},
-        np.concatenate([none[:, 0], *novelties]), columns, material.knows_oos,
+        base, names=none, novelty=np.zeros(0, np.float32), columns=np.zeros(0, np.int64),
+        knows_oos=material.knows_oos, names_prior=names_prior(n_per_label=n_per_label, hinted=hinted),
+    )  # fmt: skip
+
+
+def _joined(parts: Sequence[Predicted]) -> Predicted:
+    base: dict[Stage, FloatArray] = {stage: np.concatenate([part.base[stage] for part in parts]) for stage in FITTED}
+    return replace(
+        parts[0], base=base, names=np.concatenate([part.names for part in parts]),
+        novelty=np.concatenate([part.novelty for part in parts]),
+        columns=np.concatenate([part.columns for part in parts]),
     )  # fmt: skip
 
 
@@ -165,7 +170,7 @@ def outcomes_of(
     predicted: Predicted, rows: IntArray, material: Material, calibration: Calibration, *, last: Stage
 ) -> list[Outcome]:
     """What would have been decided about each of `rows`, calibrated."""
-    probs = soften(predicted.logits[last], predicted, calibration.temperatures[last], calibration.oos_bias)
+    probs = soften(predicted, last, calibration.last)
     best = probs.argmax(axis=1)
     return [
         Outcome(

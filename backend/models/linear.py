@@ -31,11 +31,11 @@ class Lexical:
     """TF-IDF over words and letter n-grams, reduced to few dimensions by a fitted projection."""
 
     vectorizers: tuple[TfidfVectorizer, ...]  # fitted, in the order of ANALYZERS
-    components: FloatArray  # (n_dimensions, n_terms)
+    projection: FloatArray  # (n_terms, n_dimensions), contiguous: SciPy would otherwise copy it for every text
 
     def transform(self, texts: Sequence[str]) -> FloatArray:
         """(n_texts, n_dimensions), unit length; zeros for texts without a known term."""
-        reduced = np.asarray(self.terms(texts) @ self.components.T, np.float32)
+        reduced = np.asarray(self.terms(texts) @ self.projection, np.float32)
         return unit(reduced)
 
     def terms(self, texts: Sequence[str]) -> csr_matrix:
@@ -72,7 +72,7 @@ class LinearClassifier:
 
     def save(self, folder: Path) -> None:
         tensors = {
-            "components": self.lexical.components, "center": self.center, "weights": self.weights,
+            "projection": self.lexical.projection, "center": self.center, "weights": self.weights,
             "intercepts": self.intercepts, "columns": self.columns,
         }  # fmt: skip
         for name, vectorizer in zip(ANALYZERS, self.lexical.vectorizers, strict=True):
@@ -104,7 +104,7 @@ class LinearClassifier:
             _vectorizer(name, settings["vocabularies"][name], tensors[f"idf.{name}"]) for name in ANALYZERS
         )
         return cls(
-            Lexical(vectorizers, tensors["components"]), tensors["center"], tensors["weights"], tensors["intercepts"],
+            Lexical(vectorizers, tensors["projection"]), tensors["center"], tensors["weights"], tensors["intercepts"],
             tensors["columns"], settings["n_columns"], lexical_weight=settings["lexical_weight"],
         )  # fmt: skip
 

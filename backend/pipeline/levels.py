@@ -14,7 +14,7 @@ from backend.core.types import BoolArray, Example, FloatArray, Neighbour
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.rerank import NoReranker, Reranker
-from backend.pipeline.retrieve import Embedder, Index
+from backend.pipeline.retrieve import Embedder, Index, Retrieved
 from backend.pipeline.vote import Vote, Voter
 
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
@@ -63,7 +63,7 @@ class Retrieval:
         vectors = self.embedder.embed(texts)
         found = self.index.search(texts, vectors)
         features = (
-            *self._scores(found.cosines, found.lexical),
+            *self._scores(found),
             self._neighbours(found.neighbours),
             *self.keywords.append(texts, len(evidence.labels) + 1),
         )
@@ -74,18 +74,23 @@ class Retrieval:
     def with_live(self, examples: Sequence[Example]) -> "Retrieval":
         return replace(self, index=self.index.with_live(examples, self.embedder))
 
-    def _scores(self, cosines: FloatArray, lexical: FloatArray) -> tuple[Feature, ...]:
-        """Similarity in spreads above unrelated texts, words in 0-1, and their mixture for the candidates."""
-        known = ~np.isnan(cosines)
-        filled = np.where(known, cosines, 0.0).astype(np.float32)
-        affinity = (filled - self.embedder.floor) / self.embedder.spread
-        words = min_max(lexical, known)
-        score = self.weight_lexical * words + self.weight_dense * min_max(filled, known)
+    def _scores(self, found: Retrieved) -> tuple[Feature, ...]:
+        """Similarities in spreads above unrelated texts, words in 0-1, and their mixture for the candidates."""
+        known = ~np.isnan(found.cosines)
+        cosines = np.where(known, found.cosines, 0.0).astype(np.float32)
+        names = np.pad(found.names, ((0, 0), (0, 1)))
+        named = np.repeat(np.arange(names.shape[1])[None, :] < names.shape[1] - 1, len(names), axis=0)
+        words = min_max(found.lexical, known)
+        score = self.weight_lexical * words + self.weight_dense * min_max(cosines, known)
         return (
-            Feature("dense", affinity.astype(np.float32), filled, known),
-            Feature("lexical", words, lexical, known),
+            Feature("names", self._affinity(names), names, named),
+            Feature("dense", self._affinity(cosines), cosines, known),
+            Feature("lexical", words, found.lexical, known),
             Feature("retrieval", score, score, best_k(np.where(known, score, -1.0), self.n_candidates) & known),
         )
+
+    def _affinity(self, cosines: FloatArray) -> FloatArray:
+        return np.asarray((cosines - self.embedder.floor) / self.embedder.spread, np.float32)
 
     def _neighbours(self, neighbours: Sequence[Sequence[Neighbour]]) -> Feature:
         """Each column's share of the nearest examples, near ones counting more; missing where there are none."""

@@ -18,6 +18,7 @@ from backend.pipeline.lexical import Stemmer
 
 K_NEIGHBOURS = 25  # nearest examples whose labels count
 NONE_HIDDEN: IntArray = np.zeros(0, np.int64)
+BATCH = 16  # texts that FAISS looks up at once: from 20 on it multiplies matrices, at twice the time for so few
 HIDDEN = -2.0  # below any cosine
 K_SEARCHED = 100  # examples fetched a text: enough for the neighbours and for the best example of each likely label
 
@@ -93,7 +94,9 @@ class Segment:
         """Cosines and rows of the nearest examples, both (n_texts, at most k + hidden); hidden ones have HIDDEN."""
         if not len(self):
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
-        found, rows = self._dense.search(np.ascontiguousarray(vectors, np.float32), min(k + len(hidden), len(self)))
+        queries, k = np.ascontiguousarray(vectors, np.float32), min(k + len(hidden), len(self))
+        parts = [self._dense.search(queries[at : at + BATCH], k) for at in range(0, max(len(queries), 1), BATCH)]
+        found, rows = (np.concatenate(both) for both in zip(*parts, strict=True))
         return np.where(np.isin(rows, hidden), HIDDEN, found).astype(np.float32), rows
 
     def lexical(self, stems: Sequence[str], n_columns: int, *, hidden: IntArray) -> FloatArray:
@@ -119,6 +122,7 @@ def _bm25(texts: Sequence[str], stemmer: Stemmer) -> Any:
 class Retrieved:
     """What an index knows about a few texts."""
 
+    names: FloatArray  # (n_texts, n_labels): cosines with the labels' own words
     cosines: FloatArray  # (n_texts, n_labels + 1), of the best document of each column; NaN where it has none
     lexical: FloatArray  # (n_texts, n_labels + 1), BM25 of the best document
     neighbours: tuple[tuple[Neighbour, ...], ...]  # up to K_NEIGHBOURS examples, nearest first
@@ -161,13 +165,13 @@ class Index:
         """Look a few texts (cleaned) up; cost grows with texts times examples, memory with texts times labels."""
         n_columns = len(self.space) + 1
         cosines = np.full((len(texts), n_columns), np.nan, np.float32)
-        cosines[:, : len(self.space)] = vectors @ self.labels.T
+        cosines[:, :-1] = names = vectors @ self.labels.T
         found = [(part, *part.nearest(vectors, K_SEARCHED, hidden=hidden)) for part, hidden in self._segments()]
         for part, similarities, rows in found:
             best = np.full(cosines.shape, HIDDEN, np.float32)
             np.maximum.at(best, (np.arange(len(texts))[:, None], part.columns[rows]), similarities)
             cosines = np.fmax(cosines, np.where(best > HIDDEN, best, np.nan))
-        return Retrieved(cosines, self._words(texts, n_columns), self._neighbours(found, len(texts)))
+        return Retrieved(names, cosines, self._words(texts, n_columns), self._neighbours(found, len(texts)))
 
     def _words(self, texts: Sequence[str], n_columns: int) -> FloatArray:
         best = np.zeros((len(texts), n_columns), np.float32)
