@@ -1,37 +1,69 @@
 """The command `prelabel`: parse, call, print; and what an error means for the exit code.
 
 Exit codes: 0 done; 1 the answer is no; 2 usage or bad input; 3 something outside failed.
+Only the module of the command that was asked for is imported: `up` starts five of these processes at once.
 """
 
+import os
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 
 import typer
 from rich.console import Console
 
-from backend.commands import projects, system
 from backend.core.errors import OutsideError, PrelabelError
+from backend.logs import configure_logs
 
 BAD_INPUT, OUTSIDE, INTERRUPTED = 2, 3, 130
+COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
+    "up": "system",
+    "down": "system",
+    "status": "projects",
+    "connect": "projects",
+    "doctor": "projects",
+    "disconnect": "projects",
+    "train": "files",
+    "predict": "files",
+    "evaluate": "files",
+    "models": "projects",
+    "rollback": "projects",
+    "unpin": "projects",
+    "freeze": "projects",
+    "serve": "system",
+    "worker": "system",
+    "cron": "system",
+}
 
-app = typer.Typer(
-    help="Label Studio ML backend: the right label already ticked, with a confidence that means something.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-for command in (
-    system.up, system.down, projects.status, system.serve, system.worker, system.cron,
-    projects.connect, projects.doctor, projects.disconnect,
-    projects.rollback, projects.unpin, projects.freeze,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(projects.models_app, name="models")
+
+def application(asked: str) -> typer.Typer:
+    """The command line with the one command that is asked for, or with all where it is none of them."""
+    app = typer.Typer(
+        help="Label Studio ML backend: the right label already ticked, with a confidence that means something.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+    @app.callback()
+    def several() -> None:
+        """Without this, typer takes a lone command for the whole program."""
+
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        command = getattr(import_module(f"backend.commands.{COMMANDS[name]}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def main() -> None:
     """Run the command; an error of ours is one line on standard error, never a traceback."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before any library that reads it: idle threads would spin
+    configure_logs("WARNING")
     try:
-        app()
+        application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except PrelabelError as err:
         Console(stderr=True).print(f"error: {err}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(OUTSIDE if isinstance(err, OutsideError) else BAD_INPUT)

@@ -9,6 +9,8 @@ import structlog
 def configure_logs(level: str) -> None:
     """Send structlog's lines and the libraries' own to standard error."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    for chatty in ("bm25s", "werkzeug"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -22,7 +22,7 @@ from backend.models.weights import WeightStore
 
 ProjectId = Annotated[int, typer.Option("--project", help="The project's number in Label Studio.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-models_app = typer.Typer(help="A project's versions, and the weights of a profile.", no_args_is_help=True)
+models = typer.Typer(help="A project's versions, and the weights of a profile.", no_args_is_help=True)
 
 
 def connect(
@@ -118,7 +118,7 @@ def status(json: AsJson = False) -> None:
         printer.rows(ProjectStatus.columns(), [row.cells() for row in rows])
 
 
-@models_app.command("list")
+@models.command("list")
 def models_list(project: ProjectId, json: AsJson = False) -> None:
     """A project's versions, what they were trained on and how good they are."""
     printer = Printer(json)
@@ -127,7 +127,7 @@ def models_list(project: ProjectId, json: AsJson = False) -> None:
         printer.rows(_VERSION_COLUMNS, [_version_cells(line) for line in lines])
 
 
-@models_app.command("fetch")
+@models.command("fetch")
 def models_fetch(
     profile: Annotated[str, typer.Option(help="Whose weights; the settings' own where left out.")] = "",
     accept_licence: Annotated[list[str] | None, typer.Option(help="A licence whose terms you accept.")] = None,

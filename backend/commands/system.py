@@ -105,7 +105,7 @@ def cron() -> None:
 def samples_of_the_demo(settings: Settings, report: Callable[[str], None]) -> None:
     from backend.connection.demo import setup_demo
 
-    setup_demo(settings, report=report)
+    setup_demo(settings, report)
 
 
 def ask_to_start_over(folder: StateFolder) -> None:

@@ -13,12 +13,16 @@ from samples import Sample, load_samples
 Report = Callable[[str], None]
 
 
-def setup_demo(settings: Settings, *, report: Report) -> list[int]:
+def setup_demo(settings: Settings, report: Report) -> list[int]:
     """Create, fill and connect the sample projects that do not exist yet; the ids of all of them, in order."""
-    desk = Desk(settings)
+    with Desk(settings) as desk:
+        return [_project_of(desk, sample, report) for sample in load_samples()]
+
+
+def _project_of(desk: Desk, sample: Sample, report: Report) -> int:
     connected = {int(key.partition("-")[0]) for key in desk.ledger.project_keys()}
     by_title = {project.title: project.id for project in desk.client.projects() if project.id in connected}
-    return [by_title.get(sample.title) or _create(desk, sample, report) for sample in load_samples()]
+    return by_title.get(sample.title) or _create(desk, sample, report)
 
 
 def _create(desk: Desk, sample: Sample, report: Report) -> int:

@@ -27,6 +27,8 @@ from backend.serving import Served
 JOB_TASKS = 2000  # computed by one job; then it makes way
 CHUNK = 32  # texts between two looks at the queue
 SAME_SCORE = 0.005  # scores closer than this read the same
+SLICE = 10  # tasks written between two looks at the queue
+REFRESH_S = 1.5  # of computing for the head of the label stream, which follows a label within 5 s
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 log = structlog.get_logger()
@@ -114,21 +116,27 @@ def show_version(work: ProjectDesk, version: str) -> None:
 
 
 def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
-    """Predict tasks again and replace what differs, in the given order; how many were written."""
+    """Predict tasks again and replace what differs, in the given order; how many predictions were written.
+
+    Ends early where newer labels wait: they ask for the same tasks again.
+    """
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = served.pipeline.run([texts[task.id] or "" for task in wanted], deadline_s=REFRESH_S)
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
+    n_written = 0
     with ThreadPoolExecutor(WRITERS) as pool:
-        written = list(pool.map(lambda pair: _replace(work, served, *pair), pairs))
-    changed = [
-        shown_row(task.id, served, decision) for (task, decision), new in zip(pairs, written, strict=True) if new
-    ]
-    work.desk.ledger.add_shown(work.key, changed)
-    return len(changed)
-
-
-REFRESH_S = 1.5  # of computing for the head of the label stream, which follows a label within 5 s
+        for start in range(0, len(pairs), SLICE):
+            part = pairs[start : start + SLICE]
+            written = list(pool.map(lambda pair: _replace(work, served, *pair), part))
+            changed = [
+                shown_row(task.id, served, decision) for (task, decision), new in zip(part, written, strict=True) if new
+            ]
+            work.desk.ledger.add_shown(work.key, changed)
+            n_written += len(changed)
+            if work.desk.queue.waits("live"):
+                break
+    return n_written
 
 
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:

@@ -60,7 +60,8 @@ def read_labels(work: ProjectDesk) -> Labels:
         path = Path(folder) / "export.json"
         work.desk.client.export(work.id, path)
         tasks = list(read_export(path))
-    learn(work, tasks)
+    with work.desk.queue.lease("labels", work.key):
+        learn(work, tasks)
     row = work.desk.ledger.project(work.key) or work.row
     examples, judges = training_set(tasks, work.control, work.desk.ledger.how_accepted(work.key), work.settings)
     return Labels(examples, judges, row.generation)
