@@ -4,6 +4,7 @@ A temperature per cost level, the out-of-scope bias, and how much a label's own 
 labels cannot tell these, so each is drawn towards a stated value.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,8 @@ BIAS_PENALTY = 0.1  # nats per logit squared: out-of-scope examples are few
 NAMES_AT_FIRST, NAMES_AT_LAST = 1.5, 0.1  # weight of a label's own words before its first example, and after many
 HINT_WORTH = 5.0  # a description keeps its weight beside so many times more examples than a bare name does
 MAX_ROWS = 4_000  # rows that three numbers are fitted on; more cost time and move no digit
-BOUNDS = ((np.log(0.02), np.log(20.0)), (np.log(0.01), np.log(5.0)), (-20.0, 20.0))
+STEPS = (0.3, 0.5, 1.0)  # of the search: logarithm of temperature, logarithm of weight, bias
+BOUNDS = ((math.log(0.02), math.log(20.0)), (math.log(0.01), math.log(5.0)), (-20.0, 20.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,11 @@ def fit(predicted: Predicted, stage: Stage, *, fixed: Knobs | None = None) -> Kn
         right = probs[np.arange(len(probs)), predicted.columns]
         return float(pull - np.log(np.maximum(right, 1e-9)).sum())
 
+    steps = np.vstack([np.zeros(free), np.diag(STEPS[:free])])
     found = minimize(
-        loss, prior[:free], method="Nelder-Mead", bounds=BOUNDS[:free], options={"xatol": 1e-2, "fatol": 0.1}
-    )
+        loss, prior[:free], method="Nelder-Mead", bounds=BOUNDS[:free],
+        options={"xatol": 1e-2, "fatol": 0.1, "initial_simplex": prior[:free] + steps},
+    )  # fmt: skip
     return Knobs.of(np.concatenate([found.x, prior[free:]]), knows_oos=predicted.knows_oos)
 
 

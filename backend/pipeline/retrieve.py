@@ -94,6 +94,7 @@ class Segment:
         """Cosines and rows of the nearest examples, both (n_texts, at most k + hidden); hidden ones have HIDDEN."""
         if not len(self):
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
+        faiss.omp_set_num_threads(1)  # holds for this thread only; waking others costs more than 16 look-ups
         queries, k = np.ascontiguousarray(vectors, np.float32), min(k + len(hidden), len(self))
         parts = [self._dense.search(queries[at : at + BATCH], k) for at in range(0, max(len(queries), 1), BATCH)]
         found, rows = (np.concatenate(both) for both in zip(*parts, strict=True))
