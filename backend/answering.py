@@ -46,7 +46,9 @@ class Answering:
             LabelConfigError: the config is not well-formed XML.
         """
         key = str(request.key)
-        control = self._control(key, request.label_config, request.control)
+        if request.control:
+            self.projects.loader.folder(key).remember_control(request.control)
+        control = self._control(key, request.label_config)
         if isinstance(control, Unusable):
             return UNCONFIGURED
         row = self.ledger.project(key)
@@ -58,7 +60,7 @@ class Answering:
         """One prediction a task, in order; None for "none yet"."""
         key = str(request.key)
         served = self.projects.get(key)
-        control = self._control(key, request.label_config, "")
+        control = self._control(key, request.label_config)
         if served is None or isinstance(control, Unusable):
             self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
             return [None] * len(request.tasks)
@@ -125,10 +127,10 @@ class Answering:
         ]
         self.ledger.add_shown(key, rows)
 
-    def _control(self, key: str, label_config: str, named: str) -> Control | Unusable:
+    def _control(self, key: str, label_config: str) -> Control | Unusable:
         settings = self._project_settings(key)
         oos = None if settings.oos_label == "auto" else settings.oos_label
-        return read_config(label_config, control=named or settings.control, oos_value=oos)
+        return read_config(label_config, control=settings.control, oos_value=oos)
 
     def _project_settings(self, key: str) -> ProjectSettings:
         return self.projects.loader.folder(key).settings()

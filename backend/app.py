@@ -9,7 +9,7 @@ from backend.answering import Answering
 from backend.assembly import Assembly
 from backend.core.errors import BadInputError, PrelabelError
 from backend.core.settings import Settings, load_settings
-from backend.job_queue import JobQueue, connect
+from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio import routes
 from backend.ledger import open_ledger
 from backend.logs import configure_logs
@@ -30,7 +30,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     ledger = open_ledger(settings)
     projects = ServedProjects(Loader(settings, Assembly(settings), ledger))
     telemetry = Telemetry()
-    answering = Answering(settings, projects, ledger, JobQueue(connect(settings)), telemetry)
+    answering = Answering(
+        settings, projects, ledger, JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S)), telemetry
+    )
     gate = routes.Gatekeeper(
         user=settings.user,
         password=settings.password.get_secret_value(),

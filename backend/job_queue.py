@@ -33,14 +33,19 @@ MARK_TTL_S = 120  # a mark whose process died before it queued must not silence 
 WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
 RESULT_TTL_S = 600
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
+WEBHOOK_ANSWER_S = 0.4
 LEASE_S = 15.0
 LEASE_WAIT_S = 20.0
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A connection to the queue's Redis; nothing is sent yet."""
-    url = settings.redis_url.get_secret_value()
-    return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, health_check_interval=30)
+def connect(settings: Settings, *, answer_within_s: float | None = None) -> redis.Redis:
+    """A connection to the queue's Redis; nothing is sent yet. Workers wait for jobs without `answer_within_s`."""
+    return redis.Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=answer_within_s,
+        health_check_interval=30,
+    )
 
 
 def queue(connection: redis.Redis, name: str) -> Queue:

@@ -6,7 +6,7 @@ The file `current` is the truth about the version that serves; readers look at i
 import hashlib
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from backend.core.errors import BadInputError
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
 SETTINGS_FILE = "settings.toml"
-CONFIG_FILE = "label_config.xml"
+CONTROL_FILE = "control"
+LIMITS = {"blind_share": 1.0, "growth": 10.0, "head": 500}  # largest value; others end nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,14 @@ class ProjectFolder:
             raise BadInputError(f"version must be a published one ({known}), was {version!r}")
         write_atomically(self.current_file, version + "\n")
 
-    def label_config(self) -> str:
+    def remember_control(self, name: str) -> None:
+        """Keep the control that Label Studio named in /setup: /predict and the jobs are not told it again."""
+        if name != self._named_control():
+            write_atomically(self.root / CONTROL_FILE, name + "\n")
+
+    def _named_control(self) -> str:
         try:
-            return (self.root / CONFIG_FILE).read_text(encoding="utf-8")
+            return (self.root / CONTROL_FILE).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return ""
 
@@ -127,10 +133,11 @@ class ProjectFolder:
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return ProjectSettings()
+            raw = {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
             raise BadInputError(f"{path} must be TOML; {err}") from err
-        return _checked(raw, path)
+        settings = _checked(raw, path)
+        return settings if settings.control else replace(settings, control=self._named_control())
 
 
 def _checked(raw: dict[str, Any], path: Path) -> ProjectSettings:
@@ -140,6 +147,8 @@ def _checked(raw: dict[str, Any], path: Path) -> ProjectSettings:
             raise BadInputError(f"{path} must hold known settings ({', '.join(known)}), has {name!r}")
         if type(value) is not known[name] and not (known[name] is float and type(value) is int):
             raise BadInputError(f"{path}: {name} must be of type {known[name].__name__}, was {value!r}")
+        if isinstance(value, int | float) and not 0 <= value <= LIMITS.get(name, float("inf")):
+            raise BadInputError(f"{path}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
     return ProjectSettings(**raw)
 
 

@@ -334,7 +334,8 @@ def _translated(what: str) -> Iterator[None]:
 def _refused(what: str, answer: httpx.Response) -> LabelStudioError:
     try:
         body = answer.json()
-        detail = str(body.get("detail", ""))[:200] if isinstance(body, dict) else ""
+        said = (body.get("validation_errors") or body.get("detail", "")) if isinstance(body, dict) else ""
+        detail = str(said)[:300]
     except ValueError:
         detail = ""
     return LabelStudioError(_explain(what, answer.status_code, detail), status=answer.status_code)
