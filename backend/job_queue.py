@@ -35,7 +35,7 @@ RESULT_TTL_S = 600
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
 WEBHOOK_ANSWER_S = 0.4
 LEASE_S = 15.0
-LEASE_WAIT_S = 20.0
+LEASE_WAIT_S = 20.0  # longer than a dead holder keeps it
 
 
 def connect(settings: Settings, *, answer_within_s: float | None = None) -> redis.Redis:
@@ -102,14 +102,14 @@ class JobQueue:
         return bool(self.connection.exists(_lease(what, project_key)))
 
     @contextmanager
-    def lease(self, what: str, project_key: str) -> Iterator[bool]:
-        """One holder at a time of (what, project); false where another keeps it for longer than it could be dead.
+    def lease(self, what: str, project_key: str, *, wait_s: float = LEASE_WAIT_S) -> Iterator[bool]:
+        """One holder at a time of (what, project); false where another keeps it longer than `wait_s`.
 
         The holder renews it from a thread; a killed holder's lease ends by itself after LEASE_S.
         """
         lock = self.connection.lock(_lease(what, project_key), timeout=LEASE_S, thread_local=False)
         with _answering():
-            held = lock.acquire(blocking=True, blocking_timeout=LEASE_WAIT_S)
+            held = lock.acquire(blocking=True, blocking_timeout=wait_s)
         done = threading.Event()
         renewer = threading.Thread(target=_renew, args=(lock, done), daemon=True)
         if held:

@@ -48,9 +48,9 @@ def refresh(project_key: str) -> None:
 def predict_project(project_key: str) -> None:
     """Give every eligible task a prediction of the present version."""
     desk().queue.begin("predict_project", project_key)
-    with desk().queue.lease("push", project_key) as held:
+    with desk().queue.lease("push", project_key, wait_s=0.1) as held:
         if not held:
-            return
+            return  # somebody pushes: labels must not wait behind us for that; reconcile looks again
         work = desk().project(project_key)
         if not push.fill(work):
             desk().queue.enqueue("predict_project", project_key)

@@ -211,7 +211,7 @@ class LabelStudioClient:
         return int(self._json("POST", "api/ml/", body=body)["id"])
 
     def delete_backend(self, backend_id: int) -> None:
-        self._call("DELETE", f"api/ml/{backend_id}/")
+        self._call("DELETE", f"api/ml/{backend_id}")
 
     # the seam
 

@@ -224,18 +224,18 @@ def _bodies(rows: Sequence[Json]) -> Iterator[list[Json]]:
 
 
 def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
-    """Write one task's prediction and what it shows, where they differ from what is there."""
+    """Write what a task shows, then its prediction, where they differ from what is there: no tick without its reason."""
     client = work.desk.client
     item = prediction(decision, work.control, served.version)
     own = _own(task, served.version)
     data = {**task.data, **shown_data(decision, work.control)}
     try:
+        if data != task.data:
+            client.patch_task(task.id, data)
         if own is None:
             client.create_prediction(work.id, task.id, item)
         elif _differs(own, item):
             client.update_prediction(own["id"], item)
-        if data != task.data:
-            client.patch_task(task.id, data)
     except LabelStudioError as err:
         if err.status != 404:  # the task was deleted meanwhile
             raise

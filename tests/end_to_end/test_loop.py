@@ -187,7 +187,8 @@ def test_disconnecting_restores_the_project(stage: Stage) -> None:
 
 def test_a_dry_run_lists_what_connecting_would_change_and_changes_nothing(stage: Stage) -> None:
     sample = stage.sample
-    project = stage.client.create_project(title="untouched", label_config=sample.label_config)
+    created = stage.client.create_project(title="untouched", label_config=sample.label_config)
+    project = stage.client.project(created.id)
     changes = {change.what for change in planned(stage.desk.settings, stage.client, project, ConnectOptions())}
     assert changes == {"webhook", "ML backend", "task sampling", "shown predictions", "predictions"}
     assert stage.client.project(project.id).raw == project.raw
