@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from backend.core.projects import ProjectSettings
+from backend.core.projects import ProjectSettings, is_blind
 from backend.labelstudio.client import having_version, newer_than, unlabelled
 from backend.labelstudio.records import Task
+from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.ledger import Accepted, ProjectRow
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import add_blind, refresh_tasks
@@ -131,8 +132,8 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
 
 
 def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
-    """Open tasks that carry no prediction of the present version."""
-    lacking = [task for task in tasks if task.open and not _has(task, served.version)]
+    """Open tasks without a prediction of the present version, or with one that Label Studio fetched without reason."""
+    lacking = [task for task in tasks if task.open and not (_has(task, served.version) and _explained(work, task))]
     if not lacking:
         return
     if len(lacking) > FEW_NEW:
@@ -144,6 +145,13 @@ def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> No
 
 def _has(task: Task, version: str) -> bool:
     return any(item.get("model_version") == version for item in task.predictions)
+
+
+def _explained(work: ProjectDesk, task: Task) -> bool:
+    control = work.control
+    blind = is_blind(work.key, task.id, work.settings.blind_share)
+    wanted = [key for key, shown in ((WHY_KEY, control.shows_reason), (TOP_KEY, control.dynamic)) if shown]
+    return blind or all(task.data.get(key) for key in wanted)
 
 
 def _earlier(watermark: str) -> str:

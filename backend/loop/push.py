@@ -142,7 +142,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     """Give blind tasks their empty prediction, which places them in the order of showing and ticks nothing."""
     for task in tasks:
-        if _blind(work, task.id) and _own(task, served.version) is None:
+        if _blind(work, task.id) and not _own(task, served.version):
             item = empty_prediction(blind_rank(work.key, task.id), served.version)
             work.desk.client.create_prediction(work.id, task.id, item)
             work.desk.ledger.add_shown(work.key, [_blind_row(work, task.id, served)])
@@ -224,12 +224,15 @@ def _bodies(rows: Sequence[Json]) -> Iterator[list[Json]]:
 
 
 def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
-    """Write what a task shows, then its prediction, where they differ from what is there: no tick without its reason."""
+    """Write what a task shows, then its prediction, where they differ: no tick without its reason."""
     client = work.desk.client
     item = prediction(decision, work.control, served.version)
-    own = _own(task, served.version)
+    mine = _own(task, served.version)
+    own, surplus = (mine[0] if mine else None), mine[1:]
     data = {**task.data, **shown_data(decision, work.control)}
     try:
+        for twin in surplus:  # Label Studio asked /predict while a job pushed
+            client.delete_prediction(twin["id"])
         if data != task.data:
             client.patch_task(task.id, data)
         if own is None:
@@ -243,9 +246,8 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) 
     return own is None or _differs(own, item)
 
 
-def _own(task: Task, version: str) -> Json | None:
-    mine = [item for item in task.predictions if item.get("model_version") == version]
-    return mine[-1] if mine else None
+def _own(task: Task, version: str) -> list[Json]:
+    return [item for item in task.predictions if item.get("model_version") == version]
 
 
 def _differs(old: Json, new: Json) -> bool:

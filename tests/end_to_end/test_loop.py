@@ -127,9 +127,8 @@ def test_a_new_task_is_predicted_and_a_label_moves_the_head_of_the_stream(stage:
     )[0]
     wait_for(lambda: stage.client.task(new).predictions, within_s=10)
     if not is_blind(stage.work.key, new, stage.work.settings.blind_share):
-        data = stage.client.task(new).data
-        assert data[WHY_KEY], "the reason stands in the task's data"
-        assert len(data[TOP_KEY]) == len(stage.work.control.space) + 1
+        wait_for(lambda: stage.client.task(new).data[WHY_KEY], within_s=10)
+        assert len(stage.client.task(new).data[TOP_KEY]) == len(stage.work.control.space) + 1
 
     head = stage.client.next_task(stage.work.id)
     twin = stage.client.import_tasks(stage.work.id, [{"text": head["data"]["text"] + "!", TOP_KEY: [], WHY_KEY: ""}])[0]

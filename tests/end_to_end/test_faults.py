@@ -1,0 +1,118 @@
+"""What breaks while the loop runs: a killed worker, a changed label config, Label Studio away."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from backend.connection.connect import ConnectOptions, connect
+from backend.connection.doctor import examine, examine_project
+from backend.core.artefacts import read_manifest
+from backend.core.errors import LabelStudioError
+from backend.core.settings import Settings
+from backend.job_queue import connect as connect_queue
+from backend.job_queue import queue
+from backend.labelstudio.client import open_client
+from backend.labelstudio.wire import choice
+from backend.loop.desk import Desk, ProjectDesk
+from backend.supervisor.services import Prelabel
+from samples import load_samples
+from tests.stack import Backend, RunningLabelStudio, kill, running, wait_for
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
+
+CONFIG = """<View>
+  <Text name="text" value="$text"/>
+  <Choices name="intent" toName="text" choice="single">%s</Choices>
+</View>"""
+N_TASKS = 80
+
+
+def config_of(labels: list[str]) -> str:
+    return CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
+
+
+@pytest.fixture
+def work(backend: Backend) -> Iterator[ProjectDesk]:
+    """A connected project with a static list, labelled, not yet trained; the web process runs, workers do not."""
+    rows = load_samples()[0].rows[:N_TASKS]
+    labels = sorted({row.gold for row in load_samples()[0].rows})
+    with Desk(backend.settings) as desk, backend.web():
+        project = desk.client.create_project(title="faults", label_config=config_of(labels))
+        ids = desk.client.import_tasks(project.id, [{"text": row.text} for row in rows])
+        connect(desk, project, ConnectOptions(language="en"), lambda _: None)
+        work = desk.project(str(project.key))
+        for task_id, row in zip(ids, rows[: N_TASKS // 2], strict=False):
+            desk.client.create_annotation(task_id, [choice(work.control, row.gold)], lead_time_s=1.0)
+        yield work
+
+
+def test_a_training_whose_worker_is_killed_runs_again_and_leaves_nothing_half_written(
+    work: ProjectDesk, backend: Backend
+) -> None:
+    trainer = Prelabel(backend.settings).workers()[0]
+    logs = backend.home / "logs"
+    with running(trainer, logs) as child:
+        work.desk.queue.enqueue("retrain", work.key)
+        training = queue(connect_queue(backend.settings), "train").started_job_registry
+        wait_for(lambda: training.count, within_s=30)
+        time.sleep(2.0)  # somewhere in the midst of it
+        kill(child.pid)
+        wait_for(lambda: not child.runs)
+    killed = time.monotonic()
+    assert work.folder.current().startswith("pl-0-"), "predictions go on with the version of before"
+    with running(trainer, logs):
+        wait_for(lambda: work.desk.ledger.trainings(work.key), within_s=120, every_s=0.5)
+    assert time.monotonic() - killed < 120
+    version = work.folder.current()
+    assert read_manifest(work.folder.artefact(version)).data.n_examples == N_TASKS // 2
+    for published in work.folder.versions():
+        read_manifest(work.folder.artefact(published))
+
+
+def test_a_label_that_joins_in_mid_project_is_served_and_nothing_unknown_is_pushed(
+    work: ProjectDesk, backend: Backend
+) -> None:
+    before = work.folder.current()
+    labels = [*work.control.space.values, "gift_card"]
+    with backend.workers(), backend.cron():
+        work.desk.client.update_project(work.id, label_config=config_of(labels))
+        wait_for(lambda: work.folder.current() != before, within_s=120, every_s=0.5)
+        wait_for(lambda: work.desk.client.project(work.id).model_version == work.folder.current(), within_s=120)
+    manifest = read_manifest(work.folder.artefact(work.folder.current()))
+    assert "gift_card" in manifest.labels.values
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(work: ProjectDesk, backend: Backend) -> None:
+    found = {check.name: check for check in (*examine(work.desk), *examine_project(work.desk, work.key))}
+    assert not found["workers"].ok
+    assert "prelabel worker" in found["workers"].remedy
+    assert {name for name, check in found.items() if not check.ok} == {"workers"}
+    for hook in work.desk.client.webhooks(work.id):
+        work.desk.client.delete_webhook(hook["id"])
+    broken = {check.name: check for check in examine_project(work.desk, work.key)}
+    assert not broken["webhook"].ok
+    assert f"prelabel connect --project {work.id}" in broken["webhook"].remedy
+
+
+@pytest.mark.parametrize(
+    ("token", "remedy"),
+    [("0" * 40, "personal access token"), ("not.a.token", "make a new one")],
+    ids=["a legacy token where they are off", "a token that is none"],
+)
+def test_doctor_tells_what_is_wrong_with_a_token(
+    token: str, remedy: str, label_studio: RunningLabelStudio, backend: Backend
+) -> None:
+    settings = Settings(**{**backend.settings.model_dump(), "label_studio_token": token})
+    with Desk(settings) as desk:
+        check = next(check for check in examine(desk) if check.name == "token")
+    assert not check.ok
+    assert remedy in check.remedy
+
+
+def test_a_label_studio_that_is_away_is_named_with_its_remedy(backend: Backend) -> None:
+    settings = Settings(**{**backend.settings.model_dump(), "label_studio_url": "http://127.0.0.1:9"})
+    client = open_client(settings)
+    with pytest.raises(LabelStudioError, match="check its URL and that it runs"):
+        client.project(1)
+    client.close()
