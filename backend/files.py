@@ -20,6 +20,7 @@ from backend.core.errors import BadInputError
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl")
 MAX_FIELD = 64 * 2**20  # characters; csv's own limit of 128 KiB is less than a long text
+HALF = "backslashreplace"  # half a character (a lone surrogate) has no UTF-8; in JSON this writes its escape
 Columns = Mapping[str, Any]
 
 
@@ -91,11 +92,11 @@ def writing_rows(path: Path) -> Iterator[Callable[[Columns], None]]:
     Raises:
         BadInputError: the name does not end in a known suffix, or a later row has columns that a table lacks.
     """
-    suffix = _suffix(path)
+    suffix = checked_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors=HALF, newline="") as file:
             yield _json_writer(file) if suffix == ".jsonl" else _table_writer(file, DELIMITERS[suffix], path)
         Path(name).chmod(0o644)
         Path(name).replace(path)
@@ -104,7 +105,7 @@ def writing_rows(path: Path) -> Iterator[Callable[[Columns], None]]:
 
 
 def _records(path: Path) -> Iterator[Columns]:
-    suffix = _suffix(path)
+    suffix = checked_suffix(path)
     if not path.is_file():
         raise BadInputError(f"{path} must be a file, but is not; check the path")
     try:
@@ -164,7 +165,12 @@ def _identity(given: Any, text: str, seen: Counter[str]) -> str:
     return f"{digest}-{seen[digest]}"
 
 
-def _suffix(path: Path) -> str:
+def checked_suffix(path: Path) -> str:
+    """The format of a row file by its name.
+
+    Raises:
+        BadInputError: the name does not end in a known suffix.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise BadInputError(f"{path} must end in {', '.join(SUFFIXES)}; rename or convert it")
     return path.suffix.lower()

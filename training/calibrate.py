@@ -20,7 +20,7 @@ PRIOR_STRENGTH = 10.0  # examples' worth of belief in a stated value, per unit o
 BIAS_PENALTY = 0.1  # nats per logit squared: out-of-scope examples are few
 NAMES_AT_FIRST, NAMES_AT_LAST = 1.5, 0.1  # weight of a label's own words before its first example, and after many
 HINT_WORTH = 5.0  # a description keeps its weight beside so many times more examples than a bare name does
-MAX_ROWS = 4_000  # rows that three numbers are fitted on; more cost time and move no digit
+MAX_ROWS = 4_000  # rows that three numbers need; more cost time and move no digit
 STEPS = (0.3, 0.5, 1.0)  # of the search: logarithm of temperature, logarithm of weight, bias
 BOUNDS = ((math.log(0.02), math.log(20.0)), (math.log(0.01), math.log(5.0)), (-20.0, 20.0))
 
@@ -37,12 +37,6 @@ class Predicted:
     columns: IntArray  # (n_rows,): the right column
     knows_oos: bool
     names_prior: float  # what the weight of the labels' own words is drawn towards
-
-    def take(self, rows: IntArray) -> "Predicted":
-        base = {stage: logits[rows] for stage, logits in self.base.items()}
-        return Predicted(
-            base, self.names[rows], self.novelty[rows], self.columns[rows], self.knows_oos, self.names_prior
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +71,10 @@ def calibrate(predicted: Predicted, *, last: Stage) -> Calibration:
     """Fit the level `last`; the cheaper ones get a temperature of their own."""
     if not len(predicted.columns):
         return Calibration(Knobs(TEMPERATURES[last], predicted.names_prior, 0.0), TEMPERATURES)
-    n = len(predicted.columns)
-    sample = predicted.take(np.linspace(0, n - 1, min(n, MAX_ROWS)).astype(np.int64))
-    knobs = fit(sample, last)
+    knobs = fit(predicted, last)
     fitted: dict[Stage, float] = dict(TEMPERATURES)
     for stage in predicted.base:
-        fitted[stage] = knobs.temperature if stage == last else fit(sample, stage, fixed=knobs).temperature
+        fitted[stage] = knobs.temperature if stage == last else fit(predicted, stage, fixed=knobs).temperature
     fitted["vote"] = knobs.temperature  # voters are too slow to be asked about all examples; they add to these logits
     return Calibration(knobs, fitted)
 

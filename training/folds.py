@@ -19,7 +19,7 @@ from backend.pipeline.retrieve import Embedder, Index
 from training.calibrate import Calibration, Predicted, names_prior, soften
 from training.evaluate import Outcome
 from training.fit import fit_linear, rows_of
-from training.splits import folds
+from training.splits import FOLDS, folds
 
 FOREVER = Deadline(float("inf"))
 Fitted = Literal["retrieve", "classify"]
@@ -81,8 +81,11 @@ class Remembered:
         return self.vectors[[self.rows[text] for text in texts]]
 
 
-def classifier_of(material: Material, take: IntArray, *, family: str, seed: int) -> LinearClassifier | None:
-    """Fit on some examples; None where the family says so, or where there is nothing to tell apart."""
+def classifier_of(
+    material: Material, *, family: str, seed: int, take: IntArray | None = None
+) -> LinearClassifier | None:
+    """Fit on all or some examples; None where the family says so, or where there is nothing to tell apart."""
+    take = np.arange(len(material.examples)) if take is None else take
     if family == "none" or not len(take):
         return None
     rows = rows_of(material.space, material.examples, material.labels, material.vectors, take=take)
@@ -91,30 +94,45 @@ def classifier_of(material: Material, take: IntArray, *, family: str, seed: int)
     return fit_linear(rows, n_columns=len(material.values), seed=seed)
 
 
-def out_of_fold(
-    material: Material, pipeline: Pipeline, *, family: str, seed: int, judges: frozenset[str] | None
-) -> tuple[Predicted, IntArray]:
-    """Logits of every level about every example that may judge, and the rows of these examples.
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """How out-of-fold predictions are made."""
+
+    family: str
+    seed: int
+    n_folds: int = FOLDS
+    max_rows: int | None = None  # predicted, spread over all; None: all that may judge
+    judges: frozenset[str] | None = None  # ids that may judge; None: all
+
+
+def out_of_fold(material: Material, pipeline: Pipeline, folding: Folding) -> tuple[Predicted, IntArray]:
+    """Logits of every level about examples that may judge, and the rows of these examples.
 
     Args:
         pipeline: gives all that is not learned from the examples.
     """
-    parts = folds(material.examples)
-    asked = [
-        np.array([row for row in fold if judges is None or material.examples[row].id in judges], np.int64)
-        for fold in (parts if len(parts) > 1 else [])
-    ]
+    asked = _asked(material, folding)
+    parts = folds(material.examples, n_folds=folding.n_folds)
+    rows_of_part = [np.intersect1d(part, asked) for part in (parts if len(parts) > 1 else [])]
     predicted = [
-        logits_of(_blind(pipeline, material, fold, family=family, seed=seed), material, rows)
-        for fold, rows in zip(parts, asked, strict=False)
+        logits_of(_blind(pipeline, material, part, folding), material, rows)
+        for part, rows in zip(parts, rows_of_part, strict=False)
     ]
-    return _joined([_nothing(material), *predicted]), np.concatenate([np.zeros(0, np.int64), *asked])
+    return _joined([_nothing(material), *predicted]), np.concatenate([np.zeros(0, np.int64), *rows_of_part])
 
 
-def _blind(pipeline: Pipeline, material: Material, fold: IntArray, *, family: str, seed: int) -> Pipeline:
+def _asked(material: Material, folding: Folding) -> IntArray:
+    judges = folding.judges
+    rows = [row for row, example in enumerate(material.examples) if judges is None or example.id in judges]
+    if folding.max_rows is not None and len(rows) > folding.max_rows:
+        rows = sorted(np.random.default_rng(folding.seed).permutation(rows)[: folding.max_rows].tolist())
+    return np.array(rows, np.int64)
+
+
+def _blind(pipeline: Pipeline, material: Material, fold: IntArray, folding: Folding) -> Pipeline:
     """The pipeline as it would be without the examples of a fold; its gate asks every level."""
     rest = np.setdiff1d(np.arange(len(material.examples)), fold)
-    classifier = classifier_of(material, rest, family=family, seed=seed)
+    classifier = classifier_of(material, family=folding.family, seed=folding.seed, take=rest)
     known = [material.examples[row] for row in rest]
     retrieval = replace(
         pipeline.retrieval,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backend.core.types import Example
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.stored import HALF
 from training.evaluate import Outcome, outcome_of
 
 JUDGED = "judged.jsonl"
@@ -33,7 +34,7 @@ def judge(pipeline: Pipeline, examples: Sequence[Example]) -> list[Outcome]:
 
 
 def save_judged(folder: Path, judged: Judged) -> None:
-    with (folder / JUDGED).open("w", encoding="utf-8") as file:
+    with (folder / JUDGED).open("w", encoding="utf-8", errors=HALF) as file:
         for example, outcome in zip(judged.examples, judged.outcomes, strict=True):
             row = {
                 "id": example.id, "text": example.text, "label": example.label, "predicted": outcome.predicted,

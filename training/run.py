@@ -13,12 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from backend.assembly import Assembly, compose
 from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
 from backend.core.errors import BadInputError
-from backend.core.types import DataFingerprint, Example, LabelSpace
+from backend.core.types import DataFingerprint, Example, IntArray, LabelSpace
 from backend.models.linear import LinearClassifier
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.language import Language, detect_language
@@ -26,12 +24,12 @@ from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, usable
 from backend.pipeline.stored import save_index
-from training.calibrate import calibrate
-from training.evaluate import metrics_of
+from training.calibrate import MAX_ROWS, calibrate
+from training.evaluate import Outcome, metrics_of
 from training.fit import FAMILIES
-from training.folds import Fitted, Material, classifier_of, out_of_fold, outcomes_of
+from training.folds import Fitted, Folding, Material, classifier_of, out_of_fold, outcomes_of
 from training.judge import Judged, judge, save_judged
-from training.splits import Split, split, without
+from training.splits import FEW_FOLDS, Split, split, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +64,34 @@ def train(
     options = _settled(options, examples, space)
     known = usable(examples, space)
     parts = _parts(known, space, gold, holdout, options)
-    embedder = assembly.embedder(options.language, profile=options.profile)
-    material = Material(space, parts.train, embed_labels(space, embedder), embed_examples(parts.train, embedder))
-    parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
-    pipeline = _pipeline(material, parameters, options, embedder)
-    predicted, rows = out_of_fold(material, pipeline, family=options.family, seed=options.seed, judges=options.judges)
-    everything = np.arange(len(material.examples))
-    classifier = classifier_of(material, everything, family=options.family, seed=options.seed)
-    last: Fitted = "retrieve" if classifier is None else "classify"
-    calibration = calibrate(predicted, last=last)
-    parameters |= calibration.parameters()
-    pipeline = _pipeline(material, parameters, options, embedder, classifier)
-    if parts.holdout:
-        judged = Judged("holdout", parts.holdout, judge(pipeline, parts.holdout))
-    else:
-        outcomes = outcomes_of(predicted, rows, material, calibration, last=last)
-        judged = Judged("out_of_fold" if outcomes else "none", [material.examples[row] for row in rows], outcomes)
-    manifest = _manifest(material, parameters, options, judged, family="none" if classifier is None else options.family)
     with publishing(out) as folder:
+        embedder = assembly.embedder(options.language, profile=options.profile)
+        material = Material(space, parts.train, embed_labels(space, embedder), embed_examples(parts.train, embedder))
+        parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
+        pipeline = _pipeline(material, parameters, options, embedder)
+        predicted, rows = out_of_fold(material, pipeline, _folding(options, judged_elsewhere=bool(parts.holdout)))
+        classifier = classifier_of(material, family=options.family, seed=options.seed)
+        last: Fitted = "retrieve" if classifier is None else "classify"
+        calibration = calibrate(predicted, last=last)
+        parameters |= calibration.parameters()
+        if parts.holdout:
+            pipeline = _pipeline(material, parameters, options, embedder, classifier)
+            judged = Judged("holdout", parts.holdout, judge(pipeline, parts.holdout))
+        else:
+            judged = judged_of(outcomes_of(predicted, rows, material, calibration, last=last), material, rows)
         save_index(folder, material.examples, material.labels, material.vectors)
         save_judged(folder, judged)
         if classifier is not None:
             classifier.save(folder)
+        family = "none" if classifier is None else options.family
+        manifest = _manifest(material, parameters, options, judged, family=family)
         write_manifest(folder, manifest)
     return manifest
+
+
+def judged_of(outcomes: Sequence[Outcome], material: Material, rows: IntArray) -> Judged:
+    """Out-of-fold outcomes beside their examples."""
+    return Judged("out_of_fold" if outcomes else "none", [material.examples[row] for row in rows], outcomes)
 
 
 def _settled(options: TrainingOptions, examples: Sequence[Example], space: LabelSpace) -> TrainingOptions:
@@ -100,6 +102,12 @@ def _settled(options: TrainingOptions, examples: Sequence[Example], space: Label
         raise BadInputError(f"language must be one of {', '.join(get_args(Language))}, was {options.language!r}")
     texts = [example.text for example in examples] or [label.document for label in space.labels]
     return replace(options, language=options.language or detect_language(texts))
+
+
+def _folding(options: TrainingOptions, *, judged_elsewhere: bool) -> Folding:
+    """All examples are predicted out-of-fold where that judges the model; otherwise enough for calibration."""
+    folding = Folding(options.family, options.seed, judges=options.judges)
+    return replace(folding, n_folds=FEW_FOLDS, max_rows=MAX_ROWS) if judged_elsewhere else folding
 
 
 def _parts(

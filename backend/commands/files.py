@@ -15,7 +15,7 @@ from backend.commands.printing import Printer
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace
-from backend.files import Row, read_rows, writing_rows
+from backend.files import Row, checked_suffix, read_rows, writing_rows
 
 if TYPE_CHECKING:
     from backend.pipeline.pipeline import Pipeline
@@ -79,6 +79,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict a label, out_of_scope or an abstention for each row of a file."""
+    checked_suffix(out)
     rows = _started(read_rows(data, where=where))
     pipeline, version = _load(model, llm=llm)
     counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}

@@ -58,7 +58,7 @@ class LoadedEmbedder:
             return np.zeros((0, self.dim), np.float32)
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        vectors[order] = self.engine.encode([texts[row].replace("\0", " ") for row in order])
+        vectors[order] = self.engine.encode([_readable(texts[row]) for row in order])
         return vectors
 
     def _remember(self, keys: Sequence[bytes], fresh: dict[bytes, FloatArray]) -> None:
@@ -68,6 +68,11 @@ class LoadedEmbedder:
         self._cache.update((key, vector.copy()) for key, vector in fresh.items())
         while len(self._cache) > self.cache_texts:
             self._cache.popitem(last=False)
+
+
+def _readable(text: str) -> str:
+    """Without NUL, at which a C engine stops, and without half characters, which have no bytes."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)

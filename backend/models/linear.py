@@ -35,6 +35,8 @@ class Lexical:
 
     def transform(self, texts: Sequence[str]) -> FloatArray:
         """(n_texts, n_dimensions), unit length; zeros for texts without a known term."""
+        if not len(texts):
+            return np.zeros((0, self.projection.shape[1]), np.float32)
         reduced = np.asarray(self.terms(texts) @ self.projection, np.float32)
         return unit(reduced)
 

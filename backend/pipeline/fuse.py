@@ -28,7 +28,7 @@ TEMPERATURES: Mapping[Stage, float] = {  # where nothing was fitted; the higher,
     "classify": 0.65,  # from 50 to 15,000 examples of the same: 0.5 to 1.0
     "vote": 0.25,
 }
-NOVEL_BELOW = 0.0  # spreads above unrelated texts: under it the best label's words explain a text worse than "none"
+NOVEL_BELOW = 0.0  # spreads above unrelated texts: under it the best label explains a text worse than "none"
 NOVEL_SLOPE = 1.0  # logits per spread
 NOVEL_UNASKED = -2.0  # logits: a project without a choice for "none of these" seldom has such texts
 
@@ -79,11 +79,11 @@ def probabilities(logits: FloatArray, temperatures: FloatArray, bias: FloatArray
 
 
 def novelty(evidence: Evidence) -> FloatArray:
-    """(n_texts,) log odds of out-of-scope where no example of it is known: no label's words resemble the text."""
-    names = evidence.feature("names")
-    if names is None or not len(evidence.labels):
+    """(n_texts,) log odds of out-of-scope where no example of it is known: no label resembles the text."""
+    dense = evidence.feature("dense")
+    if dense is None or not len(evidence.labels):
         return np.zeros(len(evidence), np.float32)
-    best = np.where(names.present, names.values, -np.inf)[:, :-1].max(axis=1)
+    best = np.where(dense.present, dense.values, -np.inf)[:, :-1].max(axis=1)
     asked = 0.0 if evidence.labels.oos_value else NOVEL_UNASKED
     return np.asarray(NOVEL_SLOPE * (NOVEL_BELOW - np.where(np.isfinite(best), best, NOVEL_BELOW)) + asked, np.float32)
 

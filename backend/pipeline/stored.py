@@ -11,12 +11,13 @@ from safetensors.numpy import load_file, save_file
 from backend.core.types import Example, FloatArray, LabelSpace
 from backend.pipeline.retrieve import Index
 
+HALF = "backslashreplace"  # half a character (a lone surrogate) has no UTF-8; in JSON this writes its escape
 EXAMPLES, VECTORS = "examples.jsonl", "vectors.safetensors"
 
 
 def save_index(folder: Path, examples: Iterable[Example], labels: FloatArray, vectors: FloatArray) -> None:
     """Write examples and their vectors, in the same order, and the vectors of the labels."""
-    with (folder / EXAMPLES).open("w", encoding="utf-8") as file:
+    with (folder / EXAMPLES).open("w", encoding="utf-8", errors=HALF) as file:
         file.writelines(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
     tensors = {"labels": np.ascontiguousarray(labels), "examples": np.ascontiguousarray(vectors)}
     save_file(tensors, folder / VECTORS)

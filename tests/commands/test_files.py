@@ -1,0 +1,122 @@
+"""train, predict and evaluate as a person runs them, in processes of their own."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.material import examples_of
+
+COLUMNS = ["predicted_label", "confidence", "p_out_of_scope", "decision", "stage", "reason", "alternatives"]
+
+
+@pytest.fixture(scope="module")
+def home(models_dir: Path) -> Path:
+    return models_dir.parent
+
+
+def prelabel(home: Path, *arguments: object, expected: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PRELABEL_HOME": str(home), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-m", "backend.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == expected, done.stderr
+    return done
+
+
+def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [
+        {"id": e.id, "text": e.text, "label": e.label, "split": "test" if i % 5 == 0 else "train"}
+        for i, e in enumerate(examples_of(21))
+    ]
+    return write_csv(tmp_path_factory.mktemp("data") / "data.csv", rows)
+
+
+@pytest.fixture(scope="module")
+def model(home: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("model") / "m"
+    prelabel(home, "train", data, "--out", out, "--oos-label", "other", "--where", "split=train", "--json")
+    return out
+
+
+def test_predict_keeps_the_input_and_adds_its_columns(home: Path, data: Path, model: Path, tmp_path: Path) -> None:
+    done = prelabel(home, "predict", data, "--model", model, "--out", tmp_path / "out.csv", "--no-llm", "--json")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert result(done)["n"] == len(rows) == 84
+    assert list(rows[0]) == ["id", "text", "label", "split", *COLUMNS, "model_version"]
+    assert sum(row["predicted_label"] == row["label"] for row in rows) > 75
+    alternatives = json.loads(rows[0]["alternatives"])
+    assert [set(entry) for entry in alternatives] == [{"label", "probability"}] * 3
+    assert alternatives == sorted(alternatives, key=lambda entry: -entry["probability"])
+
+
+def test_evaluate_writes_metrics_report_and_pictures(home: Path, data: Path, model: Path, tmp_path: Path) -> None:
+    done = prelabel(
+        home, "evaluate", data, "--model", model, "--out", tmp_path / "e", "--where", "split=test", "--no-llm", "--json"
+    )
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    names = {
+        "n", "accuracy", "macro_f1", "weighted_f1", "ece", "brier", "oos_auroc", "oos_recall_at_95_retention",
+        "in_scope_accuracy", "precision_at_target", "coverage_at_target", "texts_per_s",
+    }  # fmt: skip
+    assert names <= metrics.keys()
+    assert metrics["accuracy"] > 0.9
+    assert result(done)["accuracy"] == pytest.approx(metrics["accuracy"], abs=1e-4)
+    report = (tmp_path / "e" / "report.html").read_text()
+    assert "reliability.png" in report
+    assert (tmp_path / "e" / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    assert examples_of(1)[0].text not in report
+
+
+def test_a_label_config_gives_labels_without_examples_a_place(home: Path, data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.xml"
+    names = ["cancel_order", "lost_card", "opening_hours", "other", "refund"]
+    choices = "".join(f'<Choice value="{name}"/>' for name in names)
+    config.write_text(
+        f'<View><Text name="t" value="$text"/><Choices name="c" toName="t">{choices}</Choices></View>', encoding="utf-8"
+    )
+    prelabel(home, "train", data, "--out", tmp_path / "m", "--label-config", config, "--oos-label", "other")
+    texts = write_csv(tmp_path / "x.csv", [{"text": "i want a refund"}])
+    prelabel(home, "predict", texts, "--model", tmp_path / "m", "--out", tmp_path / "o.jsonl", "--no-llm")
+    assert json.loads((tmp_path / "o.jsonl").read_text())["predicted_label"] == "refund"
+
+
+BAD = [
+    ("no data", ["train", "no_such.csv", "--out", "{tmp}/m"], "must be a file"),
+    ("model there already", ["train", "{data}", "--out", "{tmp}"], "exists; choose another name"),
+    ("out-of-scope", ["train", "{data}", "--out", "{tmp}/m", "--oos-label", "zzz"], "must be a label of the data"),
+    ("no row left", ["train", "{data}", "--out", "{tmp}/m", "--where", "split=zzz"], "must hold a row with a label"),
+    ("family", ["train", "{data}", "--out", "{tmp}/m", "--family", "zzz"], "family must be one of"),
+    ("no model", ["predict", "{data}", "--model", "{tmp}", "--out", "{tmp}/o.csv"], "must be a model folder"),
+    ("output suffix", ["predict", "{data}", "--model", "{model}", "--out", "{tmp}/o.xlsx"], "must end in .csv"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_bad_input_ends_with_2_and_one_line_that_helps(
+    arguments: list[str], message: str, home: Path, data: Path, model: Path, tmp_path: Path
+) -> None:
+    given = [argument.format(tmp=tmp_path, data=data, model=model) for argument in arguments]
+    done = prelabel(home, *given, expected=2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

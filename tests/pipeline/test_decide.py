@@ -1,0 +1,82 @@
+"""What is decided from probabilities, and what the annotator reads about it."""
+
+import re
+
+import numpy as np
+import pytest
+
+from backend.core.types import Decision, Label, LabelSpace, Neighbour
+from backend.pipeline.decide import Policy
+from backend.pipeline.evidence import Evidence, Finding
+from tests.pipeline.words import SPACE
+
+
+def decide(
+    probs: list[float], *, text: str = "a text", near: tuple[Neighbour, ...] = (), space: LabelSpace = SPACE
+) -> Decision:
+    evidence = Evidence.of([text], space).append(
+        Finding("classify", (), neighbours=(near,)), where=np.ones(1, np.bool_)
+    )
+    return Policy(space).decide(np.array([probs], np.float32), evidence)[0]
+
+
+NEAR = tuple(Neighbour(id_, "cancel_order", 0.9) for id_ in ("12", "40", "7"))
+
+
+@pytest.mark.parametrize(
+    ("what", "probs", "kind", "label", "confidence"),
+    [
+        ("sure", [0.8, 0.1, 0.05, 0.05], "label", "cancel_order", 0.8),
+        ("out of scope", [0.3, 0.1, 0.1, 0.5], "out_of_scope", "other", 0.5),
+        ("nothing stands out", [0.26, 0.25, 0.25, 0.24], "abstain", "cancel_order", 0.26),
+    ],
+)
+def test_the_likeliest_decides_and_doubt_abstains(
+    what: str, probs: list[float], kind: str, label: str, confidence: float
+) -> None:
+    decision = decide(probs)
+    assert (decision.kind, decision.predicted_label) == (kind, label), what
+    assert decision.confidence == pytest.approx(confidence)
+
+
+def test_out_of_scope_without_a_choice_for_it_has_no_label() -> None:
+    assert decide([0.1, 0.1, 0.1, 0.7], space=LabelSpace(SPACE.labels)).predicted_label == ""
+
+
+def test_alternatives_are_the_labels_best_first_without_out_of_scope() -> None:
+    alternatives = decide([0.1, 0.5, 0.2, 0.2]).alternatives
+    assert [alternative.label for alternative in alternatives] == ["repeat_order", "lost_card", "cancel_order"]
+    assert sum(alternative.probability for alternative in alternatives) == pytest.approx(0.8)
+
+
+REASONS = [
+    ("examples", "a text", [0.8, 0.12, 0.05, 0.03], NEAR,
+     "like 3 accepted examples of cancel_order (#12, #40); next: repeat_order 12 %"),
+    ("one example", "a text", [0.8, 0.12, 0.05, 0.03], NEAR[:1],
+     "like 1 accepted example of cancel_order (#12); next: repeat_order 12 %"),
+    ("Russian", "какой-то текст", [0.8, 0.12, 0.05, 0.03], NEAR,
+     "похоже на 3 принятых примера «cancel_order» (#12, #40); далее: repeat_order 12 %"),
+    ("no examples", "a text", [0.8, 0.12, 0.05, 0.03], (),
+     "the wording is typical of cancel_order; next: repeat_order 12 %"),
+    ("doubt", "a text", [0.28, 0.26, 0.26, 0.2], NEAR, "not sure: cancel_order 28 %, repeat_order 26 %"),
+    ("out of scope", "a text", [0.2, 0.1, 0.1, 0.6], (), "resembles none of the labels; closest: cancel_order 20 %"),
+    ("nothing to read", "...", [0.8, 0.1, 0.05, 0.05], (), "the text holds nothing to read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "probs", "near", "reason"), [case[1:] for case in REASONS], ids=[c[0] for c in REASONS]
+)
+def test_a_reason_names_labels_and_ids_in_the_language_of_the_text(
+    text: str, probs: list[float], near: tuple[Neighbour, ...], reason: str
+) -> None:
+    assert decide(probs, text=text, near=near).reason == reason
+
+
+def test_a_reason_stays_one_line_whatever_a_label_is_called() -> None:
+    space = LabelSpace((Label("a", "a\nb"), Label("c", "c")))
+    assert not re.search(r"[\r\n]", decide([0.8, 0.1, 0.1], space=space).reason)
+
+
+def test_a_project_without_labels_gets_no_prediction_and_no_error() -> None:
+    assert decide([1.0], space=LabelSpace(())).kind == "abstain"

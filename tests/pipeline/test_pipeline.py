@@ -1,0 +1,157 @@
+"""The pipeline as its callers see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from backend.core.deadline import Deadline
+from backend.core.types import Example, FloatArray, Label, LabelSpace
+from backend.pipeline.gate import Gate
+from backend.pipeline.levels import Classification, Voting
+from backend.pipeline.pipeline import CHUNK, Pipeline
+from backend.pipeline.vote import Vote
+from tests.pipeline.words import SPACE, WordEmbedder, pipeline_of
+
+SOON = 60.0
+ODD_TEXTS = ["", " ", "\0", "...", "<br>", "👍", "a" * 1_000_000, "чай", "\ud800", "cancel order"]
+
+
+@dataclass(frozen=True)
+class Says:
+    """A voter that always chooses the label of a name, and remembers what it was asked."""
+
+    value: str
+    name: str = "says"
+    asked: list[str] = field(default_factory=list)
+
+    def vote(
+        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
+    ) -> list[Vote | None]:
+        self.asked.extend(texts)
+        return [
+            Vote(np.array([0.97 if label.value == self.value else 0.01 for label in of], np.float32), 0.01, tokens=5)
+            for of in candidates
+        ]
+
+
+@dataclass(frozen=True)
+class Sure:
+    """A classifier that is sure of the first label and does not know the second."""
+
+    def predict_log_proba(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
+        return np.tile(np.array([[np.log(0.98), -np.inf, np.log(0.01), np.log(0.01)]], np.float32), (len(texts), 1))
+
+
+def kinds(pipeline: Pipeline, texts: Sequence[str]) -> list[str]:
+    return [decision.kind if decision else "none" for decision in pipeline.run(texts, deadline_s=SOON)]
+
+
+def labels(pipeline: Pipeline, texts: Sequence[str]) -> list[str]:
+    return [decision.predicted_label if decision else "" for decision in pipeline.run(texts, deadline_s=SOON)]
+
+
+def test_label_names_and_hints_alone_are_enough() -> None:
+    texts = ["cancel my order", "my bank card is gone", "buy the same again"]
+    assert labels(pipeline_of(), texts) == ["cancel_order", "lost_card", "repeat_order"]
+
+
+def test_answers_come_in_the_order_of_the_texts_whatever_their_length() -> None:
+    texts = ["bank card gone" + " now" * (n % 7) if n % 2 else "cancel order" for n in range(3 * CHUNK)]
+    assert labels(pipeline_of(), texts) == ["lost_card" if n % 2 else "cancel_order" for n in range(3 * CHUNK)]
+
+
+def test_no_texts_no_answers() -> None:
+    assert pipeline_of().run([], deadline_s=SOON) == []
+
+
+def test_odd_texts_get_a_decision_and_those_without_a_word_an_abstention() -> None:
+    found = kinds(pipeline_of(), ODD_TEXTS)
+    assert found[:6] == ["abstain"] * 6
+    assert found[-1] == "label"
+
+
+def test_a_text_that_cannot_be_read_is_not_embedded() -> None:
+    pipeline = pipeline_of()
+    embedder = WordEmbedder()
+    blind = replace(pipeline, retrieval=replace(pipeline.retrieval, embedder=embedder))
+    blind.run(["...", "cancel"], deadline_s=SOON)
+    assert embedder.asked == ["cancel"]
+
+
+def test_past_the_deadline_there_is_no_answer_rather_than_a_late_one() -> None:
+    assert pipeline_of().run(["cancel my order"] * 3, deadline_s=0.0) == [None] * 3
+
+
+def test_a_live_example_changes_the_answer_and_is_the_reason() -> None:
+    pipeline = pipeline_of([Example("1", "purple elephant", "cancel_order")])
+    live = pipeline.with_live([Example("1", "", ""), Example("77", "purple elephant", "lost_card")])
+    (decision,) = live.run(["purple elephant"], deadline_s=SOON)
+    assert decision is not None
+    assert decision.predicted_label == "lost_card"
+    assert "#77" in decision.reason
+
+
+def test_the_old_pipeline_stays_as_it_was() -> None:
+    pipeline = pipeline_of()
+    before = pipeline.run(["purple elephant"], deadline_s=SOON)[0]
+    pipeline.with_live([Example("77", "purple elephant", "lost_card")])
+    after = pipeline.run(["purple elephant"], deadline_s=SOON)[0]
+    assert before is not None
+    assert after is not None
+    assert before.alternatives == after.alternatives
+
+
+def test_the_language_model_sees_only_what_the_cheap_levels_are_not_sure_of() -> None:
+    voter = Says("repeat_order")
+    gate = Gate({"retrieve": 0.8, "classify": 0.8})
+    pipeline = replace(pipeline_of(), voting=Voting(voter), gate=gate)
+    decisions = pipeline.run(["a bank card is gone", "cancel bank"], deadline_s=SOON)
+    assert voter.asked == ["cancel bank"]
+    assert [decision.stage for decision in decisions if decision] == ["retrieve", "vote"]
+    assert [decision.tokens for decision in decisions if decision] == [0, 5]
+
+
+def test_a_vote_moves_the_answer_but_does_not_bypass_the_fuser() -> None:
+    pipeline = pipeline_of()
+    voted = replace(pipeline, voting=Voting(Says("repeat_order")), gate=Gate({"retrieve": 2.0}))
+    (before,), (after,) = (p.run(["order"], deadline_s=SOON) for p in (pipeline, voted))
+    assert before is not None
+    assert after is not None
+
+    def share(decision: object) -> float:
+        return next(a.probability for a in decision.alternatives if a.label == "repeat_order")  # type: ignore[attr-defined, no-any-return]
+
+    assert share(before) < share(after) < 1.0
+
+
+def test_without_language_models_none_is_asked() -> None:
+    voter = Says("repeat_order")
+    replace(pipeline_of(), voting=Voting(voter)).without_llm().run(["something else"], deadline_s=SOON)
+    assert voter.asked == []
+
+
+def test_a_label_that_the_classifier_does_not_know_keeps_a_chance() -> None:
+    pipeline = replace(pipeline_of(), classification=Classification(Sure()))
+    (decision,) = pipeline.run(["buy the same again please"], deadline_s=SOON)
+    assert decision is not None
+    assert all(np.isfinite(alternative.probability) for alternative in decision.alternatives)
+
+
+@pytest.mark.parametrize("space", [LabelSpace(()), LabelSpace((), "other"), LabelSpace((Label("a", "a"),))])
+def test_a_project_with_hardly_any_labels_is_served(space: LabelSpace) -> None:
+    assert len(pipeline_of(space=space).run(["a text", ""], deadline_s=SOON)) == 2
+
+
+def test_probabilities_of_a_decision_never_exceed_1_in_sum() -> None:
+    for decision in pipeline_of().run(ODD_TEXTS, deadline_s=SOON):
+        assert decision is not None
+        total = sum(a.probability for a in decision.alternatives) + decision.p_out_of_scope
+        assert total == pytest.approx(1.0, abs=1e-4)
+
+
+def test_every_label_of_the_space_is_among_the_alternatives_of_a_small_project() -> None:
+    (decision,) = pipeline_of().run(["order"], deadline_s=SOON)
+    assert decision is not None
+    assert {alternative.label for alternative in decision.alternatives} == set(SPACE.values)
