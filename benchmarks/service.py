@@ -78,7 +78,7 @@ def send_events(desk: Desk, key: str) -> list[float]:
 
 def bulk(desk: Desk) -> dict[str, object]:
     """Accept 300 predictions with the Data Manager's action."""
-    with sample_project(desk, n_tasks=N_BULK + 60) as work:
+    with sample_project(desk, n_tasks=2 * N_BULK) as work:
         tasks = [task.id for task in desk.client.tasks(work.id) if task.predictions and task.predictions[-1]["result"]]
         chosen = tasks[:N_BULK]
         desk.client.accept_predictions(work.id, chosen, version=work.folder.current())
@@ -94,7 +94,9 @@ def annotator(desk: Desk) -> dict[str, object]:
     with sample_project(desk, n_tasks=N_OPEN) as work:
         for task, label in list(labelled(work))[:100]:
             annotate(work, task, label, lead_time=1.0)
-        stop, seconds, errors = threading.Event(), [], []
+        stop = threading.Event()
+        seconds: list[float] = []
+        errors: list[str] = []
         person = threading.Thread(target=annotate_steadily, args=(work, stop, seconds, errors))
         person.start()
         started = time.monotonic()
