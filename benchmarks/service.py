@@ -8,26 +8,25 @@ annotator  next + submit every 2 s while 10,000 open tasks are predicted again, 
 Each part makes a project of its own from the English sample and removes it at the end.
 """
 
+import functools
 import json
 import statistics
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import requests
 
 from backend.connection.connect import ConnectOptions, connect, webhook_url
 from backend.core.settings import load_settings
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, lacking_version, unlabelled
 from backend.labelstudio.records import Project
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.push import fill
-from backend.loop.retrain import retrain
-from backend.loop.upkeep import prune
+from backend.loop.upkeep import KEPT_VERSIONS
 from samples import load_samples
 
 N_EVENTS, EVENT_SECONDS = 500, 10.0
@@ -35,6 +34,8 @@ N_BULK = 300
 N_OPEN = 10_000
 PAUSE_S = 2.0
 SETTLE_S = 90.0
+N_VERSIONS = 3  # so that the first one is pruned
+PATIENCE_S = 900.0
 CONFIG = """<View>
   <Text name="text" value="$text"/>
   <Choices name="intent" toName="text" choice="single">%s</Choices>
@@ -90,7 +91,7 @@ def bulk(desk: Desk) -> dict[str, object]:
 
 
 def annotator(desk: Desk) -> dict[str, object]:
-    """One annotator, while this process does what the worker does with a new version."""
+    """One annotator, while the workers predict everything anew, switch the version and prune, three times."""
     with sample_project(desk, n_tasks=N_OPEN) as work:
         for task, label in list(labelled(work))[:100]:
             annotate(work, task, label, lead_time=1.0)
@@ -100,20 +101,15 @@ def annotator(desk: Desk) -> dict[str, object]:
         person = threading.Thread(target=annotate_steadily, args=(work, stop, seconds, errors))
         person.start()
         started = time.monotonic()
-        for _ in range(3):
-            retrain(desk.project(work.key), why="asked")
-            while not fill(desk.project(work.key)):
-                continue
-            while not prune(desk.project(work.key)):
-                continue
+        for _ in range(N_VERSIONS):
+            before = work.folder.current()
+            desk.queue.enqueue("retrain", work.key)
+            wait_until(functools.partial(shows_another, work, before))
+        wait_until(lambda: len(desk.client.model_versions(work.id)) <= KEPT_VERSIONS)
         stop.set()
         person.join()
-    return {
-        "seconds": round(time.monotonic() - started),
-        "calls": len(seconds),
-        "errors": errors,
-        **percentiles(seconds),
-    }
+    took = round(time.monotonic() - started)
+    return {"seconds": took, "calls": len(seconds), "errors": errors, **percentiles(seconds)}
 
 
 def annotate_steadily(work: ProjectDesk, stop: threading.Event, seconds: list[float], errors: list[str]) -> None:
@@ -155,13 +151,35 @@ def sample_project(desk: Desk, *, n_tasks: int) -> Iterator[ProjectDesk]:
     desk.client.import_tasks(project.id, [{"text": text} for text in texts])
     connect(desk, project, ConnectOptions(language="en"), lambda _: None)
     work = desk.project(str(project.key))
-    while not fill(work):
-        continue
+    wait_until(lambda: predicted(work))
     try:
         yield work
     finally:
         desk.client.delete_project(project.id)
         desk.ledger.remove_project(work.key)
+
+
+def predicted(work: ProjectDesk) -> bool:
+    """Whether every open task has a prediction of the version that serves, and Label Studio shows it."""
+    version = work.folder.current()
+    lacking = work.desk.client.tasks(
+        work.id, filters=[unlabelled(), lacking_version(version)], limit=1, all_fields=False
+    )
+    return work.desk.client.project(work.id).model_version == version and not list(lacking)
+
+
+def shows_another(work: ProjectDesk, before: str) -> bool:
+    """Whether another version serves, and Label Studio shows it."""
+    current = work.folder.current()
+    return current != before and work.desk.client.project(work.id).model_version == current
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not what():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE_S:.0f} s in vain; see the logs of the workers")
+        time.sleep(2.0)
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
