@@ -2,6 +2,7 @@
 
 webhook    500 events in 10 s: p99 of the answers, and the trainings that they lead to
 bulk       300 tasks accepted in bulk: what the ledger holds
+live       seconds from an accepted label until the index knows it, and until the head of the label stream is fresh
 annotator  next + submit every 2 s while 10,000 open tasks are predicted again, the version is switched and older
            predictions are pruned: errors, p50, p99
 
@@ -22,8 +23,10 @@ import requests
 
 from backend.connection.connect import ConnectOptions, connect, webhook_url
 from backend.core.settings import load_settings
+from backend.job_queue import queue
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, lacking_version, unlabelled
 from backend.labelstudio.records import Project
+from backend.labelstudio.schema import TOP_KEY
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.upkeep import KEPT_VERSIONS
@@ -34,6 +37,7 @@ N_BULK = 300
 N_OPEN = 10_000
 PAUSE_S = 2.0
 SETTLE_S = 90.0
+N_LIVE = 15
 N_VERSIONS = 3  # so that the first one is pruned
 PATIENCE_S = 900.0
 CONFIG = """<View>
@@ -43,7 +47,7 @@ CONFIG = """<View>
 
 
 def main(part: str) -> None:
-    parts = {"webhook": webhook, "bulk": bulk, "annotator": annotator}
+    parts = {"webhook": webhook, "bulk": bulk, "live": live, "annotator": annotator}
     desk = Desk(load_settings())
     print(json.dumps(parts[part](desk), indent=2))
 
@@ -88,6 +92,35 @@ def bulk(desk: Desk) -> dict[str, object]:
             time.sleep(1.0)
         how = Counter({how: n for how, _, n in desk.ledger.acceptance(work.key)})
     return {"accepted in bulk": len(chosen), "in the ledger": dict(how)}
+
+
+def live(desk: Desk) -> dict[str, object]:
+    """Accept one label at a time, in a project whose tasks show reason and percents, and wait for what follows."""
+    known: list[float] = []
+    fresh: list[float] = []
+    jobs = queue(desk.queue.connection, "live")
+    with sample_project(desk, n_tasks=400, config=load_samples()[0].label_config) as work:
+        for task, label in list(labelled(work))[:N_LIVE]:
+            before, begun = generation(work), time.perf_counter()
+            annotate(work, task, label, lead_time=1.0)
+            wait_until(functools.partial(grown, work, before), every_s=0.02)
+            known.append(time.perf_counter() - begun)
+            wait_until(lambda: not jobs.count and not jobs.started_job_registry.count, every_s=0.02)
+            fresh.append(time.perf_counter() - begun)
+    return {
+        "labels": len(known),
+        "index knows it, s, median and max": [round(f(known), 2) for f in (statistics.median, max)],
+        "head is fresh, s, median and max": [round(f(fresh), 2) for f in (statistics.median, max)],
+    }
+
+
+def grown(work: ProjectDesk, before: int) -> bool:
+    return generation(work) > before
+
+
+def generation(work: ProjectDesk) -> int:
+    row = work.desk.ledger.project(work.key)
+    return row.generation if row else 0
 
 
 def annotator(desk: Desk) -> dict[str, object]:
@@ -141,14 +174,14 @@ def labelled(work: ProjectDesk) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def sample_project(desk: Desk, *, n_tasks: int) -> Iterator[ProjectDesk]:
+def sample_project(desk: Desk, *, n_tasks: int, config: str = "") -> Iterator[ProjectDesk]:
     """A connected project of the English sample's texts, repeated with a number until there are enough."""
     rows = load_samples()[0].rows
     texts = [rows[i % len(rows)].text + (f" #{i // len(rows)}" if i >= len(rows) else "") for i in range(n_tasks)]
     labels = sorted({row.gold for row in rows})
-    config = CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
+    config = config or CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
     project: Project = desk.client.create_project(title="benchmark", label_config=config)
-    desk.client.import_tasks(project.id, [{"text": text} for text in texts])
+    desk.client.import_tasks(project.id, [{"text": text, TOP_KEY: []} for text in texts])
     connect(desk, project, ConnectOptions(language="en"), lambda _: None)
     work = desk.project(str(project.key))
     wait_until(lambda: predicted(work))
@@ -174,12 +207,12 @@ def shows_another(work: ProjectDesk, before: str) -> bool:
     return current != before and work.desk.client.project(work.id).model_version == current
 
 
-def wait_until(what: Callable[[], bool]) -> None:
+def wait_until(what: Callable[[], bool], *, every_s: float = 2.0) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not what():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {PATIENCE_S:.0f} s in vain; see the logs of the workers")
-        time.sleep(2.0)
+        time.sleep(every_s)
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:

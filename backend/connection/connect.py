@@ -97,7 +97,11 @@ def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDes
     key = str(project.key)
     folder = desk.loader.folder(key)
     write_project_settings(folder, profile=options.profile, language=options.language, oos_label=options.oos_label)
-    work = desk.project(key).update(config_hash=config_hash(project.label_config))
+    work = desk.project(key)
+    if not work.row.watermark:  # what happens from here on is followed; what was before is read once, by `connect`
+        begun = datetime.now(UTC)
+        work = work.update(watermark=begun.strftime(TIME), reconciled_at=begun.timestamp())
+    work = work.update(config_hash=config_hash(project.label_config), counters=dict(project.counters))
     if not folder.current():
         make_cold(work)
     return work
@@ -185,11 +189,9 @@ def _ensure_backend(settings: Settings, client: LabelStudioClient, project: Proj
 
 def _catch_up(work: ProjectDesk, report: Report) -> None:
     """Labels that were there before, then a prediction for each open task."""
-    mark = datetime.now(UTC).strftime(TIME)
     if work.project.counters["total_annotations_number"]:
         report("labels that are there already")
         read_labels(work)
-    work.update(watermark=mark, counters=dict(work.project.counters))
     if work.project.counters["task_number"] > INLINE_TASKS:
         work.desk.queue.enqueue("predict_project", work.key)
         return
