@@ -26,16 +26,22 @@ log = structlog.get_logger()
 
 
 def follow(work: ProjectDesk) -> None:
-    """Catch up with Label Studio since the watermark."""
+    """Catch up with Label Studio since the watermark.
+
+    While a version is being pushed, predictions are left to the push: two writers would double them, and following
+    every label would keep the push waiting for ever.
+    """
     since = work.row.watermark
     filters = [newer_than(_earlier(since))] if since else []
     tasks = list(work.desk.client.tasks(work.id, filters=filters, ordering="tasks:updated_at"))
     n_learned = learn(work, tasks)
     served = work.served()
-    if served is not None:
+    if served is not None and work.project.model_version == served.version:
         _predict_new(work, served, tasks)
         if n_learned:
             refresh_head(work, served)
+    elif served is not None:
+        work.desk.queue.enqueue("predict_project", work.key)
     if tasks:
         work.update(watermark=max(task.updated_at for task in tasks))
     log.info("followed", project=work.key, n_tasks=len(tasks), n_learned=n_learned)

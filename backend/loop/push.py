@@ -17,6 +17,7 @@ from backend.answering import shown_row
 from backend.core.errors import LabelStudioError
 from backend.core.projects import blind_rank, is_blind
 from backend.core.types import Decision
+from backend.job_queue import QUEUES
 from backend.labelstudio.client import MAX_BODY_BYTES, having_version, id_above, lacking_version, unlabelled
 from backend.labelstudio.records import Task
 from backend.labelstudio.wire import Json, empty_prediction, prediction, shown_data, text_of
@@ -118,11 +119,13 @@ def show_version(work: ProjectDesk, version: str) -> None:
 def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
     """Predict tasks again and replace what differs, in the given order; how many predictions were written.
 
-    Ends early where newer labels wait: they ask for the same tasks again.
+    Ends early where newer labels wait: they ask for the same tasks again. LLMs are asked where no other work waits.
     """
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
-    decided = served.pipeline.run([texts[task.id] or "" for task in wanted], deadline_s=REFRESH_S)
+    idle = not work.desk.queue.waits(*QUEUES)
+    pipeline = served.pipeline if idle else served.pipeline.without_llm()
+    decided = pipeline.run([texts[task.id] or "" for task in wanted], deadline_s=REFRESH_S)
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
     n_written = 0
     with ThreadPoolExecutor(WRITERS) as pool:
