@@ -15,7 +15,7 @@ from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
-from backend.core.types import LabelSpace
+from backend.core.types import LabelSpace, Stage
 from backend.models.embedder import LOADERS, LoadedEmbedder
 from backend.models.linear import LinearClassifier
 from backend.models.llm import LlamaModel
@@ -142,8 +142,13 @@ def compose(
             space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), "ru" if language == "ru" else "en"
         ),
         classification=NoLevel() if classifier is None else Classification(classifier), voting=voting,
-        gate=Gate({**THRESHOLDS, **parameters.get("thresholds", {})}),
+        gate=_gate({**THRESHOLDS, **parameters.get("thresholds", {})}, classifies=classifier is not None),
     )  # fmt: skip
+
+
+def _gate(thresholds: Mapping[Stage, float], *, classifies: bool) -> Gate:
+    """Without a classifier the language models come right after retrieval, and are as costly as after it."""
+    return Gate(thresholds if classifies else {**thresholds, "retrieve": thresholds["classify"]})
 
 
 def _classifier(family: str, folder: Path) -> Classifier:

@@ -28,7 +28,9 @@ Texts = Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the column t
 Model = Annotated[Path, typer.Option(help="A model folder, as `prelabel train` writes it.")]
 WhereOption = Annotated[str, typer.Option("--where", help="Take only the rows with column=value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-UseLlm = Annotated[bool, typer.Option("--llm/--no-llm", help="Ask the language models about what is not sure.")]
+UseLlm = Annotated[
+    bool, typer.Option("--llm/--no-llm", help="Ask the language models too where nothing is sure: 0.1-0.5 s a text.")
+]
 
 
 def train(
@@ -74,7 +76,7 @@ def predict(
     model: Model,
     out: Annotated[Path, typer.Option(help="CSV, TSV or JSONL; appears when all rows are done.")],
     where: WhereOption = "",
-    llm: UseLlm = True,
+    llm: UseLlm = False,
     seed: Annotated[int, typer.Option(help="Prediction draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +102,7 @@ def evaluate(
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html and pictures.")],
     where: WhereOption = "",
-    llm: UseLlm = True,
+    llm: UseLlm = False,
     target_precision: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of precision_at_target.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Evaluation draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
