@@ -24,7 +24,7 @@ QUEUES = ("train", "live", "reconcile", "bulk")  # `train` has a worker of its o
 JOBS = {  # function -> (queue, seconds it may take)
     "retrain": ("train", 1800),
     "follow": ("live", 300),
-    "refresh": ("live", 300),
+    "refresh": ("reconcile", 300),
     "reconcile": ("reconcile", 600),
     "predict_project": ("bulk", 1800),
     "prune": ("bulk", 3600),

@@ -5,8 +5,10 @@ Decides nothing: it only keeps findings side by side, with a mask of what is mis
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, LabelSpace, Neighbour, Stage
 
@@ -101,7 +103,7 @@ class Evidence:
         )  # fmt: skip
 
     def _with(self, feature: Feature, rows: IntArray) -> "Evidence":
-        def grown(stack: np.ndarray, layer: np.ndarray) -> np.ndarray:
+        def grown(stack: npt.NDArray[Any], layer: npt.NDArray[Any]) -> npt.NDArray[Any]:
             whole = np.zeros(stack.shape[:2], stack.dtype)
             whole[rows] = layer
             return np.concatenate([stack, whole[:, :, None]], axis=2)
