@@ -61,7 +61,7 @@ def train(
         BadInputError: an unknown family, profile or language.
         ArtefactError: `out` exists, or the embedder's weights are missing.
     """
-    options = _settled(options, examples, space)
+    options = _settled(options, examples, space, assembly)
     known = usable(examples, space)
     parts = _parts(known, space, gold, holdout, options)
     with publishing(out) as folder:
@@ -94,14 +94,17 @@ def judged_of(outcomes: Sequence[Outcome], material: Material, rows: IntArray) -
     return Judged("out_of_fold" if outcomes else "none", [material.examples[row] for row in rows], outcomes)
 
 
-def _settled(options: TrainingOptions, examples: Sequence[Example], space: LabelSpace) -> TrainingOptions:
+def _settled(
+    options: TrainingOptions, examples: Sequence[Example], space: LabelSpace, assembly: Assembly
+) -> TrainingOptions:
     """The options with nothing left open but the version."""
     if options.family not in FAMILIES:
         raise BadInputError(f"family must be one of {', '.join(FAMILIES)}, was {options.family!r}")
     if options.language not in ("", *get_args(Language)):
         raise BadInputError(f"language must be one of {', '.join(get_args(Language))}, was {options.language!r}")
     texts = [example.text for example in examples] or [label.document for label in space.labels]
-    return replace(options, language=options.language or detect_language(texts))
+    language, profile = options.language or detect_language(texts), assembly.profile(options.profile).name
+    return replace(options, language=language, profile=profile)
 
 
 def _folding(options: TrainingOptions, *, judged_elsewhere: bool) -> Folding:
