@@ -24,7 +24,8 @@ import requests
 from backend.connection.connect import ConnectOptions, connect, webhook_url
 from backend.core.settings import load_settings
 from backend.job_queue import queue
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, lacking_version, unlabelled
+from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Project
 from backend.labelstudio.schema import TOP_KEY
 from backend.labelstudio.wire import choice

@@ -13,7 +13,8 @@ from backend.connection.connect import TITLE, webhook_url
 from backend.core.errors import LabelStudioError, PrelabelError
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS, lacking_version, unlabelled
+from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Unusable
 from backend.loop.desk import Desk, ProjectDesk

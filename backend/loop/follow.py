@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from backend.core.projects import ProjectSettings, is_blind
-from backend.labelstudio.client import having_version, newer_than, unlabelled
+from backend.labelstudio.filters import having_version, newer_than, unlabelled
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.ledger import Accepted, ProjectRow

@@ -18,7 +18,8 @@ from backend.core.errors import LabelStudioError
 from backend.core.projects import blind_rank, is_blind
 from backend.core.types import Decision
 from backend.job_queue import QUEUES
-from backend.labelstudio.client import MAX_BODY_BYTES, having_version, id_above, lacking_version, unlabelled
+from backend.labelstudio.client import MAX_BODY_BYTES
+from backend.labelstudio.filters import having_version, id_above, lacking_version, unlabelled
 from backend.labelstudio.records import Task
 from backend.labelstudio.wire import Json, empty_prediction, prediction, shown_data, text_of
 from backend.ledger import Shown

@@ -5,7 +5,7 @@ import time
 import structlog
 
 from backend.core.projects import config_hash
-from backend.labelstudio.client import having_version, lacking_version, unlabelled
+from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget
 from backend.loop.retrain import make_cold

@@ -11,7 +11,8 @@ from backend.connection.versions import rollback, unpin
 from backend.core.artefacts import read_manifest
 from backend.core.projects import is_blind
 from backend.jobs import RECONCILE_S
-from backend.labelstudio.client import LabelStudioClient, having_version
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.filters import having_version
 from backend.labelstudio.records import Project, Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.labelstudio.wire import choice

@@ -21,13 +21,9 @@ from backend.labelstudio.client import (
     SECRET_HEADER,
     WEBHOOK_ACTIONS,
     LabelStudioClient,
-    having_version,
-    id_above,
-    lacking_version,
-    newer_than,
     open_client,
-    unlabelled,
 )
+from backend.labelstudio.filters import having_version, id_above, lacking_version, newer_than, unlabelled
 from backend.labelstudio.records import Project
 from tests.stack import RunningLabelStudio, free_port
 from training.dataset import read_export

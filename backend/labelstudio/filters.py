@@ -1,0 +1,29 @@
+"""Filters of Label Studio's Data Manager, as its tasks API takes them."""
+
+from backend.labelstudio.records import Json
+
+
+def newer_than(watermark: str) -> Json:
+    """A filter for tasks that changed after a time, which must have microseconds (else Label Studio fails)."""
+    return {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": watermark}
+
+
+def unlabelled() -> Json:
+    """A filter for open tasks: without an annotation that is not cancelled."""
+    return {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
+
+
+def lacking_version(version: str) -> Json:
+    """A filter for tasks that have no prediction of a version."""
+    return {**having_version(version), "operator": "not_contains"}
+
+
+def having_version(version: str) -> Json:
+    """A filter for tasks that have one. The value is a list: Label Studio reads a string letter by letter."""
+    return {
+        "filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List", "value": [version],
+    }  # fmt: skip
+
+
+def id_above(task_id: int) -> Json:
+    return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
