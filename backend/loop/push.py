@@ -30,7 +30,7 @@ JOB_TASKS = 2000  # computed by one job; then it makes way
 CHUNK = 32  # texts between two looks at the queue
 SAME_SCORE = 0.005  # scores closer than this read the same
 SLICE = 10  # tasks written between two looks at the queue
-REFRESH_S = 1.5  # of computing for the head of the label stream, which follows a label within 5 s
+REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 log = structlog.get_logger()
@@ -124,9 +124,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     """
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
-    idle = not work.desk.queue.waits(*QUEUES)
-    pipeline = served.pipeline if idle else served.pipeline.without_llm()
-    decided = pipeline.run([texts[task.id] or "" for task in wanted], deadline_s=REFRESH_S)
+    decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
     n_written = 0
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -141,6 +139,15 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
             if work.desk.queue.waits("live"):
                 break
     return n_written
+
+
+def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[Decision | None]:
+    """The cheap levels decide all; where no other work waits, LLMs look at the first ones for REFRESH_S."""
+    decided = served.pipeline.without_llm().run(texts, deadline_s=float("inf"))
+    if work.desk.queue.waits(*QUEUES):
+        return decided
+    refined = served.pipeline.run(texts[:SLICE], deadline_s=REFRESH_S)
+    return [new or old for new, old in zip(refined, decided, strict=False)] + decided[SLICE:]
 
 
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:

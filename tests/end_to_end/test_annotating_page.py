@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from backend.connection.demo import setup_demo
+from backend.job_queue import queue
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import WHY_KEY
 from backend.loop.desk import Desk, ProjectDesk
@@ -75,9 +76,9 @@ def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
 
 def next_task_is_the_least_certain(page: Page, url: str, work: ProjectDesk) -> None:
     page.goto(f"{url}/projects/{work.id}/data")
-    page.get_by_role("button", name=re.compile("^Label")).first.click(timeout=20_000)
+    wait_for(lambda: not work.desk.queue.waits("live", "bulk") and not following(work), within_s=60)
     with page.expect_response(lambda response: "next_task" in response.url, timeout=20_000) as answer:
-        page.reload()
+        page.get_by_role("button", name=re.compile("^Label")).first.click(timeout=20_000)
     version = work.folder.current()
     shown = work.desk.client.task(answer.value.json()["id"])
     scores = [
@@ -88,6 +89,10 @@ def next_task_is_the_least_certain(page: Page, url: str, work: ProjectDesk) -> N
         if item["model_version"] == version
     ]
     assert min(scores) == pytest.approx(shown.predictions[-1]["score"], abs=0.02)
+
+
+def following(work: ProjectDesk) -> bool:
+    return bool(queue(work.desk.queue.connection, "live").started_job_registry.count)
 
 
 def ticked(task: Task) -> str:
