@@ -46,8 +46,7 @@ class Answering:
             LabelConfigError: the config is not well-formed XML.
         """
         key = str(request.key)
-        if request.control:
-            self.projects.loader.folder(key).remember_control(request.control)
+        self.projects.loader.folder(key).remember_control(request.control)
         control = self._control(key, request.label_config)
         if isinstance(control, Unusable):
             return UNCONFIGURED

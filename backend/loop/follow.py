@@ -139,13 +139,13 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
 
 def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     """Open tasks without a prediction of the present version, or with one that Label Studio fetched without reason."""
-    lacking = [task for task in tasks if task.open and not (_has(task, served.version) and _explained(work, task))]
-    if not lacking:
-        return
+    open_tasks = [task for task in reversed(tasks) if task.open]  # the newest first: somebody may be looking at it
+    lacking = [task for task in open_tasks if not _has(task, served.version)]
     if len(lacking) > FEW_NEW:
         work.desk.queue.enqueue("predict_project", work.key)
         return
-    refresh_tasks(work, served, lacking)
+    silent = [task for task in open_tasks if _has(task, served.version) and not _explained(work, task)]
+    refresh_tasks(work, served, [*lacking, *silent][:FEW_NEW])
     add_blind(work, served, lacking)
 
 
