@@ -117,9 +117,11 @@ def show_version(work: ProjectDesk, version: str) -> None:
         log.info("version_shown", project=work.key, version=version)
 
 
-def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
+def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task], *, thorough: bool = True) -> int:
     """Predict tasks again and replace what differs, in the given order; how many predictions were written.
 
+    Reason and percents are written where they differ at all if `thorough`, else where the prediction differs: a PATCH
+    costs 60 ms, and a percent more or less is nothing to wait for.
     Ends early where newer labels wait: they ask for the same tasks again. LLMs are asked where no other work waits.
     """
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
@@ -130,7 +132,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     with ThreadPoolExecutor(WRITERS) as pool:
         for start in range(0, len(pairs), SLICE):
             part = pairs[start : start + SLICE]
-            written = list(pool.map(lambda pair: _replace(work, served, *pair), part))
+            written = list(pool.map(lambda pair: _replace(work, served, *pair, thorough=thorough), part))
             changed = [
                 shown_row(task.id, served, decision) for (task, decision), new in zip(part, written, strict=True) if new
             ]
@@ -234,27 +236,28 @@ def _bodies(rows: Sequence[Json]) -> Iterator[list[Json]]:
         yield body
 
 
-def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
+def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, *, thorough: bool) -> bool:
     """Write what a task shows, then its prediction, where they differ: no tick without its reason."""
     client = work.desk.client
     item = prediction(decision, work.control, served.version)
     mine = _own(task, served.version)
     own, surplus = (mine[0] if mine else None), mine[1:]
+    changed = own is None or _differs(own, item)
     data = {**task.data, **shown_data(decision, work.control)}
     try:
         for twin in surplus:  # Label Studio asked /predict while a job pushed
             client.delete_prediction(twin["id"])
-        if data != task.data:
+        if data != task.data and (changed or thorough):
             client.patch_task(task.id, data)
         if own is None:
             client.create_prediction(work.id, task.id, item)
-        elif _differs(own, item):
+        elif changed:
             client.update_prediction(own["id"], item)
     except LabelStudioError as err:
         if err.status != 404:  # the task was deleted meanwhile
             raise
         return False
-    return own is None or _differs(own, item)
+    return changed
 
 
 def _own(task: Task, version: str) -> list[Json]:
