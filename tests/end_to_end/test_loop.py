@@ -23,7 +23,7 @@ from tests.stack import Backend, wait_for
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
 
 N_TASKS, N_LABELLED, N_CORRECTED = 120, 60, 20
-RECONCILED_S = 2 * RECONCILE_S + 30
+RECONCILED_S = 2 * RECONCILE_S + 120
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def test_a_project_learns_from_what_is_accepted_and_can_go_back(stage: Stage) ->
         stage.annotate(task, stage.gold(task))
 
     wait_for(lambda: stage.current != first, within_s=150, every_s=0.5)
-    wait_for(lambda: stage.project().model_version == stage.current, within_s=60, every_s=0.5)
+    wait_for(lambda: stage.project().model_version == stage.current, within_s=120, every_s=0.5)
     every_open_task_is_predicted(stage)
     manifest = read_manifest(stage.work.folder.artefact(stage.current))
     assert manifest.data.n_examples == N_LABELLED
@@ -106,7 +106,7 @@ def test_a_project_learns_from_what_is_accepted_and_can_go_back(stage: Stage) ->
 
 
 def every_open_task_is_predicted(stage: Stage) -> None:
-    wait_for(lambda: not stage.lacking(), within_s=60, every_s=0.5)
+    wait_for(lambda: not stage.lacking(), within_s=120, every_s=0.5)
     version = stage.current
     for task in stage.tasks():
         mine = [item for item in task.predictions if item["model_version"] == version]
@@ -126,18 +126,18 @@ def test_a_new_task_is_predicted_and_a_label_moves_the_head_of_the_stream(stage:
     new = stage.client.import_tasks(
         stage.work.id, [{"text": "please cancel my order right now", TOP_KEY: [], WHY_KEY: ""}]
     )[0]
-    wait_for(lambda: stage.client.task(new).predictions, within_s=10)
+    wait_for(lambda: stage.client.task(new).predictions, within_s=120)
     if not is_blind(stage.work.key, new, stage.work.settings.blind_share):
-        wait_for(lambda: stage.client.task(new).data[WHY_KEY], within_s=10)
+        wait_for(lambda: stage.client.task(new).data[WHY_KEY], within_s=120)
         assert len(stage.client.task(new).data[TOP_KEY]) == len(stage.work.control.space) + 1
 
     head = stage.client.next_task(stage.work.id)
     twin = stage.client.import_tasks(stage.work.id, [{"text": head["data"]["text"] + "!", TOP_KEY: [], WHY_KEY: ""}])[0]
-    wait_for(lambda: stage.client.task(twin).predictions, within_s=10)
+    wait_for(lambda: stage.client.task(twin).predictions, within_s=120)
     label = stage.work.control.space.values[-1]
     stage.annotate(stage.client.task(head["id"]), label)
     if not is_blind(stage.work.key, twin, stage.work.settings.blind_share):
-        wait_for(lambda: ticked(stage.client.task(twin)) == label, within_s=10)
+        wait_for(lambda: ticked(stage.client.task(twin)) == label, within_s=120)
 
 
 def ticked(task: Task) -> str:
@@ -148,27 +148,32 @@ def ticked(task: Task) -> str:
 def test_the_ledger_tells_bulk_from_seen_and_reconcile_finds_what_no_webhook_said(stage: Stage) -> None:
     with_tick = [task for task in stage.tasks() if ticked(task)]
     stage.client.accept_predictions(stage.work.id, [task.id for task in with_tick[:30]], version=stage.current)
-    wait_for(lambda: accepted(stage, "bulk") == 30, within_s=30, every_s=0.5)
+    wait_for(lambda: accepted(stage, "bulk") == 30, within_s=120, every_s=0.5)
     stage.annotate(with_tick[30], ticked(with_tick[30]))
-    wait_for(lambda: accepted(stage, "seen") == 1, within_s=30, every_s=0.5)
+    wait_for(lambda: by_hand(stage) == 1, within_s=120, every_s=0.5)
 
     for hook in stage.client.webhooks(stage.work.id):
         stage.client.delete_webhook(hook["id"])
     stage.annotate(with_tick[31], ticked(with_tick[31]))
-    wait_for(lambda: accepted(stage, "seen") == 2, within_s=RECONCILED_S, every_s=1.0)
+    wait_for(lambda: by_hand(stage) == 2, within_s=RECONCILED_S, every_s=1.0)
 
 
 def accepted(stage: Stage, how: str) -> int:
     return sum(n for kind, _, n in stage.desk.ledger.acceptance(stage.work.key) if kind == how)
 
 
+def by_hand(stage: Stage) -> int:
+    """Labels that a person submitted; what was ticked then may have changed with the labels before."""
+    return sum(accepted(stage, how) for how in ("seen", "unaided", "blind"))
+
+
 def test_a_deleted_annotation_and_a_skip_leave_the_index(stage: Stage) -> None:
     first, second = stage.tasks()[:2]
     annotation = stage.annotate(first, stage.gold(first))
-    wait_for(lambda: indexed(stage) == {first.id}, within_s=15, every_s=0.5)
+    wait_for(lambda: indexed(stage) == {first.id}, within_s=120, every_s=0.5)
     stage.client.delete_annotation(annotation)
     stage.client.create_annotation(second.id, [], lead_time_s=1.0, skipped=True)
-    wait_for(lambda: indexed(stage) == set(), within_s=15, every_s=0.5)
+    wait_for(lambda: indexed(stage) == set(), within_s=120, every_s=0.5)
 
 
 def indexed(stage: Stage) -> set[int]:
