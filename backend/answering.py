@@ -50,10 +50,10 @@ class Answering:
         control = self._control(key, request.label_config)
         if isinstance(control, Unusable):
             return UNCONFIGURED
-        row = self.ledger.project(key)
-        if row is None or row.config_hash != config_hash(request.label_config):
+        row, present = self.ledger.project(key), config_hash(request.label_config, self._project_settings(key))
+        if row is None or row.config_hash != present:
             self._ask("refresh", key)
-        return self.projects.version(key) or cold_version(request.label_config, self._profile(key))
+        return self.projects.version(key) or cold_version(present, self._profile(key))
 
     def predict(self, request: PredictRequest) -> list[Json | None]:
         """One prediction a task, in order; None for "none yet"."""
@@ -98,8 +98,8 @@ class Answering:
         return self.queue.status(job_id)
 
     def versions(self) -> list[str]:
-        """All versions that answer now; the call names no project."""
-        return sorted(set(self.projects.ready().values()))
+        """The versions that answer, of all projects; the call names none."""
+        return sorted({version for key in self.ledger.project_keys() if (version := self.projects.version(key))})
 
     def state(self) -> Mapping[str, str]:
         return self.projects.ready()

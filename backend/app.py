@@ -14,7 +14,7 @@ from backend.labelstudio import routes
 from backend.ledger import open_ledger
 from backend.logs import configure_logs
 from backend.serving import Loader, ServedProjects
-from backend.telemetry import Telemetry
+from backend.telemetry import LoopCollector, Telemetry
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -29,10 +29,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure_logs(settings.log_level)
     ledger = open_ledger(settings)
     projects = ServedProjects(Loader(settings, Assembly(settings), ledger))
+    queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
     telemetry = Telemetry()
-    answering = Answering(
-        settings, projects, ledger, JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S)), telemetry
-    )
+    telemetry.registry.register(LoopCollector(ledger, queue))
+    answering = Answering(settings, projects, ledger, queue, telemetry)
     gate = routes.Gatekeeper(
         user=settings.user,
         password=settings.password.get_secret_value(),

@@ -89,6 +89,17 @@ class JobQueue:
         with _answering():
             return any(queue(self.connection, name).count for name in names)
 
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Jobs by queue and state: waiting, running, failed (kept for a week)."""
+        with _answering():
+            found = {}
+            for name in QUEUES:
+                each = queue(self.connection, name)
+                found[name, "waiting"] = each.count
+                found[name, "running"] = each.started_job_registry.count
+                found[name, "failed"] = each.failed_job_registry.count
+        return found
+
     def status(self, job_id: str) -> str:
         """RQ's word for a job's state; "unknown" where it is forgotten."""
         try:

@@ -57,7 +57,7 @@ def predict_project(project_key: str) -> None:
             return
         served = work.served()
         if served is not None:
-            following.refresh_head(work, served, thorough=True)
+            following.refresh_head(work, served)
         desk().queue.enqueue("prune", project_key)
 
 

@@ -1,8 +1,19 @@
-"""What Prometheus reads at /metrics: one registry a process; no text and no label of a task is a metric's label."""
+"""What Prometheus reads at /metrics; no text and no label of a task is a metric's label.
 
+What the web process does is counted here. What the workers do stands in the ledger and the queue, and is read there:
+the workers need no port of their own.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backend.core.errors import QueueError
+from backend.job_queue import JobQueue
+from backend.ledger import Ledger
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 3.0, 10.0, 60.0, 100.0)
 
@@ -38,3 +49,48 @@ class Telemetry:
     def exposition(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+@dataclass(frozen=True)
+class LoopCollector(Collector):
+    """The workers' side, as it stands at the moment of asking."""
+
+    ledger: Ledger
+    queue: JobQueue
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._jobs()
+        yield from self._projects()
+
+    def _jobs(self) -> Metric:
+        """Empty where Redis does not answer: the other figures are still worth reading."""
+        jobs = GaugeMetricFamily("prelabel_jobs", "Jobs, by queue and state.", labels=["queue", "state"])
+        try:
+            counts = self.queue.counts()
+        except QueueError:
+            return jobs
+        for names, n in counts.items():
+            jobs.add_metric(names, n)
+        return jobs
+
+    def _projects(self) -> Iterator[Metric]:
+        trainings = GaugeMetricFamily(
+            "prelabel_trainings", "Trainings, by whether the model was promoted.", labels=["project", "promoted"]
+        )
+        labels = GaugeMetricFamily(
+            "prelabel_labels",
+            "Annotations, by how they came about and whether the shown label was kept.",
+            labels=["project", "how", "kept"],
+        )
+        waiting = GaugeMetricFamily(
+            "prelabel_changed_labels", "Labels changed since the last training.", labels=["project"]
+        )
+        for key in self.ledger.project_keys():
+            done = [training.promoted for training in self.ledger.trainings(key)]
+            for promoted in (True, False):
+                trainings.add_metric([key, str(promoted).lower()], done.count(promoted))
+            for how, kept, n in self.ledger.acceptance(key):
+                labels.add_metric([key, how, str(kept).lower()], n)
+            row = self.ledger.project(key)
+            waiting.add_metric([key], row.changed_labels if row else 0)
+        yield from (trainings, labels, waiting)

@@ -1,8 +1,10 @@
-"""Figures of a running stack over HTTP: `prelabel up --detach` first, then `python benchmarks/service.py PART`.
+"""Figures of a running stack over HTTP: `prelabel up --detach` first, then `python -m benchmarks.service PART`.
 
 webhook    500 events in 10 s: p99 of the answers, and the trainings that they lead to
 bulk       300 tasks accepted in bulk: what the ledger holds
 live       seconds from an accepted label until the index knows it, and until the head of the label stream is fresh
+imported   seconds from the import of one more text until it carries a prediction
+killed     seconds from SIGKILL of the trainer in mid-training until that job runs again, and what it leaves
 annotator  next + submit every 2 s while 10,000 open tasks are predicted again, the version is switched and older
            predictions are pruned: errors, p50, p99
 
@@ -16,21 +18,26 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from datetime import datetime
 
+import psutil
 import requests
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
-from backend.connection.connect import ConnectOptions, connect, webhook_url
+from backend.connection.connect import webhook_url
+from backend.core.artefacts import read_manifest
+from backend.core.errors import BadInputError
+from backend.core.projects import is_blind
 from backend.core.settings import load_settings
 from backend.job_queue import queue
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
-from backend.labelstudio.filters import lacking_version, unlabelled
-from backend.labelstudio.records import Project
 from backend.labelstudio.schema import TOP_KEY
-from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.upkeep import KEPT_VERSIONS
+from backend.supervisor.services import TRAINER
+from backend.supervisor.state import read_status
+from benchmarks.playground import annotate, labelled, percentiles, sample_project, wait_until
 from samples import load_samples
 
 N_EVENTS, EVENT_SECONDS = 500, 10.0
@@ -40,15 +47,17 @@ PAUSE_S = 2.0
 SETTLE_S = 90.0
 N_LIVE = 15
 N_VERSIONS = 3  # so that the first one is pruned
-PATIENCE_S = 900.0
-CONFIG = """<View>
-  <Text name="text" value="$text"/>
-  <Choices name="intent" toName="text" choice="single">%s</Choices>
-</View>"""
 
 
 def main(part: str) -> None:
-    parts = {"webhook": webhook, "bulk": bulk, "live": live, "annotator": annotator}
+    parts = {
+        "webhook": webhook,
+        "bulk": bulk,
+        "live": live,
+        "imported": imported,
+        "killed": killed,
+        "annotator": annotator,
+    }
     desk = Desk(load_settings())
     print(json.dumps(parts[part](desk), indent=2))
 
@@ -115,6 +124,86 @@ def live(desk: Desk) -> dict[str, object]:
     }
 
 
+def imported(desk: Desk) -> dict[str, object]:
+    """Import one more text at a time, and wait until it can be seen with its prediction."""
+    seconds = []
+    with sample_project(desk, n_tasks=400) as work:
+        for number in range(N_LIVE):
+            begun = time.perf_counter()
+            (task,) = desk.client.import_tasks(work.id, [{"text": f"where is parcel number {number}", TOP_KEY: []}])
+            wait_until(functools.partial(carries_prediction, work, task), every_s=0.05)
+            seconds.append(time.perf_counter() - begun)
+            time.sleep(PAUSE_S)
+    return {"texts": len(seconds), "s, median and max": [round(f(seconds), 2) for f in (statistics.median, max)]}
+
+
+def carries_prediction(work: ProjectDesk, task_id: int) -> bool:
+    return is_blind(work.key, task_id, work.settings.blind_share) or bool(work.desk.client.task(task_id).predictions)
+
+
+def killed(desk: Desk) -> dict[str, object]:
+    """SIGKILL the trainer while it trains; the supervisor starts another, which must find the job."""
+    training = queue(desk.queue.connection, "train").started_job_registry
+    with sample_project(desk, n_tasks=400) as work:
+        for task, label in list(labelled(work))[:200]:
+            annotate(work, task, label, lead_time=1.0)
+        wait_until(lambda: not training.count and not desk.queue.waits("train"))
+        before = len(desk.ledger.trainings(work.key))
+        job = desk.queue.enqueue("retrain", work.key)
+        wait_until(lambda: training.count > 0, every_s=0.05)
+        time.sleep(1.0)
+        first = begun_at(desk, job)
+        trainer(desk).kill()
+        died = time.perf_counter()
+        wait_until(lambda: begun_at(desk, job) not in (None, first), every_s=0.1)
+        again = time.perf_counter() - died
+        answers = predict_once(desk, work)
+        wait_until(lambda: len(desk.ledger.trainings(work.key)) > before, every_s=0.1)
+        took = time.perf_counter() - died
+        for version in work.folder.versions():
+            read_manifest(work.folder.artefact(version))
+    return {
+        "runs again after, s": round(again, 1),
+        "done after, s": round(took, 1),
+        "predictions while it was away": answers,
+        "half-written artefacts": 0,
+    }
+
+
+def begun_at(desk: Desk, job_id: str) -> datetime | None:
+    job = Job.fetch(job_id, connection=desk.queue.connection, serializer=JSONSerializer)
+    started: datetime | None = job.started_at
+    return started
+
+
+def trainer(desk: Desk) -> psutil.Process:
+    """The process that trains; the supervisor of `prelabel up` knows its number."""
+    status = read_status(desk.settings.home)
+    numbers = {process.name: process.pid for process in status.processes} if status else {}
+    if TRAINER not in numbers:
+        raise BadInputError("the trainer must run under `prelabel up`, but no supervisor knows it; start it")
+    return psutil.Process(numbers[TRAINER])
+
+
+def predict_once(desk: Desk, work: ProjectDesk) -> int:
+    """How many of three texts the web process answers now."""
+    body = {
+        "tasks": [{"id": n, "data": {"text": "where is my parcel"}} for n in range(3)],
+        "project": str(work.key).replace("-", "."),
+        "label_config": work.project.label_config,
+        "params": {},
+    }
+    settings = desk.settings
+    answer = requests.post(
+        f"{settings.backend_url}/predict",
+        json=body,
+        auth=(settings.user, settings.password.get_secret_value()),
+        timeout=10,
+    )
+    answer.raise_for_status()
+    return sum(bool(item) for item in answer.json()["results"])
+
+
 def grown(work: ProjectDesk, before: int) -> bool:
     return generation(work) > before
 
@@ -161,68 +250,10 @@ def annotate_steadily(work: ProjectDesk, stop: threading.Event, seconds: list[fl
         stop.wait(PAUSE_S)
 
 
-def annotate(work: ProjectDesk, task_id: int, label: str, *, lead_time: float) -> None:
-    work.desk.client.create_annotation(task_id, [choice(work.control, label)], lead_time_s=lead_time)
-
-
-def labelled(work: ProjectDesk) -> Iterator[tuple[int, str]]:
-    """Open tasks with the sample's gold label."""
-    gold = {row.text: row.gold for row in load_samples()[0].rows}
-    for task in work.desk.client.tasks(work.id):
-        label = gold.get(str(task.data["text"]).partition(" #")[0])
-        if label:
-            yield task.id, label
-
-
-@contextmanager
-def sample_project(desk: Desk, *, n_tasks: int, config: str = "") -> Iterator[ProjectDesk]:
-    """A connected project of the English sample's texts, repeated with a number until there are enough."""
-    rows = load_samples()[0].rows
-    texts = [rows[i % len(rows)].text + (f" #{i // len(rows)}" if i >= len(rows) else "") for i in range(n_tasks)]
-    labels = sorted({row.gold for row in rows})
-    config = config or CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
-    project: Project = desk.client.create_project(title="benchmark", label_config=config)
-    desk.client.import_tasks(project.id, [{"text": text, TOP_KEY: []} for text in texts])
-    connect(desk, project, ConnectOptions(language="en"), lambda _: None)
-    work = desk.project(str(project.key))
-    wait_until(lambda: predicted(work))
-    try:
-        yield work
-    finally:
-        desk.client.delete_project(project.id)
-        desk.ledger.remove_project(work.key)
-
-
-def predicted(work: ProjectDesk) -> bool:
-    """Whether every open task has a prediction of the version that serves, and Label Studio shows it."""
-    version = work.folder.current()
-    lacking = work.desk.client.tasks(
-        work.id, filters=[unlabelled(), lacking_version(version)], limit=1, all_fields=False
-    )
-    return work.desk.client.project(work.id).model_version == version and not list(lacking)
-
-
 def shows_another(work: ProjectDesk, before: str) -> bool:
     """Whether another version serves, and Label Studio shows it."""
     current = work.folder.current()
     return current != before and work.desk.client.project(work.id).model_version == current
-
-
-def wait_until(what: Callable[[], bool], *, every_s: float = 2.0) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not what():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {PATIENCE_S:.0f} s in vain; see the logs of the workers")
-        time.sleep(every_s)
-
-
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(seconds, n=100)
-    return {
-        "p50_ms": round(1000 * cuts[49], 1),
-        "p99_ms": round(1000 * cuts[98], 1),
-        "max_ms": round(1000 * max(seconds), 1),
-    }
 
 
 if __name__ == "__main__":

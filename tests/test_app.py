@@ -15,7 +15,7 @@ from backend.core.artefacts import MANIFEST, cold_version, new_version
 from backend.core.errors import BadInputError
 from backend.core.settings import Settings
 from tests.golden.record import LABEL_CONFIG
-from tests.labelstudio.served import BASIC, PROFILE, SECRET, Web, publish, serve, settings_for
+from tests.labelstudio.served import BASIC, PROFILE, SECRET, Web, made_for, publish, serve, settings_for
 from tests.stack import ROOT, free_port, wait_for
 
 KEY, PROJECT = "84-1795230264", "84.1795230264"
@@ -109,7 +109,9 @@ def test_an_accepted_label_reaches_the_answers_without_a_new_version(web: Web) -
 def test_a_project_that_was_never_set_up_gets_none_yet_and_leaves_no_trace(web: Web) -> None:
     before = sorted(web.settings.projects_dir.iterdir())
     assert predict(web, TEXT, project="999.1795230264") == [[]]
-    assert setup(web, "999.1795230264") == cold_version(LABEL_CONFIG, PROFILE), "a version, or it could not connect"
+    assert setup(web, "999.1795230264") == cold_version(made_for(LABEL_CONFIG), PROFILE), (
+        "a version, or it could not connect"
+    )
     assert sorted(web.settings.projects_dir.iterdir()) == before
     assert web.ledger.project_keys() == [KEY]
 
@@ -169,5 +171,7 @@ def test_metrics_count_what_happened_and_hold_no_text_and_no_label(web: Web) -> 
     assert f'prelabel_decisions_total{{kind="label",project="{KEY}",stage="retrieve"}} 2.0' in text
     assert 'prelabel_request_seconds_count{route="/predict",status="200"} 1.0' in text
     assert 'prelabel_events_total{action="other"} 1.0' in text
+    assert 'prelabel_jobs{queue="train",state="waiting"} 0.0' in text
+    assert f'prelabel_trainings{{project="{KEY}",promoted="true"}} 0.0' in text
     for hidden in (TEXT, "доставка", "refund", "NOSUCH"):
         assert hidden not in text

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
 from backend.core.errors import BadInputError, LabelStudioError
-from backend.core.projects import config_hash
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
@@ -101,7 +100,7 @@ def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDes
     if not work.row.watermark:  # what happens from here on is followed; what was before is read once, by `connect`
         begun = datetime.now(UTC)
         work = work.update(watermark=begun.strftime(TIME), reconciled_at=begun.timestamp())
-    work = work.update(config_hash=config_hash(project.label_config), counters=dict(project.counters))
+    work = work.update(config_hash=work.config_hash, counters=dict(project.counters))
     if not folder.current():
         make_cold(work)
     return work

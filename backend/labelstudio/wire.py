@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,9 @@ Json = dict[str, Any]
 
 MAX_TASKS = 100_000  # of one request
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
+SAME_PERCENT = 5  # percents closer than this read the same
+PERCENT = re.compile(r"(\d+) ?%")
+PERCENT_OR_ID = re.compile(r"\d+ ?%|#\w+")
 LABEL_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"})
 
 
@@ -165,6 +169,29 @@ def shown_data(decision: Decision | None, control: Control) -> Json:
     if control.dynamic:
         data[TOP_KEY] = top(decision, control)
     return data
+
+
+def reads_alike(old: object, new: object) -> bool:
+    """Whether two values under one key of shown_data tell an annotator the same: percents may be a little apart."""
+    if isinstance(old, list) and isinstance(new, list):
+        before, now = _shares(old), _shares(new)
+        same = before.keys() == now.keys() and next(iter(before), None) == next(iter(now), None)
+        return same and all(abs(before[value] - now[value]) < SAME_PERCENT for value in now)
+    if not isinstance(old, str) or not isinstance(new, str):
+        return old == new
+    percents = zip(PERCENT.findall(old), PERCENT.findall(new), strict=False)
+    same = PERCENT_OR_ID.sub("", old) == PERCENT_OR_ID.sub("", new)
+    return same and all(abs(int(one) - int(other)) < SAME_PERCENT for one, other in percents)
+
+
+def _shares(items: Sequence[object]) -> dict[str, int]:
+    """Percent by value, in order; 0 where none is told."""
+    shares: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, dict):
+            told = PERCENT.findall(str(item.get("html", "")))
+            shares[str(item.get("value"))] = int(told[-1]) if told else 0
+    return shares
 
 
 def why(decision: Decision) -> str:

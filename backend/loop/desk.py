@@ -1,12 +1,13 @@
 """What a job has on its desk: collaborators that live as long as the worker, and one project as it stands now."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
 from backend.assembly import Assembly
 from backend.core.errors import BadInputError
-from backend.core.projects import ProjectFolder, ProjectSettings
+from backend.core.projects import ProjectFolder, ProjectSettings, config_hash
 from backend.core.settings import Settings
 from backend.job_queue import JobQueue, connect
 from backend.labelstudio.client import LabelStudioClient, open_client
@@ -109,6 +110,16 @@ class ProjectDesk:
     @property
     def profile(self) -> str:
         return self.settings.profile or self.desk.settings.profile
+
+    @property
+    def config_hash(self) -> str:
+        return config_hash(self.project.label_config, self.settings)
+
+    @property
+    def keywords(self) -> dict[str, Sequence[str]]:
+        """The project's keyword rules for labels that its config has; doctor names the others."""
+        known = (*self.control.space.values, self.control.space.oos_value)
+        return {label: words for label, words in self.settings.keywords.items() if label in known}
 
     def served(self) -> Served | None:
         return self.desk.served(self.key)

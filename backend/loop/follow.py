@@ -39,7 +39,7 @@ def follow(work: ProjectDesk) -> None:
     if served is not None and work.project.model_version == served.version:
         _predict_new(work, served, tasks)
         if n_learned:
-            refresh_head(work, served, thorough=False)
+            refresh_head(work, served)
     elif served is not None:
         work.desk.queue.enqueue("predict_project", work.key)
     if tasks:
@@ -72,13 +72,13 @@ def forget(work: ProjectDesk, task_ids: Iterable[int]) -> None:
     work.desk.ledger.put_index(work.key, [(task_id, "", "", 0) for task_id in task_ids])
 
 
-def refresh_head(work: ProjectDesk, served: Served, *, thorough: bool) -> int:
+def refresh_head(work: ProjectDesk, served: Served) -> int:
     """Predict the head of the label stream again, as `refresh_tasks` does; how many predictions were replaced."""
     filters = [unlabelled(), having_version(served.version)]
     head = work.desk.client.tasks(
         work.id, filters=filters, ordering="tasks:predictions_score", limit=work.settings.head
     )
-    return refresh_tasks(work, served, list(head), thorough=thorough)
+    return refresh_tasks(work, served, list(head))
 
 
 def note_changes(work: ProjectDesk, n_changed: int, *, n_labels: int) -> None:

@@ -21,7 +21,7 @@ from backend.job_queue import QUEUES
 from backend.labelstudio.client import MAX_BODY_BYTES
 from backend.labelstudio.filters import having_version, id_above, lacking_version, unlabelled
 from backend.labelstudio.records import Task
-from backend.labelstudio.wire import Json, empty_prediction, prediction, shown_data, text_of
+from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
 from backend.ledger import Shown
 from backend.loop.desk import ProjectDesk
 from backend.serving import Served
@@ -29,7 +29,7 @@ from backend.serving import Served
 JOB_TASKS = 2000  # computed by one job; then it makes way
 CHUNK = 32  # texts between two looks at the queue
 SAME_SCORE = 0.005  # scores closer than this read the same
-SLICE = 10  # tasks written between two looks at the queue
+N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
@@ -117,30 +117,23 @@ def show_version(work: ProjectDesk, version: str) -> None:
         log.info("version_shown", project=work.key, version=version)
 
 
-def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task], *, thorough: bool = True) -> int:
+def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
     """Predict tasks again and replace what differs, in the given order; how many predictions were written.
 
-    Reason and percents are written where they differ at all if `thorough`, else where the prediction differs: a PATCH
-    costs 60 ms, and a percent more or less is nothing to wait for.
-    Ends early where newer labels wait: they ask for the same tasks again. LLMs are asked where no other work waits.
+    Reason and percents are written with the prediction, or where they read otherwise than what they stand beside: a
+    PATCH costs 60 ms, and a percent more or less is nothing to wait for.
     """
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
-    n_written = 0
     with ThreadPoolExecutor(WRITERS) as pool:
-        for start in range(0, len(pairs), SLICE):
-            part = pairs[start : start + SLICE]
-            written = list(pool.map(lambda pair: _replace(work, served, *pair, thorough=thorough), part))
-            changed = [
-                shown_row(task.id, served, decision) for (task, decision), new in zip(part, written, strict=True) if new
-            ]
-            work.desk.ledger.add_shown(work.key, changed)
-            n_written += len(changed)
-            if work.desk.queue.waits("live"):
-                break
-    return n_written
+        written = list(pool.map(lambda pair: _replace(work, served, *pair), pairs))
+    changed = [
+        shown_row(task.id, served, decision) for (task, decision), new in zip(pairs, written, strict=True) if new
+    ]
+    work.desk.ledger.add_shown(work.key, changed)
+    return len(changed)
 
 
 def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[Decision | None]:
@@ -148,8 +141,8 @@ def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[De
     decided = served.pipeline.without_llm().run(texts, deadline_s=float("inf"))
     if work.desk.queue.waits(*QUEUES):
         return decided
-    refined = served.pipeline.run(texts[:SLICE], deadline_s=REFRESH_S)
-    return [new or old for new, old in zip(refined, decided, strict=False)] + decided[SLICE:]
+    refined = served.pipeline.run(texts[:N_REFINED], deadline_s=REFRESH_S)
+    return [new or old for new, old in zip(refined, decided, strict=False)] + decided[N_REFINED:]
 
 
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
@@ -236,19 +229,20 @@ def _bodies(rows: Sequence[Json]) -> Iterator[list[Json]]:
         yield body
 
 
-def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, *, thorough: bool) -> bool:
+def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
     """Write what a task shows, then its prediction, where they differ: no tick without its reason."""
     client = work.desk.client
     item = prediction(decision, work.control, served.version)
     mine = _own(task, served.version)
     own, surplus = (mine[0] if mine else None), mine[1:]
     changed = own is None or _differs(own, item)
-    data = {**task.data, **shown_data(decision, work.control)}
+    shown = shown_data(decision, work.control)
+    stale = any(not reads_alike(task.data.get(key), value) for key, value in shown.items())
     try:
         for twin in surplus:  # Label Studio asked /predict while a job pushed
             client.delete_prediction(twin["id"])
-        if data != task.data and (changed or thorough):
-            client.patch_task(task.id, data)
+        if stale or (changed and not shown.items() <= task.data.items()):
+            client.patch_task(task.id, {**task.data, **shown})
         if own is None:
             client.create_prediction(work.id, task.id, item)
         elif changed:

@@ -8,7 +8,6 @@ from pathlib import Path
 import structlog
 
 from backend.core.artefacts import Manifest, cold_version, new_version
-from backend.core.projects import config_hash
 from backend.core.types import Example
 from backend.ledger import Training
 from backend.loop.desk import ProjectDesk
@@ -69,7 +68,7 @@ def read_labels(work: ProjectDesk) -> Labels:
 
 def make_cold(work: ProjectDesk) -> str:
     """Publish and switch to the version that knows label names and hints only; its name."""
-    version = cold_version(work.project.label_config, work.profile)
+    version = cold_version(work.config_hash, work.profile)
     target = work.folder.artefact(version)
     if not target.exists():
         train([], work.control.space, out=target, options=_options(work, version), assembly=work.desk.loader.assembly)
@@ -94,7 +93,8 @@ def _options(work: ProjectDesk, version: str, labels: Labels | None = None) -> T
         version=version,
         profile=work.profile,
         language=work.settings.language,
-        config_hash=config_hash(work.project.label_config),
+        config_hash=work.config_hash,
+        keywords=work.keywords,
         judges=labels.judges if labels else None,
         generation=labels.generation if labels else 0,
     )

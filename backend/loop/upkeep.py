@@ -4,7 +4,6 @@ import time
 
 import structlog
 
-from backend.core.projects import config_hash
 from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget
@@ -19,7 +18,7 @@ log = structlog.get_logger()
 
 def refresh(work: ProjectDesk) -> None:
     """Take over a changed label config; nothing where its hash is the stored one."""
-    present = config_hash(work.project.label_config)
+    present = work.config_hash
     if not work.usable:
         log.warning("config_not_served", project=work.key)
         return
@@ -41,7 +40,7 @@ def reconcile(work: ProjectDesk) -> int:
         return 0
     found = 0
     before, now = dict(work.row.counters or {}), dict(work.project.counters)
-    if work.row.config_hash != config_hash(work.project.label_config):
+    if work.row.config_hash != work.config_hash:
         found += 1
         work.desk.queue.enqueue("refresh", work.key)
     if before != now:

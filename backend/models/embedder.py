@@ -6,13 +6,13 @@ Which one a project uses is the profile's matter. All are slow to load and meant
 import hashlib
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from cachetools import LRUCache
 
 from backend.core.errors import ArtefactError, MissingExtraError
 from backend.core.types import FloatArray
@@ -39,18 +39,17 @@ class LoadedEmbedder:
     dim: int
     floor: float  # mean cosine between unrelated texts
     spread: float  # its standard deviation
-    cache_texts: int = CACHE_TEXTS
-    _cache: OrderedDict[bytes, FloatArray] = field(default_factory=OrderedDict, repr=False)
+    cache: LRUCache[bytes, FloatArray] = field(default_factory=lambda: LRUCache(CACHE_TEXTS), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """(n_texts, dim). Each text is computed once as long as the cache holds it."""
         keys = [hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
         with self._lock:
-            missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
+            missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.cache}
             fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
-            vectors = np.array([fresh[key] if key in fresh else self._cache[key] for key in keys], np.float32)
-            self._remember(keys, fresh)
+            vectors = np.array([fresh[key] if key in fresh else self.cache[key] for key in keys], np.float32)
+            self.cache.update((key, vector.copy()) for key, vector in fresh.items())
         return vectors.reshape(len(texts), self.dim)
 
     def _encode(self, texts: list[str]) -> FloatArray:
@@ -60,14 +59,6 @@ class LoadedEmbedder:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         vectors[order] = self.engine.encode([_readable(texts[row]) for row in order])
         return vectors
-
-    def _remember(self, keys: Sequence[bytes], fresh: dict[bytes, FloatArray]) -> None:
-        for key in keys:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-        self._cache.update((key, vector.copy()) for key, vector in fresh.items())
-        while len(self._cache) > self.cache_texts:
-            self._cache.popitem(last=False)
 
 
 def _readable(text: str) -> str:

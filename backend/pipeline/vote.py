@@ -5,12 +5,14 @@ Labels do not stand in the prompt, so that its constant part is the same for all
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from cachetools import LRUCache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.deadline import Deadline
@@ -23,7 +25,7 @@ PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
 TEXT_PLACE = "\ue000"  # a private character that no template holds; it marks where the text goes
 N_VOTED = 10  # candidates that are looked at: the right one is hardly ever beyond, and each costs time
 TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
-MAX_REMEMBERED = 10_000  # names whose score without a text is kept: many projects' labels
+MAX_REMEMBERED = 20_000  # pairs of a text and an answer whose score is kept: some thousand texts of a stream
 OVERRUN = 1.5  # a text may take this much longer than expected
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
 VOTER_OPTIONS = frozenset({"temperature", "languages"})
@@ -116,7 +118,10 @@ class LlmVoter:
     model: Scorer
     prompt: Prompt
     temperature: float = TEMPERATURE
-    _without_text: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: LRUCache[tuple[str, str], float] = field(
+        default_factory=lambda: LRUCache(MAX_REMEMBERED), init=False, repr=False, compare=False
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -146,23 +151,27 @@ class LlmVoter:
         return Vote(probs, float(exps[-1] / exps.sum()), tokens)
 
     def _scores(self, text: str, answers: Sequence[str], deadline: Deadline) -> tuple[dict[str, float], int]:
-        """Each answer's log-probability above what it has without a text, and the tokens that were evaluated."""
-        alone = [self._without(answer, deadline) for answer in answers]
-        scored = self._score(text, answers, deadline)
-        scores = zip(answers, scored.logprobs.tolist(), alone, strict=True)
-        tokens = scored.tokens + sum(evaluated for _, evaluated in alone)
-        return {answer: score - without for answer, score, (without, _) in scores}, tokens
+        """Each answer's log-probability above what it has without a text, and the tokens that were evaluated.
 
-    def _without(self, answer: str, deadline: Deadline) -> tuple[float, int]:
-        """What an answer scores without a text, and the tokens evaluated; alone, to be independent of its company."""
-        known = self._without_text.get(answer)
-        if known is not None:
+        Without a text each is scored alone, to be independent of its company.
+        """
+        alone = [self._scored(self.prompt.content_free, [answer], deadline) for answer in answers]
+        scored, tokens = self._scored(text, answers, deadline)
+        above = {answer: scored[answer] - known[answer] for answer, (known, _) in zip(answers, alone, strict=True)}
+        return above, tokens + sum(evaluated for _, evaluated in alone)
+
+    def _scored(self, text: str, answers: Sequence[str], deadline: Deadline) -> tuple[dict[str, float], int]:
+        """Log-probability by answer, and the tokens evaluated: what was scored before costs nothing."""
+        with self._lock:
+            known = {answer: self._known[text, answer] for answer in answers if (text, answer) in self._known}
+        missing = [answer for answer in answers if answer not in known]
+        if not missing:
             return known, 0
-        scored = self._score(self.prompt.content_free, [answer], deadline)
-        if len(self._without_text) >= MAX_REMEMBERED:
-            self._without_text.clear()
-        self._without_text[answer] = float(scored.logprobs[0])
-        return float(scored.logprobs[0]), scored.tokens
+        scored = self._score(text, missing, deadline)
+        fresh = dict(zip(missing, scored.logprobs.tolist(), strict=True))
+        with self._lock:
+            self._known.update({(text, answer): score for answer, score in fresh.items()})
+        return known | fresh, scored.tokens
 
     def _score(self, text: str, answers: Sequence[str], deadline: Deadline) -> Scored:
         spoken_answers = [f" {answer}" for answer in answers]

@@ -9,6 +9,7 @@ from backend.connection.connect import ConnectOptions, connect
 from backend.connection.doctor import examine, examine_project
 from backend.core.artefacts import read_manifest
 from backend.core.errors import LabelStudioError
+from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import connect as connect_queue
 from backend.job_queue import queue
@@ -73,12 +74,16 @@ def test_a_label_that_joins_in_mid_project_is_served_and_nothing_unknown_is_push
 ) -> None:
     before = work.folder.current()
     labels = [*work.control.space.values, "gift_card"]
+    (work.folder.root / SETTINGS_FILE).write_text('keywords = {gift_card = ["voucher*"], gone = ["x"]}\n')
     with backend.workers(), backend.cron():
         work.desk.client.update_project(work.id, label_config=config_of(labels))
         wait_for(lambda: work.folder.current() != before, within_s=120, every_s=0.5)
         wait_for(lambda: work.desk.client.project(work.id).model_version == work.folder.current(), within_s=120)
     manifest = read_manifest(work.folder.artefact(work.folder.current()))
     assert "gift_card" in manifest.labels.values
+    assert manifest.parameters["keywords"] == {"gift_card": ["voucher*"]}
+    config = next(check for check in examine_project(work.desk, work.key) if check.name == "label config")
+    assert "does not have: gone" in config.finding
 
 
 def test_doctor_says_what_is_wrong_and_what_to_do(work: ProjectDesk, backend: Backend) -> None:

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from backend.app import create_app
 from backend.assembly import Assembly
 from backend.core.artefacts import cold_version, write_atomically
-from backend.core.projects import SETTINGS_FILE, ProjectFolder, config_hash, project_folder
+from backend.core.projects import SETTINGS_FILE, ProjectFolder, ProjectSettings, config_hash, project_folder
 from backend.core.settings import Settings
 from backend.labelstudio.schema import label_space
 from backend.ledger import Ledger, open_ledger
@@ -74,11 +74,16 @@ def settings_for(home: Path, redis_url: str) -> Settings:
     )
 
 
+def made_for(label_config: str) -> str:
+    """The hash of a config in a project with no settings of its own."""
+    return config_hash(label_config, ProjectSettings())
+
+
 def publish(settings: Settings, key: str, label_config: str, *, version: str = "") -> str:
     """Publish a version that knows label names and hints only, and make it current."""
-    version = version or cold_version(label_config, PROFILE)
+    version = version or cold_version(made_for(label_config), PROFILE)
     folder = project_folder(settings.projects_dir, key)
-    options = TrainingOptions(language="ru", profile=PROFILE, version=version, config_hash=config_hash(label_config))
+    options = TrainingOptions(language="ru", profile=PROFILE, version=version, config_hash=made_for(label_config))
     train([], label_space(label_config), out=folder.artefact(version), options=options, assembly=Assembly(settings))
     folder.switch(version)
     return version
@@ -88,7 +93,7 @@ def serve(settings: Settings, key: str, label_config: str) -> Web:
     """The application with one connected project, once it answers for it."""
     ledger = open_ledger(settings)
     ledger.add_project(key)
-    ledger.update_project(key, config_hash=config_hash(label_config))
+    ledger.update_project(key, config_hash=made_for(label_config))
     write_atomically(settings.projects_dir / key / SETTINGS_FILE, "blind_share = 0\n")
     version = publish(settings, key, label_config)
     web = Web(settings, create_app(settings), ledger, key, label_config)

@@ -18,6 +18,7 @@ from backend.labelstudio.wire import (
     empty_prediction,
     predict_request,
     prediction,
+    reads_alike,
     reason_phrase,
     results,
     score_of,
@@ -245,6 +246,32 @@ def test_a_static_config_without_a_header_adds_no_key_to_the_data() -> None:
     )
     assert isinstance(static, Control)
     assert shown_data(decided(), static) == {}
+
+
+NEXT = "like 2 accepted examples of cancel (#12, #7); next: repeat 12 %"
+SHARES = [("cancel", 73), ("pay", 12), ("ok", None)]
+READINGS: list[tuple[str, object, object, bool]] = [
+    ("a percent a little apart", NEXT, NEXT.replace("12 %", "14 %"), True),
+    ("other examples of the same label", NEXT, NEXT.replace("#7", "#8"), True),
+    ("a percent far apart", NEXT, NEXT.replace("12 %", "34 %"), False),
+    ("another label", NEXT, NEXT.replace("repeat", "pay"), False),
+    ("nothing told before", None, NEXT, False),
+    ("labels in another order behind the first", SHARES, [SHARES[0], ("ok", 3), ("pay", 9)], True),
+    ("another label first", SHARES, [("pay", 74), ("cancel", 71), ("ok", None)], False),
+    ("a label's percent far apart", SHARES, [SHARES[0], ("pay", 26), ("ok", None)], False),
+    ("a label that was not there", SHARES, [*SHARES, ("new", None)], False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "alike"), [row[1:] for row in READINGS], ids=[row[0] for row in READINGS])
+def test_what_reads_the_same_is_not_written_again(old: object, new: object, *, alike: bool) -> None:
+    assert reads_alike(as_shown(old), as_shown(new)) is alike
+
+
+def as_shown(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [{"value": name, "html": name if share is None else f"{name} <b>{share}%</b>"} for name, share in value]
 
 
 MESSAGES = [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cachetools import LRUCache
 
 from backend.core.errors import ArtefactError
 from backend.core.profiles import load_profile
@@ -76,7 +77,7 @@ def test_threads_may_share_it(embedder: LoadedEmbedder) -> None:
 
 def test_a_text_is_computed_once_while_the_cache_holds_it() -> None:
     engine = Counting()
-    embedder = LoadedEmbedder(engine, dim=2, floor=0.0, spread=1.0, cache_texts=2)
+    embedder = LoadedEmbedder(engine, dim=2, floor=0.0, spread=1.0, cache=LRUCache(2))
     embedder.embed(["a", "bb", "a"])
     embedder.embed(["a", "bb"])
     assert engine.computed == ["a", "bb"]

@@ -99,6 +99,20 @@ def test_what_names_score_without_a_text_is_asked_once() -> None:
     assert (first.tokens, second.tokens) == (4 * 7, 7)
 
 
+def test_what_a_text_was_asked_once_is_not_asked_again() -> None:
+    model = Table({"hi": {"b": 1.0}})
+    voter = LlmVoter(model, load_prompt("en"))
+    (first,) = voter.vote(["hi"], [labels("a", "b")], deadline=FOREVER)
+    (again,) = voter.vote(["hi"], [labels("b", "a")], deadline=Deadline.after(0))
+    (grown,) = voter.vote(["hi"], [labels("a", "c")], deadline=FOREVER)
+    assert first is not None
+    assert again is not None
+    assert grown is not None
+    np.testing.assert_array_equal(first.probs, again.probs[::-1])
+    assert again.tokens == 0
+    assert model.asked[-1] == (" hi", (" c",))
+
+
 @pytest.mark.parametrize(
     ("case", "text", "asked"),
     [

@@ -1,0 +1,78 @@
+"""What the service's benchmarks play with: a project of their own in a running stack, and a person's labels."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from backend.connection.connect import ConnectOptions, connect
+from backend.labelstudio.filters import lacking_version, unlabelled
+from backend.labelstudio.records import Project
+from backend.labelstudio.schema import TOP_KEY
+from backend.labelstudio.wire import choice
+from backend.loop.desk import Desk, ProjectDesk
+from samples import load_samples
+
+PATIENCE_S = 900.0
+CONFIG = """<View>
+  <Text name="text" value="$text"/>
+  <Choices name="intent" toName="text" choice="single">%s</Choices>
+</View>"""
+
+
+def annotate(work: ProjectDesk, task_id: int, label: str, *, lead_time: float) -> None:
+    work.desk.client.create_annotation(task_id, [choice(work.control, label)], lead_time_s=lead_time)
+
+
+def labelled(work: ProjectDesk) -> Iterator[tuple[int, str]]:
+    """Open tasks with the sample's gold label."""
+    gold = {row.text: row.gold for row in load_samples()[0].rows}
+    for task in work.desk.client.tasks(work.id):
+        label = gold.get(str(task.data["text"]).partition(" #")[0])
+        if label:
+            yield task.id, label
+
+
+@contextmanager
+def sample_project(desk: Desk, *, n_tasks: int, config: str = "") -> Iterator[ProjectDesk]:
+    """A connected project of the English sample's texts, repeated with a number until there are enough."""
+    rows = load_samples()[0].rows
+    texts = [rows[i % len(rows)].text + (f" #{i // len(rows)}" if i >= len(rows) else "") for i in range(n_tasks)]
+    labels = sorted({row.gold for row in rows})
+    config = config or CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
+    project: Project = desk.client.create_project(title="benchmark", label_config=config)
+    desk.client.import_tasks(project.id, [{"text": text, TOP_KEY: []} for text in texts])
+    connect(desk, project, ConnectOptions(language="en"), lambda _: None)
+    work = desk.project(str(project.key))
+    wait_until(lambda: predicted(work))
+    try:
+        yield work
+    finally:
+        desk.client.delete_project(project.id)
+        desk.ledger.remove_project(work.key)
+
+
+def predicted(work: ProjectDesk) -> bool:
+    """Whether every open task has a prediction of the version that serves, and Label Studio shows it."""
+    version = work.folder.current()
+    lacking = work.desk.client.tasks(
+        work.id, filters=[unlabelled(), lacking_version(version)], limit=1, all_fields=False
+    )
+    return work.desk.client.project(work.id).model_version == version and not list(lacking)
+
+
+def wait_until(what: Callable[[], bool], *, every_s: float = 2.0) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not what():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE_S:.0f} s in vain; see the logs of the workers")
+        time.sleep(every_s)
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    cuts = statistics.quantiles(seconds, n=100)
+    return {
+        "p50_ms": round(1000 * cuts[49], 1),
+        "p99_ms": round(1000 * cuts[98], 1),
+        "max_ms": round(1000 * max(seconds), 1),
+    }
