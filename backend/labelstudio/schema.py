@@ -39,6 +39,7 @@ class Control:
     space: LabelSpace
     dynamic: bool  # labels come from task data under TOP_KEY
     shows_reason: bool  # the config shows task data under WHY_KEY
+    oos_name: str = ""  # how the out-of-scope choice reads; empty where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,9 @@ def _control(
         return Unusable(f'{target.tag} {to_name!r} must take its value from the task\'s data, as in value="$text"')
     if target.get("valueType", "").lower() == "url":
         return Unusable(f"{target.tag} {to_name!r} must hold its text in the task's data, not behind a link")
-    return Control(name, to_name, source_of_text.removeprefix("$"), _space(labels, oos_value), dynamic, shows_reason)
+    space = _space(labels, oos_value)
+    oos_name = next((label.name for label in labels if label.value == space.oos_value), "")
+    return Control(name, to_name, source_of_text.removeprefix("$"), space, dynamic, shows_reason, oos_name)
 
 
 def _label(choice: Element) -> Label:

@@ -203,7 +203,7 @@ def top(decision: Decision | None, control: Control, *, n_percent: int = 5) -> l
     names = {label.value: label.name for label in control.space.labels}
     oos = control.space.oos_value
     if oos:
-        names[oos] = oos
+        names[oos] = control.oos_name
     shown: list[tuple[str, float]] = []
     if decision is not None:
         shown = [(item.label, item.probability) for item in decision.alternatives if item.label in names]

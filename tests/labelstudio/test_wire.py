@@ -35,7 +35,7 @@ CONFIG = """
   <Choices name="c" toName="t" value="$prelabel_top"/>
   <View style="display:none">
     <Choices name="label_set" toName="t">
-      <Choice value="Cancel &lt;now&gt;" alias="cancel"/><Choice value="ok"/><Choice value="pay"/><Choice value="oos"/>
+      <Choice value="Cancel &lt;now&gt;" alias="cancel"/><Choice value="ok"/><Choice value="pay"/><Choice value="None" alias="oos"/>
     </Choices>
   </View>
 </View>
@@ -226,7 +226,7 @@ def test_the_page_shows_the_reason_and_all_labels_with_the_likeliest_first(contr
         "prelabel_why": "two lines",
         "prelabel_top": [
             {"value": "cancel", "html": "Cancel &lt;now&gt; <b>73%</b>"},
-            {"value": "oos", "html": "oos <b>12%</b>"},
+            {"value": "oos", "html": "None <b>12%</b>"},
             {"value": "pay", "html": "pay <b>10%</b>"},
             {"value": "ok", "html": "ok <b>5%</b>"},
         ],
