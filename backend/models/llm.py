@@ -4,6 +4,7 @@ Decides how tokens are batched and remembered; knows nothing of labels, prompts 
 Every answer ends with a newline token, so that "card" does not win over "card_lost" by being its beginning.
 """
 
+import atexit
 import ctypes
 import importlib
 import logging
@@ -268,6 +269,8 @@ def silent_llama_cpp() -> Any:
         raise MissingExtraError(f"llama-cpp-python must be installed to ask an LLM; run `{INSTALL}`") from err
     logging.getLogger("llama-cpp-python").setLevel(logging.CRITICAL + 1)  # its most common level is CRITICAL
     library.llama_backend_init()
+    for file in (library._utils.outnull_file, library._utils.errnull_file):  # it leaves them open to the end
+        atexit.register(file.close)
     return library
 
 

@@ -35,7 +35,8 @@ CONFIG = """
   <Choices name="c" toName="t" value="$prelabel_top"/>
   <View style="display:none">
     <Choices name="label_set" toName="t">
-      <Choice value="Cancel &lt;now&gt;" alias="cancel"/><Choice value="ok"/><Choice value="pay"/><Choice value="None" alias="oos"/>
+      <Choice value="Cancel &lt;now&gt;" alias="cancel"/><Choice value="ok"/><Choice value="pay"/>
+      <Choice value="None" alias="oos"/>
     </Choices>
   </View>
 </View>
