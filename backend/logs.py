@@ -8,9 +8,9 @@ import structlog
 
 def configure_logs(level: str) -> None:
     """Send structlog's lines and the libraries' own to standard error."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    for chatty in ("bm25s", "werkzeug"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)  # some libraries set their own loggers' levels when they are imported
+    logging.basicConfig(handlers=[handler], format="%(levelname)s %(name)s %(message)s")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

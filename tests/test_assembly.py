@@ -9,9 +9,12 @@ from backend.assembly import Assembly, compose
 from backend.core.errors import ArtefactError
 from backend.core.profiles import load_profile
 from backend.core.settings import Settings
+from backend.core.types import Example
+from backend.labelstudio.schema import label_space
 from backend.models.weights import WeightStore
 from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
+from samples import Sample, load_samples
 from tests.pipeline.words import SPACE, WordEmbedder, index_of
 from training.run import TrainingOptions, train
 
@@ -47,6 +50,24 @@ def test_projects_share_one_embedder(models_dir: Path) -> None:
     assembly = Assembly(Settings(home=models_dir.parent))
     assert assembly.embedder("en") is assembly.embedder("en")
     assert assembly.embedder("ru") is assembly.embedder("mixed")
+
+
+@pytest.mark.parametrize("sample", load_samples(), ids=lambda sample: sample.language)
+def test_the_first_accepted_labels_do_not_mislead(sample: Sample, models_dir: Path, tmp_path: Path) -> None:
+    space = label_space(sample.label_config)
+    assembly = Assembly(Settings(home=models_dir.parent))
+    train([], space, out=tmp_path / "m", options=TrainingOptions(language=sample.language), assembly=assembly)
+    cold = assembly.pipeline(tmp_path / "m").without_llm()
+    first = [Example(row.id, row.text, row.gold) for row in sample.rows[::80]]
+    others = [row for number, row in enumerate(sample.rows) if number % 80]
+
+    def accuracy(pipeline: Pipeline) -> float:
+        decided = pipeline.run([row.text for row in others], deadline_s=float("inf"))
+        pairs = zip(decided, others, strict=True)
+        return sum(item is not None and item.predicted_label == row.gold for item, row in pairs) / len(others)
+
+    assert 4 <= len(first) <= 6
+    assert accuracy(cold.with_live(first)) > accuracy(cold) - 0.03
 
 
 def composed(**parameters: object) -> Pipeline:

@@ -66,6 +66,7 @@ def up(
 
 def up_here(folder: StateFolder, report: Report, *, demo: bool, fresh: bool) -> None:
     """Supervise in this process until a stop signal comes."""
+    configure_logs("ERROR")  # the terminal shows the progress; each process has a log of its own for the rest
     with folder.only_supervisor():
         if fresh:
             folder.start_over()

@@ -28,7 +28,7 @@ from backend.serving import Served
 
 JOB_TASKS = 2000  # computed by one job; then it makes way
 CHUNK = 32  # texts between two looks at the queue
-SAME_SCORE = 0.005  # scores closer than this read the same
+SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
@@ -120,8 +120,8 @@ def show_version(work: ProjectDesk, version: str) -> None:
 def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
     """Predict tasks again and replace what differs, in the given order; how many predictions were written.
 
-    Reason and percents are written with the prediction, or where they read otherwise than what they stand beside: a
-    PATCH costs 60 ms, and a percent more or less is nothing to wait for.
+    Reason and percents are written where they would read otherwise, the prediction where its tick or its place in the
+    stream would differ: a percent more or less is nothing that an annotator should wait for.
     """
     texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
@@ -241,7 +241,7 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) 
     try:
         for twin in surplus:  # Label Studio asked /predict while a job pushed
             client.delete_prediction(twin["id"])
-        if stale or (changed and not shown.items() <= task.data.items()):
+        if stale:
             client.patch_task(task.id, {**task.data, **shown})
         if own is None:
             client.create_prediction(work.id, task.id, item)

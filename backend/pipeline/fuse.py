@@ -15,9 +15,8 @@ from backend.pipeline.evidence import NO_STAGE, Evidence
 
 WEIGHTS: Mapping[str, float] = {  # logits per unit of the feature, before temperature
     "classifier": 1.0,  # a logarithm of probability already: the unit of all others
-    "neighbours": 0.3,  # adds 1.4 where all neighbours agree: the classifier has seen the same examples
-    "names": 0.3,  # per spread; a label's own words: the best witness beside few examples; fitted where there are some
-    "dense": 0.2,  # per spread; the one best document: a near copy counts, also one that came a moment ago
+    "neighbours": 0.5,  # adds 2.5 for a copy, hardly anything for texts that share no more than a topic
+    "names": 0.5,  # per spread; a label's own words: the best witness beside few examples; fitted where there are some
     "lexical": 0.2,  # the best label by words gets 0.2: BM25 over short texts is a weak witness
     "vote": 0.15,  # small models mistake the plausible for the likely: on our samples 0.6 lost 10 points, 0.15 none
     "keywords": 2.0,  # a rule is a person's word: as much as all neighbours and the label's words together

@@ -20,7 +20,7 @@ from backend.pipeline.vote import Vote, Voter
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
 N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
 WEIGHT_LEXICAL, WEIGHT_DENSE = 0.3, 0.7  # words find names and codes, meaning finds paraphrases and matters more
-NO_SHARE = 0.01  # share of a label without neighbours: its logarithm must be finite
+NEAR = 4.0  # spreads above unrelated texts: an example as near as that counts 1, a copy about 150
 VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
 
 
@@ -93,18 +93,20 @@ class Retrieval:
         return np.asarray((cosines - self.embedder.floor) / self.embedder.spread, np.float32)
 
     def _neighbours(self, neighbours: Sequence[Sequence[Neighbour]]) -> Feature:
-        """Each column's share of the nearest examples, near ones counting more; missing where there are none."""
+        """How much the nearest examples speak for their columns; missing where there are none.
+
+        An example counts by how near it is, whatever the others do: the first examples of a project are the nearest
+        ones of every text, and must say nothing about those that they do not resemble.
+        """
         space = self.index.space
         columns = {value: column for column, value in enumerate((*space.values, space.oos_value))}
-        share = np.zeros((len(neighbours), len(space) + 1), np.float32)
+        weight = np.zeros((len(neighbours), len(space) + 1), np.float32)
         for row, near in enumerate(neighbours):
             for neighbour in near:
-                nearness = (neighbour.similarity - near[0].similarity) / self.embedder.spread
-                share[row, columns[neighbour.label]] += np.exp(nearness)
-        total = share.sum(axis=1, keepdims=True)
-        share /= np.maximum(total, 1.0)  # the nearest counts 1, so that a total under 1 is 0
-        values = np.log((share + NO_SHARE) / NO_SHARE).astype(np.float32)
-        return Feature("neighbours", values, share, np.repeat(total > 0, share.shape[1], axis=1))
+                affinity = (neighbour.similarity - self.embedder.floor) / self.embedder.spread
+                weight[row, columns[neighbour.label]] += np.exp(affinity - NEAR)
+        known = np.array([bool(near) for near in neighbours], np.bool_)
+        return Feature("neighbours", np.log1p(weight), weight, np.repeat(known[:, None], weight.shape[1], axis=1))
 
 
 class Classifier(Protocol):
