@@ -13,7 +13,7 @@ from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from samples import load_samples
 
-PATIENCE_S = 900.0
+PATIENCE_S = 3600.0  # deleting the predictions of 10,000 tasks one by one takes a quarter of an hour
 CONFIG = """<View>
   <Text name="text" value="$text"/>
   <Choices name="intent" toName="text" choice="single">%s</Choices>

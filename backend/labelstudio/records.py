@@ -46,6 +46,7 @@ class Annotation:
 class Task:
     id: int
     data: Mapping[str, Any]
+    created_at: str
     updated_at: str
     is_labeled: bool
     total_annotations: int  # without the cancelled ones
@@ -89,6 +90,7 @@ def task_of(raw: Mapping[str, Any]) -> Task:
     return Task(
         id=raw["id"],
         data=raw.get("data") or {},
+        created_at=raw.get("created_at") or "",
         updated_at=raw.get("updated_at") or "",
         is_labeled=bool(raw.get("is_labeled")),
         total_annotations=raw["total_annotations"] if isinstance(raw.get("total_annotations"), int) else len(kept),

@@ -37,9 +37,9 @@ def follow(work: ProjectDesk) -> None:
     n_learned = learn(work, tasks)
     served = work.served()
     if served is not None and work.project.model_version == served.version:
-        _predict_new(work, served, tasks)
         if n_learned:
             refresh_head(work, served)
+        _predict_new(work, served, tasks)
     elif served is not None:
         work.desk.queue.enqueue("predict_project", work.key)
     if tasks:
@@ -138,13 +138,15 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
 
 
 def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
-    """Open tasks without a prediction of the present version, or with one that Label Studio fetched without reason."""
+    """Open tasks without a prediction of the present version, and new ones that Label Studio fetched one for itself."""
     open_tasks = [task for task in reversed(tasks) if task.open]  # the newest first: somebody may be looking at it
     lacking = [task for task in open_tasks if not _has(task, served.version)]
     if len(lacking) > FEW_NEW:
         work.desk.queue.enqueue("predict_project", work.key)
         return
-    silent = [task for task in open_tasks if _has(task, served.version) and not _explained(work, task)]
+    since = _earlier(work.row.watermark) if work.row.watermark else ""
+    fetched = [task for task in open_tasks if task.created_at >= since and _has(task, served.version)]
+    silent = [task for task in fetched if not _explained(work, task)]
     refresh_tasks(work, served, [*lacking, *silent][:FEW_NEW])
     add_blind(work, served, lacking)
 

@@ -53,7 +53,7 @@ def bulk(label: str, by: int = ANN, **changes: Any) -> Annotation:
 
 
 def task(*annotations: Annotation, id: int = 7, text: Any = "a text") -> Task:  # noqa: A002
-    return Task(id, {"text": text}, "2026-01-01", True, len(annotations), 0, annotations, ())
+    return Task(id, {"text": text}, "2026-01-01", "2026-01-01", True, len(annotations), 0, annotations, ())
 
 
 VOTES: list[tuple[str, list[Annotation], str | None]] = [
