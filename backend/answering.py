@@ -1,21 +1,22 @@
 """What the backend answers to each call of Label Studio, without HTTP: from memory, at once, one state a call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
+from backend.assembly import Assembly
 from backend.core.artefacts import cold_version
 from backend.core.deadline import BATCH_S, INTERACTIVE_S, SINGLE_TASK_S
 from backend.core.errors import BadInputError, PrelabelError
 from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
 from backend.core.settings import Settings
 from backend.core.types import Decision
-from backend.job_queue import JobQueue
+from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, read_config
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of
-from backend.ledger import Ledger, Shown
-from backend.serving import Served, ServedProjects
+from backend.ledger import Ledger, Shown, open_ledger
+from backend.serving import Loader, Served, ServedProjects
 from backend.telemetry import Telemetry
 
 JOB_OF_EVENT = {
@@ -144,14 +145,20 @@ class Answering:
             log.warning("job_not_queued", job=job, project=key, error=str(err))  # reconcile asks again
 
 
+def answering_of(settings: Settings) -> Answering:
+    """What answers in this process; the models of all connected projects begin to load, in the background."""
+    ledger = open_ledger(settings)
+    projects = ServedProjects(Loader(settings, Assembly(settings), ledger))
+    for key in ledger.project_keys():
+        projects.get(key)
+    queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
+    return Answering(settings, projects, ledger, queue, Telemetry())
+
+
 def shown_row(task_id: int, served: Served, decision: Decision) -> Shown:
     """What the ledger keeps of a prediction."""
     ticked = decision.predicted_label if decision.kind != "abstain" else ""
     return Shown(task_id, served.version, served.generation, ticked, decision.confidence, decision.stage, decision.kind)
-
-
-def shown_rows(served: Served, decided: Sequence[tuple[int, Decision]]) -> list[Shown]:
-    return [shown_row(task_id, served, decision) for task_id, decision in decided]
 
 
 def _seconds(request: PredictRequest) -> float:

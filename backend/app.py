@@ -5,16 +5,12 @@ import time
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from backend.answering import Answering
-from backend.assembly import Assembly
+from backend.answering import answering_of
 from backend.core.errors import BadInputError, PrelabelError
 from backend.core.settings import Settings, load_settings
-from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio import routes
-from backend.ledger import open_ledger
 from backend.logs import configure_logs
-from backend.serving import Loader, ServedProjects
-from backend.telemetry import LoopCollector, Telemetry
+from backend.telemetry import LoopCollector
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -27,12 +23,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     if not settings.password.get_secret_value() or not settings.webhook_secret.get_secret_value():
         raise BadInputError("PRELABEL_PASSWORD and PRELABEL_WEBHOOK_SECRET must be set, are empty")
     configure_logs(settings.log_level)
-    ledger = open_ledger(settings)
-    projects = ServedProjects(Loader(settings, Assembly(settings), ledger))
-    queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
-    telemetry = Telemetry()
-    telemetry.registry.register(LoopCollector(ledger, queue))
-    answering = Answering(settings, projects, ledger, queue, telemetry)
+    answering = answering_of(settings)
+    telemetry = answering.telemetry
+    telemetry.registry.register(LoopCollector(answering.ledger, answering.queue))
     gate = routes.Gatekeeper(
         user=settings.user,
         password=settings.password.get_secret_value(),
@@ -54,6 +47,4 @@ def create_app(settings: Settings | None = None) -> Flask:
         telemetry.requests.labels(route, str(response.status_code)).observe(seconds)
         return response
 
-    for key in ledger.project_keys():
-        projects.get(key)  # loading begins now, in the background, after the fork
     return app

@@ -17,6 +17,7 @@ from backend.supervisor.environments import (
     LABEL_STUDIO_FOLDER,
     PYTHON,
     EnvironmentFailed,
+    prepare_host,
     prepare_label_studio,
     prepare_own,
     prepare_voter,
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
 def own_side(purpose: str) -> None:
     prepare_own(ROOT, EXTRAS[purpose], say)
     if purpose == "test":
+        prepare_host(ROOT, say)
         prepare_voter(ROOT, say)
 
 

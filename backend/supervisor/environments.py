@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+HOST = "label-studio-ml==1.0.9"  # the last one on the package index
 LABEL_STUDIO = "label-studio==1.23.2"
 LABEL_STUDIO_FOLDER = ".venv-label-studio"
 PYTHON = (3, 11)
@@ -157,6 +158,19 @@ def prepare_voter(root: Path, progress: Progress) -> bool:
         return False
     marker.write_text(json.dumps(attempt), encoding="utf-8")
     return True
+
+
+def prepare_host(root: Path, progress: Progress) -> None:
+    """Install HumanSignal's server without its pins, which ask for a Flask of 2021; the tests host prelabel with it.
+
+    Raises:
+        EnvironmentFailed: pip failed.
+    """
+    own = Environment(root / ".venv")
+    if any(own.folder.glob(f"lib/python*/site-packages/{HOST.replace('-', '_').replace('==', '-')}.dist-info")):
+        return
+    progress(f"host: installing {HOST}")
+    own.pip("install", "--no-deps", HOST)
 
 
 def own_label_studio_folder() -> Path:
