@@ -263,6 +263,17 @@ class Ledger:
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def annotated_labels(self, key: str) -> dict[str, int]:
+        """How many annotations hold each label, by their newest state."""
+        newest = sa.select(sa.func.max(ledger.c.id)).where(ledger.c.project == key).group_by(ledger.c.annotation_id)
+        query = (
+            sa.select(ledger.c.label, sa.func.count())
+            .where(ledger.c.id.in_(newest), ledger.c.label != "")
+            .group_by(ledger.c.label)
+        )
+        with self.engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def acceptance(self, key: str) -> list[tuple[str, bool, int]]:
         """Counts of (how, whether the shown label was kept) over all annotations that are not skips."""
         kept = ledger.c.label == ledger.c.shown_label

@@ -30,14 +30,18 @@ class TaskLabel:
 
 
 def label_of_annotation(annotation: Annotation, control: Control) -> str:
-    """The choice that an annotation holds; empty for a skip, or where the control was left out or has several."""
+    """The choice that an annotation holds; empty for a skip, or where the control was left out or has several.
+
+    A label that the project has renamed is told by its present name.
+    """
     if annotation.was_cancelled:
         return ""
     for region in annotation.result:
         value = region.get("value")
         if region.get("from_name") == control.from_name and isinstance(value, dict):
             choices = value.get("choices")  # of any type: Label Studio checks no annotation that a script submits
-            return str(choices[0]) if isinstance(choices, list) and len(choices) == 1 else ""
+            chosen = str(choices[0]) if isinstance(choices, list) and len(choices) == 1 else ""
+            return control.renamed.get(chosen, chosen)
     return ""
 
 

@@ -109,7 +109,7 @@ def examine_project(desk: Desk, key: str) -> Iterator[Check]:
         return
     yield Check("project", True, f"{work.project.title!r}")
     yield _config(work)
-    for check in (_connected, _webhook, _versions, _coverage):
+    for check in (_connected, _webhook, _versions, _coverage, _labels):
         yield _guarded(check, work)
 
 
@@ -197,6 +197,17 @@ def _versions(work: ProjectDesk) -> Check:
         return Check("versions", True, f"{current} serves; it is shown once there are tasks")
     remedy = "wait for the push to end; if it does not: prelabel status, then the log of worker-live"
     return Check("versions", False, f"{current} serves, but {shown or 'nothing'} is shown", remedy)
+
+
+def _labels(work: ProjectDesk) -> Check:
+    """Annotations with labels that the config lost: renamed or removed, which only a person can tell."""
+    known = {*work.control.space.values, work.control.space.oos_value, *work.settings.renamed}
+    lost = {label: n for label, n in work.desk.ledger.annotated_labels(work.key).items() if label not in known}
+    if not lost:
+        return Check("labels", True, "the config has every label that was accepted")
+    finding = "; ".join(f"{n} annotations hold {label!r}, which the config has no more" for label, n in lost.items())
+    remedy = f'in [renamed] of {work.folder.root / SETTINGS_FILE} say what each is called now, or "" for labels dropped'
+    return Check("labels", False, finding, remedy)
 
 
 def _coverage(work: ProjectDesk) -> Check:

@@ -13,6 +13,9 @@ blind_share = {blind_share}         # of the open tasks get no pre-label, so tha
 head = {head}                       # tasks at the head of the label stream that follow each accepted label
 train_on_bulk = {train_on_bulk}     # whether labels accepted in bulk train
 
+# [renamed]                         # labels of older annotations and what they are called now; "" drops them
+# refund = "money_back"
+
 # [keywords]                        # words that speak for a label; with a star, the beginnings of words
 # cancel_order = ["cancel*", "call off"]
 """

@@ -70,6 +70,7 @@ class ProjectSettings:
     small_interval_s: float = 20.0  # between two trainings of a small project
     large_interval_s: float = 300.0  # and of a large one
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label -> words; "cancel*" is a beginning
+    renamed: Mapping[str, str] = field(default_factory=dict)  # a label that was -> what it is called now; "": dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,9 @@ def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
             raise BadInputError(f"{where}: {name} must be of type {known[name].__name__}, was {value!r}")
         if isinstance(value, int | float) and not 0 <= value <= LIMITS.get(name, float("inf")):
             raise BadInputError(f"{where}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
+    for label, now in raw.get("renamed", {}).items():
+        if not isinstance(now, str):
+            raise BadInputError(f'{where}: renamed must name a label for {label!r}, or "" for none, was {now!r}')
     for label, words in raw.get("keywords", {}).items():
         if not isinstance(words, list) or not all(isinstance(word, str) and word.strip("* ") for word in words):
             raise BadInputError(f"{where}: keywords of {label!r} must be a list of words, was {words!r}")
@@ -167,7 +171,8 @@ def config_hash(label_config: str, settings: ProjectSettings) -> str:
     """What a project's versions are made of besides its labels: where it changes, they are made anew."""
     parts = [label_config, settings.profile, settings.language, settings.control, settings.oos_label]
     rules = {label: list(words) for label, words in settings.keywords.items()}
-    return hashlib.sha256(json.dumps([*parts, rules], sort_keys=True).encode()).hexdigest()[:16]
+    made_of = [*parts, rules, dict(settings.renamed)]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_blind(key: str, task_id: int, share: float) -> bool:

@@ -6,7 +6,7 @@ prelabel's own dynamic control takes its labels from the hidden `Choices` named 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from xml.etree.ElementTree import Element, ParseError
 
@@ -40,6 +40,7 @@ class Control:
     dynamic: bool  # labels come from task data under TOP_KEY
     shows_reason: bool  # the config shows task data under WHY_KEY
     oos_name: str = ""  # how the out-of-scope choice reads; empty where there is none
+    renamed: Mapping[str, str] = field(default_factory=dict)  # values of older annotations -> what they are now
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class ProjectDesk:
         """Raises BadInputError where the label config cannot be served."""
         if isinstance(self.found, Unusable):
             raise BadInputError(self.found.reason)
-        return self.found
+        return replace(self.found, renamed=self.settings.renamed)
 
     @property
     def profile(self) -> str:

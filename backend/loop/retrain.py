@@ -9,6 +9,7 @@ import structlog
 
 from backend.core.artefacts import Manifest, cold_version, new_version
 from backend.core.types import Example
+from backend.labelstudio.records import Task
 from backend.ledger import Training
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
@@ -55,15 +56,20 @@ def retrain(work: ProjectDesk, *, why: str) -> str:
 
 def read_labels(work: ProjectDesk) -> Labels:
     """The training set of now; the ledger and the index learn on the way what they had missed."""
-    with tempfile.TemporaryDirectory(dir=_made(work.folder.root)) as folder:
-        path = Path(folder) / "export.json"
-        work.desk.client.export(work.id, path)
-        tasks = list(read_export(path))
+    tasks = annotated_tasks(work)
     with work.desk.queue.lease("labels", work.key):
         learn(work, tasks)
     row = work.desk.ledger.project(work.key) or work.row
     examples, judges = training_set(tasks, work.control, work.desk.ledger.how_accepted(work.key), work.settings)
     return Labels(examples, judges, row.generation)
+
+
+def annotated_tasks(work: ProjectDesk) -> list[Task]:
+    """All annotated tasks, read anew: the one full read that a training may make."""
+    with tempfile.TemporaryDirectory(dir=_made(work.folder.root)) as folder:
+        path = Path(folder) / "export.json"
+        work.desk.client.export(work.id, path)
+        return list(read_export(path))
 
 
 def make_cold(work: ProjectDesk) -> str:

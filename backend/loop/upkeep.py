@@ -6,8 +6,8 @@ import structlog
 
 from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.loop.desk import ProjectDesk
-from backend.loop.follow import follow, forget
-from backend.loop.retrain import make_cold
+from backend.loop.follow import follow, forget, learn
+from backend.loop.retrain import annotated_tasks, make_cold
 
 PRUNE_TASKS = 100  # tasks whose old predictions go before a pause
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
@@ -27,6 +27,8 @@ def refresh(work: ProjectDesk) -> None:
     changed = bool(work.row.config_hash)
     work = work.update(config_hash=present)
     make_cold(work)
+    if changed:
+        learn(work, annotated_tasks(work))  # labels that were renamed, that are gone, that are back
     follow(work)
     if changed and work.row.trained_labels:
         work.desk.queue.enqueue("retrain", work.key)

@@ -66,6 +66,7 @@ BAD_SETTINGS = [
     ("a word for a number", b'head = "many"', "head must be of type int, was 'many'"),
     ("a fraction for a count", b"head = 1.5", "head must be of type int, was 1.5"),
     ("a number for a word", b"language = 1", "language must be of type str"),
+    ("a number for a name", b"renamed = {refund = 7}", "renamed must name a label for 'refund'"),
     ("a word for words", b'keywords = {cancel = "stop"}', "keywords of 'cancel' must be a list of words"),
     ("a word that matches everything", b'keywords = {cancel = ["*"]}', "must be a list of words"),
     ("a word for a switch", b'train_on_bulk = "no"', "train_on_bulk must be of type bool"),

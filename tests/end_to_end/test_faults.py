@@ -16,6 +16,8 @@ from backend.job_queue import queue
 from backend.labelstudio.client import open_client
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.follow import follow
+from backend.loop.upkeep import refresh
 from backend.supervisor.services import Prelabel
 from samples import load_samples
 from tests.stack import Backend, RunningLabelStudio, kill, running, wait_for
@@ -84,6 +86,30 @@ def test_a_label_that_joins_in_mid_project_is_served_and_nothing_unknown_is_push
     assert manifest.parameters["keywords"] == {"gift_card": ["voucher*"]}
     config = next(check for check in examine_project(work.desk, work.key) if check.name == "label config")
     assert "does not have: gone" in config.finding
+
+
+def test_a_renamed_label_is_asked_for_and_its_examples_serve_under_the_new_name(work: ProjectDesk) -> None:
+    follow(work)
+    old = work.control.space.values[0]
+    n_old = sum(row.label == old for row in work.desk.ledger.index_rows(work.key))
+    assert n_old
+    labels = ["brand_new", *work.control.space.values[1:], work.control.space.oos_value]
+    work.desk.client.update_project(work.id, label_config=config_of(labels))
+    refresh(work.desk.project(work.key))
+    assert not indexed(work, old), "never guessed"
+    assert not indexed(work, "brand_new")
+
+    asked = next(check for check in examine_project(work.desk, work.key) if check.name == "labels")
+    assert f"{n_old} annotations hold {old!r}" in asked.finding
+    (work.folder.root / SETTINGS_FILE).write_text(f'renamed = {{{old} = "brand_new"}}\n')
+    refresh(work.desk.project(work.key))
+    assert indexed(work, "brand_new") == n_old
+    answered = next(check for check in examine_project(work.desk, work.key) if check.name == "labels")
+    assert answered.ok
+
+
+def indexed(work: ProjectDesk, label: str) -> int:
+    return sum(row.label == label for row in work.desk.ledger.index_rows(work.key))
 
 
 def test_doctor_says_what_is_wrong_and_what_to_do(work: ProjectDesk, backend: Backend) -> None:

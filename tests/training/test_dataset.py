@@ -1,6 +1,7 @@
 """Whose word counts as a label, and whose may also judge a model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ def test_only_labels_that_a_person_gave_one_by_one_judge(
     found = task_label(task(*annotations), control, how)
     assert found is not None
     assert (found.how, found.judges) == (origin, judges)
+
+
+def test_a_label_that_was_renamed_trains_under_its_present_name_and_a_dropped_one_not(control: Control) -> None:
+    renamed = replace(control, renamed={"oui": "yes", "peut-etre": ""})
+    tasks = [task(said("oui"), id=1), task(said("peut-etre"), id=2), task(said("no"), id=3)]
+    examples, _ = training_set(tasks, renamed, {}, ProjectSettings())
+    assert [(example.id, example.label) for example in examples] == [("1", "yes"), ("3", "no")]
 
 
 def test_a_training_set_leaves_out_what_has_no_label_and_says_who_may_judge(control: Control) -> None:
