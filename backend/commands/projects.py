@@ -131,11 +131,15 @@ def models_list(project: ProjectId, json: AsJson = False) -> None:
 def models_fetch(
     profile: Annotated[str, typer.Option(help="Whose weights; the settings' own where left out.")] = "",
     accept_licence: Annotated[list[str] | None, typer.Option(help="A licence whose terms you accept.")] = None,
+    mirror: Annotated[str, typer.Option(help="A mirror of the model hub; the settings' own where left out.")] = "",
     json: AsJson = False,
 ) -> None:
-    """Fetch and check the weights of a profile; what is there already is left."""
+    """Fetch and check the weights of a profile; what is there already is left, what broke off goes on."""
     settings, printer = load_settings(), Printer(json)
-    store = WeightStore(settings.models_dir, accepted_licences=frozenset(accept_licence or ()))
+    store = WeightStore(
+        settings.models_dir, accepted_licences=frozenset(accept_licence or ()),
+        hub_url=mirror or settings.hub_url, hub_token=settings.hub_token,
+    )  # fmt: skip
     specs = load_profile(profile or settings.profile).models
     printer.result({spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs})
 

@@ -55,7 +55,7 @@ class Retrieval:
     weight_lexical: float = WEIGHT_LEXICAL
     weight_dense: float = WEIGHT_DENSE
 
-    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
         rows = np.flatnonzero(where)
         if not len(rows):
             return evidence

@@ -82,7 +82,8 @@ class Segment:
         occurring, starts = np.unique(all_columns[order], return_index=True)
         ids = tuple(id_ for id_, _, _ in examples)
         return cls(
-            ids, tuple(text for _, _, text in examples), columns, dense, _bm25([texts[row] for row in order], stemmer), np.argsort(order)[len(labels) :],
+            ids, tuple(text for _, _, text in examples), columns, dense,
+            _bm25([texts[row] for row in order], stemmer), np.argsort(order)[len(labels) :],
             starts.astype(np.int64), occurring, {id_: row for row, id_ in enumerate(ids)},
         )  # fmt: skip
 

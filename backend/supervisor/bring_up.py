@@ -119,8 +119,9 @@ class Stack:
 
     def _fetch_models(self) -> None:
         with self._step("models") as detail:
-            store = WeightStore(self.settings.models_dir)
-            for spec in load_profile(self.settings.profile).models:
+            settings = self.settings
+            store = WeightStore(settings.models_dir, hub_url=settings.hub_url, hub_token=settings.hub_token)
+            for spec in load_profile(settings.profile).models:
                 store.fetch(spec, progress=detail)
 
     def _start_queue(self) -> None:
