@@ -16,7 +16,7 @@ from backend.core.errors import ArtefactError, BadInputError, MissingExtraError
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
 from backend.core.types import LabelSpace, Stage
-from backend.models.embedder import LOADERS, LoadedEmbedder
+from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder
 from backend.models.linear import LinearClassifier
 from backend.models.llm import LlamaModel
 from backend.models.reranker import load_reranker
@@ -81,7 +81,8 @@ class Assembly:
             if spec.uri not in self._embedders:
                 if spec.kind not in LOADERS:
                     raise BadInputError(f"an embedder's kind must be one of {', '.join(LOADERS)}, was {spec.kind!r}")
-                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec))
+                options = EmbedderOptions.of(spec.options)
+                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec), options)
             return self._embedders[spec.uri]
 
     def pipeline(self, folder: Path) -> Pipeline:

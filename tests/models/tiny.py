@@ -33,7 +33,8 @@ def tiny_cross_encoder(folder: Path, *, architecture: str, n_logits: int = 1) ->
 def tiny_embedder(folder: Path, *, architecture: str, pooling: str = "mean") -> Path:
     """An encoder in the format of sentence-transformers."""
     import torch
-    from sentence_transformers import SentenceTransformer, models
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules as models
     from transformers import BertModel, XLMRobertaModel
 
     classes: dict[str, Any] = {"bert": BertModel, "xlm-roberta": XLMRobertaModel}
