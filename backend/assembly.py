@@ -16,9 +16,10 @@ from backend.core.errors import ArtefactError, BadInputError, MissingExtraError
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
 from backend.core.types import LabelSpace, Stage
-from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder
+from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
 from backend.models.linear import LinearClassifier
 from backend.models.llm import LlamaModel
+from backend.models.model_uri import parse_uri
 from backend.models.reranker import load_reranker
 from backend.models.weights import WeightStore
 from backend.pipeline.clean import CLEANING
@@ -45,6 +46,7 @@ from backend.pipeline.stored import load_index
 from backend.pipeline.vote import Voter, load_voter
 
 CLASSIFIERS = {"linear": LinearClassifier.load}  # family -> who reads its files
+GRAPHS = "graphs"  # in the folder of weights: ONNX graphs that were exported from some of them
 
 log = structlog.get_logger(__name__)
 
@@ -81,9 +83,17 @@ class Assembly:
             if spec.uri not in self._embedders:
                 if spec.kind not in LOADERS:
                     raise BadInputError(f"an embedder's kind must be one of {', '.join(LOADERS)}, was {spec.kind!r}")
-                options = EmbedderOptions.of(spec.options)
-                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec), options)
+                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec), self._options(spec))
             return self._embedders[spec.uri]
+
+    def export_graphs(self, profile: str = "") -> dict[str, bool]:
+        """Make the ONNX graphs that a profile asks for; by URI, whether each is there then."""
+        asked = [spec for spec in self.profile(profile).embedders.values() if spec.options.get("onnx")]
+        return {spec.uri: export_graph(self.store.path(spec), self._options(spec)) for spec in asked}
+
+    def _options(self, spec: ModelSpec) -> EmbedderOptions:
+        graph = self.settings.models_dir / GRAPHS / parse_uri(spec.uri).slug
+        return EmbedderOptions.of(spec.options, graph=graph)
 
     def pipeline(self, folder: Path) -> Pipeline:
         """The pipeline of a model folder.

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from backend.assembly import Assembly
 from backend.commands.printing import Printer
 from backend.connection import doctor as examination
 from backend.connection import versions
@@ -141,7 +142,10 @@ def models_fetch(
         hub_url=mirror or settings.hub_url, hub_token=settings.hub_token,
     )  # fmt: skip
     specs = load_profile(profile or settings.profile).models
-    printer.result({spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs})
+    found = {spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs}
+    for uri, there in Assembly(settings).export_graphs(profile).items():
+        printer.step(f"{uri}: {'runs by ONNX Runtime' if there else 'runs in torch; no ONNX graph could be made'}")
+    printer.result(found)
 
 
 _VERSION_COLUMNS = (

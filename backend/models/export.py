@@ -8,17 +8,16 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
 from filelock import FileLock
 
 from backend.core.artefacts import publishing, sha256_of, write_atomically
-from backend.core.errors import ArtefactError, MissingExtraError, PrelabelError
+from backend.core.errors import ArtefactError, MissingExtraError
 from backend.models.neutral import NEUTRAL
 from backend.models.onnx import OnnxEngine, load_engine
 
@@ -27,8 +26,6 @@ GRAPH, TOKENIZER, RECORD = "model.onnx", "tokenizer.json", "export.json"
 FORMAT = 1  # raise it with any change of how a graph is made
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 INSTALL = "pip install onnx onnxscript onnxruntime"
-
-log = structlog.get_logger(__name__)
 
 
 def exported(model: Any, source: Path, folder: Path) -> OnnxEngine:
@@ -42,18 +39,33 @@ def exported(model: Any, source: Path, folder: Path) -> OnnxEngine:
         MissingExtraError: a library that exports or runs graphs is not installed.
         ArtefactError: the model cannot be exported, or the graph says something else.
     """
-    pooling, max_tokens = layout(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not intact(folder, source):
-            shutil.rmtree(folder, ignore_errors=True)
-            with publishing(folder) as unfinished:
-                export(model, unfinished / GRAPH)
-                shutil.copyfile(source / TOKENIZER, unfinished / TOKENIZER)
-                require_parity(model, load_engine(unfinished, file=GRAPH, pooling=pooling, max_tokens=max_tokens))
-                record = {"format": FORMAT, "source": origin(source), "files": checksums(unfinished)}
-                write_atomically(unfinished / RECORD, json.dumps(record))
+        if (found := opened(source, folder)) is not None:
+            return found
+        for left in (folder, *folder.parent.glob(f".{folder.name}-*/")):  # damaged, or left by a killed process
+            shutil.rmtree(left, ignore_errors=True)
+        pooling, max_tokens = layout(model)
+        with publishing(folder) as unfinished:
+            export(model, unfinished / GRAPH)
+            shutil.copyfile(source / TOKENIZER, unfinished / TOKENIZER)
+            require_parity(model, load_engine(unfinished, file=GRAPH, pooling=pooling, max_tokens=max_tokens))
+            record = {"format": FORMAT, "source": origin(source), "files": checksums(unfinished)}
+            made = {**record, "pooling": pooling, "max_tokens": max_tokens}
+            write_atomically(unfinished / RECORD, json.dumps(made))
     return load_engine(folder, file=GRAPH, pooling=pooling, max_tokens=max_tokens)
+
+
+def opened(source: Path, folder: Path) -> OnnxEngine | None:
+    """The engine of a graph that was exported from these very weights and is unchanged; None where there is none."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+    expected = {"format": FORMAT, "source": origin(source), "files": checksums(folder)}
+    if {name: record.get(name) for name in expected} != expected:
+        return None
+    return load_engine(folder, file=GRAPH, pooling=str(record["pooling"]), max_tokens=int(record["max_tokens"]))
 
 
 def layout(model: Any) -> tuple[str, int]:
@@ -69,15 +81,6 @@ def layout(model: Any) -> tuple[str, int]:
     if pooling not in ("mean", "cls"):
         raise ArtefactError(f"a model to export must pool by mean or cls, pools by {pooling}; use torch")
     return pooling, int(model.max_seq_length)
-
-
-def intact(folder: Path, source: Path) -> bool:
-    """Whether the graph is there, unchanged, and of these weights."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return False
-    return bool(record == {"format": FORMAT, "source": origin(source), "files": checksums(folder)})
 
 
 def origin(source: Path) -> str:
@@ -152,15 +155,3 @@ def require_parity(model: Any, engine: OnnxEngine) -> None:
         raise ArtefactError(
             f"a graph must yield the model's vectors within {TOLERANCE}, differs by {difference:.1g}; use torch"
         )
-
-
-def exported_or_none(make: Callable[[], OnnxEngine], uri: str) -> OnnxEngine | None:
-    """The engine, or None with a warning: without it the model goes on in torch, slower and just as right."""
-    try:
-        return make()
-    except PrelabelError as err:
-        log.warning("onnx_export_refused", model=uri, reason=str(err))
-        return None
-    except Exception as err:  # noqa: BLE001 (an exporter fails in as many ways as there are operators)
-        log.warning("onnx_export_failed", model=uri, reason=f"{type(err).__name__}: {err}"[:300])
-        return None

@@ -10,10 +10,16 @@ import structlog.testing
 
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError
 from backend.models import export
-from backend.models.embedder import EmbedderOptions, load_onnx, load_sentence_transformer
-from backend.models.export import GRAPH, RECORD, exported, exported_or_none
+from backend.models.embedder import (
+    EmbedderOptions,
+    SentenceTransformerEngine,
+    export_graph,
+    load_onnx,
+    load_sentence_transformer,
+)
+from backend.models.export import GRAPH, RECORD, exported
 from backend.models.neutral import NEUTRAL, unrelated_cosines
-from backend.models.onnx import mean
+from backend.models.onnx import OnnxEngine, mean
 from tests.models.tiny import tiny_embedder
 
 pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install onnxruntime")
@@ -69,11 +75,34 @@ def test_a_graph_that_says_something_else_is_refused_and_leaves_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "TOLERANCE", 1e-30)
-    with structlog.testing.capture_logs() as logs:
-        assert exported_or_none(lambda: exported(model_of(folder), folder, tmp_path / "graph"), "hf:x/y") is None
-    assert logs[0]["event"] == "onnx_export_refused"
-    assert "must yield the model's vectors within" in logs[0]["reason"]
+    with pytest.raises(ArtefactError, match="a graph must yield the model's vectors within"):
+        exported(model_of(folder), folder, tmp_path / "graph")
     assert not (tmp_path / "graph").exists()
+
+
+def test_a_folder_of_sentence_transformers_runs_by_its_graph_once_that_was_exported(
+    folder: Path, tmp_path: Path
+) -> None:
+    options = EmbedderOptions.of({"onnx": True, "prefix": "query: ", "languages": ["en"]}, graph=tmp_path / "graph")
+    in_torch = load_sentence_transformer(folder, options)
+    assert isinstance(in_torch.engine, SentenceTransformerEngine)
+    assert export_graph(folder, options)
+    by_graph = load_sentence_transformer(folder, options)
+    assert isinstance(by_graph.engine, OnnxEngine)
+    assert np.abs(by_graph.embed(TEXTS) - in_torch.embed(TEXTS)).max() < 1e-4
+    (tmp_path / "graph" / GRAPH).write_bytes(b"damaged")
+    assert isinstance(load_sentence_transformer(folder, options).engine, SentenceTransformerEngine)
+
+
+def test_a_graph_that_cannot_be_made_is_logged_and_torch_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    options = EmbedderOptions.of({"onnx": True}, graph=tmp_path / "graph")
+    with structlog.testing.capture_logs() as logs:
+        assert not export_graph(folder, options)
+    assert logs[0]["event"] == "onnx_export_refused"
+    assert isinstance(load_sentence_transformer(folder, options).engine, SentenceTransformerEngine)
 
 
 def test_without_the_exporter_torch_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

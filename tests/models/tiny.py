@@ -77,7 +77,8 @@ def tiny_tokenizer(architecture: str) -> Any:
     )
     names = {f"{name}_token": token for name, token in special.items()}
     inputs = ["input_ids", "token_type_ids", "attention_mask"] if bert else ["input_ids", "attention_mask"]
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, model_input_names=inputs, **names)
+    kind: Any = PreTrainedTokenizerFast
+    return kind(tokenizer_object=tokenizer, model_max_length=512, model_input_names=inputs, **names)
 
 
 def word_pieces(special: dict[str, str]) -> Any:
