@@ -19,7 +19,7 @@ from backend.core.profiles import load_profile
 from backend.core.settings import load_settings
 from backend.labelstudio.records import Project
 from backend.loop.desk import Desk
-from backend.models.weights import WeightStore
+from backend.models.weights import WeightStore, require_accepted
 
 ProjectId = Annotated[int, typer.Option("--project", help="The project's number in Label Studio.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -142,6 +142,8 @@ def models_fetch(
         hub_url=mirror or settings.hub_url, hub_token=settings.hub_token,
     )  # fmt: skip
     specs = load_profile(profile or settings.profile).models
+    for spec in specs:  # before the first of them takes its hours
+        require_accepted(spec, store.accepted_licences)
     found = {spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs}
     for uri, there in Assembly(settings).export_graphs(profile).items():
         printer.step(f"{uri}: {'runs by ONNX Runtime' if there else 'runs in torch; no ONNX graph could be made'}")

@@ -211,7 +211,7 @@ def require_accepted(spec: ModelSpec, accepted: frozenset[str]) -> None:
     if spec.licence in LICENCES_TO_ACCEPT - accepted:
         raise ArtefactError(
             f"the terms of {spec.uri} must be accepted before it is fetched, licence {spec.licence!r} is not; "
-            f"read them and run `prelabel models fetch --accept-licence {spec.licence}`"
+            f"read them and run `prelabel models fetch --accept-licence {spec.licence}` (and others)"
         )
 
 

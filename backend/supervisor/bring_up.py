@@ -5,6 +5,7 @@ Decides what comes before what. How a step is shown is the command's business.
 
 import logging
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +25,14 @@ from backend.supervisor.label_studio import NAME as LABEL_STUDIO
 from backend.supervisor.label_studio import LabelStudio
 from backend.supervisor.ports import require_free
 from backend.supervisor.process import LOG_BYTES, LOGS_KEPT, Service
-from backend.supervisor.services import TRAINER, WEB, WORKER, Prelabel
+from backend.supervisor.services import COMMAND, TRAINER, WEB, WORKER, Prelabel, child_environment
 from backend.supervisor.state import TOKEN, StateFolder
 from backend.supervisor.supervisor import Supervisor, side_by_side
 from backend.supervisor.valkey import Valkey
 
 SUPERVISOR_LOG = "supervisor.log"
 VOTER_LOG = "build-llm.log"
+GRAPHS_LOG = "export-graphs.log"
 
 EventKind = Literal["running", "done", "failed", "note", "ready"]
 Samples = Callable[[Settings, Callable[[str], None]], None]
@@ -121,8 +123,20 @@ class Stack:
         with self._step("models") as detail:
             settings = self.settings
             store = WeightStore(settings.models_dir, hub_url=settings.hub_url, hub_token=settings.hub_token)
-            for spec in load_profile(settings.profile).models:
+            profile = load_profile(settings.profile)
+            for spec in profile.models:
                 store.fetch(spec, progress=detail)
+            if any(spec.options.get("onnx") for spec in profile.embedders.values()):
+                detail("exporting an ONNX graph, which is faster; some 10 s, once")
+                self._export_graphs()
+
+    def _export_graphs(self) -> None:
+        """In a process of its own, because the supervisor loads no model; without a graph torch serves."""
+        with (self.folder.logs / GRAPHS_LOG).open("ab") as output:
+            subprocess.run(
+                [*COMMAND, "models", "fetch"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=child_environment(self.folder.home), check=False,
+            )  # fmt: skip
 
     def _start_queue(self) -> None:
         self._start(self.valkey.service())
