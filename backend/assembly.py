@@ -16,9 +16,11 @@ from backend.core.errors import ArtefactError, BadInputError, MissingExtraError
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
 from backend.core.types import LabelSpace, Stage
-from backend.models.embedder import LOADERS, LoadedEmbedder
+from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
 from backend.models.linear import LinearClassifier
 from backend.models.llm import LlamaModel
+from backend.models.model_uri import graph_folder
+from backend.models.reranker import load_reranker
 from backend.models.weights import WeightStore
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
@@ -38,6 +40,7 @@ from backend.pipeline.levels import (
     Voting,
 )
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
 from backend.pipeline.retrieve import Embedder, Index
 from backend.pipeline.stored import load_index
 from backend.pipeline.vote import Voter, load_voter
@@ -53,7 +56,9 @@ class Assembly:
 
     settings: Settings
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
+    missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
     _embedders: dict[str, LoadedEmbedder] = field(default_factory=dict, repr=False)
+    _rerankers: dict[str, RelevanceModel] = field(default_factory=dict, repr=False)
     _voters: dict[tuple[str, str], Voter] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -77,8 +82,16 @@ class Assembly:
             if spec.uri not in self._embedders:
                 if spec.kind not in LOADERS:
                     raise BadInputError(f"an embedder's kind must be one of {', '.join(LOADERS)}, was {spec.kind!r}")
-                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec))
+                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec), self._options(spec))
             return self._embedders[spec.uri]
+
+    def export_graphs(self, profile: str = "") -> dict[str, bool]:
+        """Make the ONNX graphs that a profile asks for; by URI, whether each is there then."""
+        asked = [spec for spec in self.profile(profile).embedders.values() if spec.options.get("onnx")]
+        return {spec.uri: export_graph(self.store.path(spec), self._options(spec)) for spec in asked}
+
+    def _options(self, spec: ModelSpec) -> EmbedderOptions:
+        return EmbedderOptions.of(spec.options, graph=graph_folder(self.settings.models_dir, spec.uri))
 
     def pipeline(self, folder: Path) -> Pipeline:
         """The pipeline of a model folder.
@@ -92,8 +105,35 @@ class Assembly:
         return compose(
             manifest.labels, load_index(folder, manifest.labels), classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
+            reranker=self.reranker(manifest.profile),
             voting=self.voting(manifest.language, manifest.profile), language=manifest.language,
         )  # fmt: skip
+
+    def reranker(self, profile: str) -> Reranker:
+        """The cross-encoder of a profile; none, with a warning, where it cannot be loaded."""
+        chosen = self.profile(profile)
+        spec, parameters = chosen.reranker, chosen.parameters
+        if spec.kind == "none":
+            return NoReranker()
+        model = self._relevance(spec)
+        k = int(parameters.get("n_reranked", N_RERANKED))
+        threshold = float(parameters.get("relevance_threshold", THRESHOLD))
+        return NoReranker() if model is None else CrossEncoderReranker(model, k, threshold)
+
+    def _relevance(self, spec: ModelSpec) -> RelevanceModel | None:
+        with self._lock:
+            if spec.uri in self._rerankers:
+                return self._rerankers[spec.uri]
+            try:
+                model = load_reranker(spec.kind, self.store.path(spec), spec.options)
+            except (ArtefactError, MissingExtraError) as err:
+                if spec.uri not in self.missing_rerankers:
+                    log.warning("reranker_missing", model=spec.uri, reason=str(err))
+                self.missing_rerankers.add(spec.uri)
+                return None
+            self.missing_rerankers.discard(spec.uri)
+            self._rerankers[spec.uri] = model
+            return model
 
     def voting(self, language: str, profile: str) -> Level:
         """The language models' level; switched off, with a warning, where the voter cannot be loaded."""
@@ -122,11 +162,11 @@ class Assembly:
 
 def compose(
     space: LabelSpace, index: Index, classifier: Classifier | None, parameters: Mapping[str, Any],
-    *, embedder: Embedder, voting: Level, language: str,
+    *, embedder: Embedder, voting: Level, language: str, reranker: Reranker | None = None,
 ) -> Pipeline:  # fmt: skip
     """A pipeline from its parts and the parameters that stand in its manifest."""
     retrieval = Retrieval(
-        embedder, index, KeywordRules.of(parameters.get("keywords", {}), space),
+        embedder, index, KeywordRules.of(parameters.get("keywords", {}), space), reranker or NoReranker(),
         n_candidates=int(parameters.get("n_candidates", N_CANDIDATES)),
         weight_lexical=float(parameters.get("weight_lexical", WEIGHT_LEXICAL)),
         weight_dense=float(parameters.get("weight_dense", WEIGHT_DENSE)),

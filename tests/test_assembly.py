@@ -1,11 +1,14 @@
 """What the assembly makes of names that cannot be loaded."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from backend.assembly import Assembly, compose
+from backend.core.deadline import Deadline
 from backend.core.errors import ArtefactError
 from backend.core.profiles import load_profile
 from backend.core.settings import Settings
@@ -14,7 +17,9 @@ from backend.labelstudio.schema import label_space
 from backend.models.weights import WeightStore
 from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.rerank import CrossEncoderReranker, NoReranker
 from samples import Sample, load_samples
+from tests.models.tiny import tiny_cross_encoder, tiny_embedder
 from tests.pipeline.words import SPACE, WordEmbedder, index_of
 from training.run import TrainingOptions, train
 
@@ -83,3 +88,56 @@ def test_parameters_of_a_manifest_reach_the_stages() -> None:
     pipeline = composed(abstain_below=0.9, n_candidates=3, names_weight=7.0)
     assert (pipeline.policy.abstain_below, pipeline.retrieval.n_candidates) == (0.9, 3)
     assert pipeline.fuser.weights["names"] == 7.0  # type: ignore[attr-defined]
+
+
+def test_a_reranker_that_is_missing_is_left_out_logged_and_named(tmp_path: Path) -> None:
+    assembly = Assembly(Settings(home=tmp_path, profile="full"))
+    with structlog.testing.capture_logs() as logs:
+        assert isinstance(assembly.reranker(""), NoReranker)
+        assert isinstance(assembly.reranker("full"), NoReranker)
+    assert assembly.missing_rerankers == {load_profile("full").reranker.uri}
+    (said,) = logs
+    assert said["event"] == "reranker_missing"
+    assert "run `prelabel models fetch --profile full`" in said["reason"]
+
+
+def test_a_profile_without_a_reranker_misses_none(tmp_path: Path) -> None:
+    assembly = Assembly(Settings(home=tmp_path))
+    assert isinstance(assembly.reranker("embedded"), NoReranker)
+    assert assembly.missing_rerankers == set()
+
+
+@pytest.fixture
+def tiny_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A profile of local tiny models, where profiles are looked for."""
+    embedder = tiny_embedder(tmp_path / "embedder", architecture="xlm-roberta")
+    reranker = tiny_cross_encoder(tmp_path / "reranker", architecture="xlm-roberta")
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "tiny.toml").write_text(
+        f'[embedders.default]\nkind = "sentence-transformers"\nuri = "file:{embedder}"\n'
+        f'[reranker]\nkind = "cross-encoder"\nuri = "file:{reranker}"\n'
+        "[parameters]\nn_candidates = 3\nn_reranked = 2\nrelevance_threshold = 1e-3\n"
+    )
+    monkeypatch.setattr("backend.assembly.load_profile", partial(load_profile, folder=tmp_path / "profiles"))
+    return reranker
+
+
+def test_a_project_is_trained_and_served_with_a_cross_encoder_and_goes_on_without_it(
+    tmp_path: Path, tiny_profile: Path
+) -> None:
+    settings = Settings(home=tmp_path, profile="tiny")
+    examples = [Example(f"{n}", f"cancel order {n}", "cancel_order") for n in range(6)]
+    examples += [Example(f"c{n}", f"lost card {n}", "lost_card") for n in range(6)]
+    options = TrainingOptions(language="en")
+    train(examples, SPACE, out=tmp_path / "m", options=options, assembly=Assembly(settings))
+    pipeline = Assembly(settings).pipeline(tmp_path / "m")
+    assert isinstance(pipeline.retrieval.reranker, CrossEncoderReranker)
+    assert (pipeline.retrieval.reranker.k, pipeline.retrieval.reranker.threshold) == (2, 1e-3)
+    evidence = pipeline.gather(["where is my card"], Deadline(float("inf")))
+    relevance = evidence.feature("relevance")
+    assert relevance is not None
+    assert relevance.present.sum() == 2
+    shutil.rmtree(tiny_profile)
+    without = Assembly(settings)
+    assert without.pipeline(tmp_path / "m").run(["where is my card"], deadline_s=60)[0] is not None
+    assert without.missing_rerankers == {f"file:{tiny_profile}"}

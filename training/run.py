@@ -22,6 +22,7 @@ from backend.pipeline.clean import CLEANING
 from backend.pipeline.language import Language, detect_language
 from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.rerank import Reranker
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, usable
 from backend.pipeline.stored import save_index
 from training.calibrate import MAX_ROWS, calibrate
@@ -68,14 +69,15 @@ def train(
         embedder = assembly.embedder(options.language, profile=options.profile)
         material = Material(space, parts.train, embed_labels(space, embedder), embed_examples(parts.train, embedder))
         parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
-        pipeline = _pipeline(material, parameters, options, embedder)
+        reranker = assembly.reranker(options.profile)
+        pipeline = _pipeline(material, parameters, options, embedder, reranker)
         predicted, rows = out_of_fold(material, pipeline, _folding(options, judged_elsewhere=bool(parts.holdout)))
         classifier = classifier_of(material, family=options.family, seed=options.seed)
         last: Fitted = "retrieve" if classifier is None else "classify"
         calibration = calibrate(predicted, last=last)
         parameters |= calibration.parameters()
         if parts.holdout:
-            pipeline = _pipeline(material, parameters, options, embedder, classifier)
+            pipeline = _pipeline(material, parameters, options, embedder, reranker, classifier)
             judged = Judged("holdout", parts.holdout, judge(pipeline, parts.holdout))
         else:
             judged = judged_of(outcomes_of(predicted, rows, material, calibration, last=last), material, rows)
@@ -138,12 +140,13 @@ def _parameters(options: TrainingOptions, material: Material, assembly: Assembly
 
 def _pipeline(
     material: Material, parameters: Mapping[str, Any], options: TrainingOptions, embedder: Embedder,
-    classifier: LinearClassifier | None = None,
+    reranker: Reranker, classifier: LinearClassifier | None = None,
 ) -> Pipeline:  # fmt: skip
     index = Index.of(material.space, material.labels, material.examples, material.vectors)
     return compose(
-        material.space, index, classifier, parameters, embedder=embedder, voting=NoLevel(), language=options.language
-    )
+        material.space, index, classifier, parameters,
+        embedder=embedder, reranker=reranker, voting=NoLevel(), language=options.language,
+    )  # fmt: skip
 
 
 def _manifest(

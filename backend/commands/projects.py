@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from backend.assembly import Assembly
 from backend.commands.printing import Printer
 from backend.connection import doctor as examination
 from backend.connection import versions
@@ -18,7 +19,7 @@ from backend.core.profiles import load_profile
 from backend.core.settings import load_settings
 from backend.labelstudio.records import Project
 from backend.loop.desk import Desk
-from backend.models.weights import WeightStore
+from backend.models.weights import WeightStore, require_accepted
 
 ProjectId = Annotated[int, typer.Option("--project", help="The project's number in Label Studio.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -131,13 +132,22 @@ def models_list(project: ProjectId, json: AsJson = False) -> None:
 def models_fetch(
     profile: Annotated[str, typer.Option(help="Whose weights; the settings' own where left out.")] = "",
     accept_licence: Annotated[list[str] | None, typer.Option(help="A licence whose terms you accept.")] = None,
+    mirror: Annotated[str, typer.Option(help="A mirror of the model hub; the settings' own where left out.")] = "",
     json: AsJson = False,
 ) -> None:
-    """Fetch and check the weights of a profile; what is there already is left."""
+    """Fetch and check the weights of a profile; what is there already is left, what broke off goes on."""
     settings, printer = load_settings(), Printer(json)
-    store = WeightStore(settings.models_dir, accepted_licences=frozenset(accept_licence or ()))
+    store = WeightStore(
+        settings.models_dir, accepted_licences=frozenset(accept_licence or ()),
+        hub_url=mirror or settings.hub_url, hub_token=settings.hub_token,
+    )  # fmt: skip
     specs = load_profile(profile or settings.profile).models
-    printer.result({spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs})
+    for spec in specs:  # before the first of them takes its hours
+        require_accepted(spec, store.accepted_licences)
+    found = {spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs}
+    for uri, there in Assembly(settings).export_graphs(profile).items():
+        printer.step(f"{uri}: {'runs by ONNX Runtime' if there else 'runs in torch; no ONNX graph could be made'}")
+    printer.result(found)
 
 
 _VERSION_COLUMNS = (

@@ -23,6 +23,10 @@ class Deadline:
         """Seconds left, never negative."""
         return max(0.0, self.at_s - time.monotonic())
 
+    def part(self, share: float) -> "Deadline":
+        """When that share (above 0, to 1) of the time left is over."""
+        return Deadline(time.monotonic() + share * self.left_s)
+
     @property
     def passed(self) -> bool:
         return self.left_s == 0.0

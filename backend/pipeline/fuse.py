@@ -20,7 +20,8 @@ WEIGHTS: Mapping[str, float] = {  # logits per unit of the feature, before tempe
     "lexical": 0.2,  # the best label by words gets 0.2: BM25 over short texts is a weak witness
     "vote": 0.15,  # small models mistake the plausible for the likely: on our samples 0.6 lost 10 points, 0.15 none
     "keywords": 2.0,  # a rule is a person's word: as much as all neighbours and the label's words together
-    "reranker": 3.0,  # relevance is 0-1
+    "relevance": 1.5,  # 0-1; a label that a cross-encoder is sure of gets what five spreads of its own words give
+    "irrelevance": 0.5,  # 1 for out-of-scope where no candidate is relevant: 7 times likelier after retrieval
 }
 TEMPERATURES: Mapping[Stage, float] = {  # where nothing was fitted; the higher, the less sure
     "retrieve": 0.25,  # from label names alone, over CLINC150 and MASSIVE in English and Russian

@@ -68,8 +68,8 @@ class Retrieval:
             *self.keywords.append(texts, len(evidence.labels) + 1),
         )
         grown = evidence.append(Finding("retrieve", features, vectors, found.neighbours), where=where)
-        reranked = self.reranker.rerank(grown)
-        return grown.append(Finding("retrieve", reranked), where=np.ones(len(grown), np.bool_)) if reranked else grown
+        judged = self.reranker.rerank(grown, self.index.text_of, where=where, deadline=deadline)
+        return grown.append(Finding("retrieve", judged), where=where) if judged else grown
 
     def with_live(self, examples: Sequence[Example]) -> "Retrieval":
         return replace(self, index=self.index.with_live(examples, self.embedder))

@@ -20,6 +20,7 @@ from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Level, NoLevel, Retrieval
 
 CHUNK = 32  # texts between two looks at the deadline: about 0.1 s without language models
+RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +45,13 @@ class Pipeline:
         started, deadline = time.monotonic(), Deadline.after(deadline_s)
         decisions: list[Decision | None] = [None] * len(texts)
         open_: list[tuple[IntArray, Evidence, float]] = []
-        for rows in _chunks(texts):
+        chunks = list(_chunks(texts))
+        for place, rows in enumerate(chunks):
             if deadline.passed:
                 break
             since = time.perf_counter()
-            evidence = self.gather([texts[row] for row in rows], deadline)
+            share = RERANKING_SHARE / (len(chunks) - place)
+            evidence = self.gather([texts[row] for row in rows], deadline.part(share))
             spent_ms = self._decide(decisions, rows, evidence, since, 0.0)
             unsure = self.gate.unsure(self.fuser.fuse(evidence), evidence)
             if not isinstance(self.voting, NoLevel) and unsure.any():
@@ -63,7 +66,7 @@ class Pipeline:
         return decisions
 
     def gather(self, texts: Sequence[str], deadline: Deadline) -> Evidence:
-        """What the cheap levels find out about a few texts."""
+        """What the cheap levels find out about a few texts; only a reranker among them watches the clock."""
         evidence = Evidence.of([clean(text) for text in texts], self.labels)
         for level in (self.retrieval, self.classification):
             evidence = self._append(level, evidence, deadline)

@@ -54,6 +54,7 @@ class Segment:
     """
 
     ids: tuple[str, ...]  # of the examples
+    texts: tuple[str, ...] = field(repr=False)  # cleaned, for models that read a text beside an example
     columns: IntArray  # (n_examples,), of their labels; the last column is out-of-scope
     _dense: Any  # a FAISS index over the examples, by inner product
     _lexical: Any  # bm25s.BM25 over labels and examples, or None where none of them holds a word
@@ -81,7 +82,8 @@ class Segment:
         occurring, starts = np.unique(all_columns[order], return_index=True)
         ids = tuple(id_ for id_, _, _ in examples)
         return cls(
-            ids, columns, dense, _bm25([texts[row] for row in order], stemmer), np.argsort(order)[len(labels) :],
+            ids, tuple(text for _, _, text in examples), columns, dense,
+            _bm25([texts[row] for row in order], stemmer), np.argsort(order)[len(labels) :],
             starts.astype(np.int64), occurring, {id_: row for row, id_ in enumerate(ids)},
         )  # fmt: skip
 
@@ -90,6 +92,11 @@ class Segment:
 
     def rows_of(self, ids: Iterable[str]) -> IntArray:
         return np.array(sorted(self._row_of[id_] for id_ in ids if id_ in self._row_of), np.int64)
+
+    def text_of(self, id_: str) -> str:
+        """An example's text; empty where the id is not known."""
+        row = self._row_of.get(id_)
+        return "" if row is None else self.texts[row]
 
     def nearest(self, vectors: FloatArray, k: int, *, hidden: IntArray) -> tuple[FloatArray, IntArray]:
         """Cosines and rows of the nearest examples, both (n_texts, at most k + hidden); hidden ones have HIDDEN."""
@@ -189,6 +196,10 @@ class Index:
             return replace(self, live=None, hidden=hidden)
         live = _segment(self.space, kept, embed_examples(kept, embedder), self.stemmer)
         return replace(self, live=live, hidden=hidden)
+
+    def text_of(self, id_: str) -> str:
+        """An example's cleaned text, as it is by now; empty where the id is not known. Not for showing."""
+        return (self.live.text_of(id_) if self.live is not None else "") or self.trained.text_of(id_)
 
     def search(self, texts: Sequence[str], vectors: FloatArray) -> Retrieved:
         """Look a few texts (cleaned) up; cost grows with texts times examples, memory with texts times labels."""

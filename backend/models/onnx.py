@@ -1,0 +1,105 @@
+"""Embedders by ONNX Runtime: a graph and a tokeniser, nothing else of the model's framework.
+
+Decides how texts become the graph's inputs and its output a vector; where the graph comes from is others' business.
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.core.errors import ArtefactError, MissingExtraError
+from backend.core.types import FloatArray
+
+BATCH = 32  # texts computed at once
+CHARACTERS_A_TOKEN = 8  # more than any ordinary text has: clipping by it loses nothing a model would read
+PADDINGS = ("[PAD]", "<pad>")  # XLM-R counts positions from the first token that is not this one
+INSTALL = "pip install onnxruntime"
+LEAST_NORM = 1e-12
+
+
+@dataclass(frozen=True)
+class OnnxEngine:
+    """A session and its tokeniser; not thread-safe, since a tokeniser's padding is its state."""
+
+    session: Any
+    tokenizer: Any
+    inputs: frozenset[str]  # that the graph takes
+    pooling: str  # mean, or cls: the first token's
+    max_tokens: int
+    prefix: str = ""
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """(n_texts, dim), unit length."""
+        clipped = [self.prefix + text[: self.max_tokens * CHARACTERS_A_TOKEN] for text in texts]
+        return np.concatenate([self._batch(clipped[start : start + BATCH]) for start in range(0, len(texts), BATCH)])
+
+    def _batch(self, texts: Sequence[str]) -> FloatArray:
+        read = self.tokenizer.encode_batch(list(texts))
+        columns = {
+            "input_ids": [one.ids for one in read],
+            "attention_mask": [one.attention_mask for one in read],
+            "token_type_ids": [one.type_ids for one in read],
+        }
+        feed = {name: np.array(rows, np.int64) for name, rows in columns.items() if name in self.inputs}
+        (tokens, *_) = self.session.run(None, feed)
+        pooled = tokens[:, 0] if self.pooling == "cls" else mean(tokens, np.array(columns["attention_mask"]))
+        norms = np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), LEAST_NORM)
+        return np.asarray(pooled / norms, np.float32)
+
+
+def mean(tokens: FloatArray, mask: Any) -> FloatArray:
+    """(n_texts, dim), of (n_texts, n_tokens, dim) over the tokens that are not padding."""
+    weights = mask[:, :, None].astype(np.float32)
+    return np.asarray((tokens * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0), np.float32)
+
+
+def load_engine(path: Path, *, file: str, pooling: str, max_tokens: int, prefix: str = "") -> OnnxEngine:
+    """Load `file` and tokenizer.json of a folder.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        ArtefactError: the folder cannot be loaded, or its graph yields no vector a token.
+    """
+    session = open_session(path / file)
+    tokenizer = open_tokenizer(path / "tokenizer.json", max_tokens)
+    engine = OnnxEngine(
+        session, tokenizer, frozenset(one.name for one in session.get_inputs()), pooling, max_tokens, prefix
+    )
+    if len(session.get_outputs()[0].shape) != 3:
+        raise ArtefactError(f"{path / file} must yield a vector a token first, but does not; name another graph")
+    return engine
+
+
+def open_session(graph: Path) -> Any:
+    try:
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError as err:
+        raise MissingExtraError(f"this embedder needs ONNX Runtime, which is not installed; run `{INSTALL}`") from err
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors only: it warns on standard error about machines that it does not know
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads give the cores to others
+    try:
+        return runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as err:
+        raise ArtefactError(
+            f"{graph} must be an ONNX graph, but cannot be loaded; run `prelabel models fetch`"
+        ) from err
+
+
+def open_tokenizer(path: Path, max_tokens: int) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as err:
+        raise ArtefactError(f"{path} must be a tokeniser, but cannot be loaded; run `prelabel models fetch`") from err
+    padding = next((token for token in PADDINGS if tokenizer.token_to_id(token) is not None), None)
+    if padding is None:
+        raise ArtefactError(f"{path} must know one of the tokens {', '.join(PADDINGS)}, but does not; name another")
+    tokenizer.enable_truncation(max_tokens)
+    tokenizer.enable_padding(pad_id=tokenizer.token_to_id(padding), pad_token=padding)
+    return tokenizer
