@@ -263,6 +263,13 @@ class Ledger:
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def accepted(self, key: str) -> list[Accepted]:
+        """The newest state of each annotation, oldest first."""
+        newest = sa.select(sa.func.max(ledger.c.id)).where(ledger.c.project == key).group_by(ledger.c.annotation_id)
+        query = sa.select(*[ledger.c[name] for name in Accepted.__slots__]).where(ledger.c.id.in_(newest))
+        with self.engine.connect() as connection:
+            return [Accepted(**row) for row in connection.execute(query.order_by(ledger.c.id)).mappings()]
+
     def annotated_labels(self, key: str) -> dict[str, int]:
         """How many annotations hold each label, by their newest state."""
         newest = sa.select(sa.func.max(ledger.c.id)).where(ledger.c.project == key).group_by(ledger.c.annotation_id)

@@ -108,15 +108,40 @@ def freeze(
         Printer(json).result({"project": project, "frozen": not off})
 
 
-def status(json: AsJson = False) -> None:
+def status(
+    impact: Annotated[bool, typer.Option("--impact", help="What pre-labels were worth: ticks kept, seconds.")] = False,
+    html: Annotated[Path | None, typer.Option(help="With --impact: a folder for pages with pictures.")] = None,
+    json: AsJson = False,
+) -> None:
     """Say where each project stands."""
     printer = Printer(json)
+    if html and not impact:
+        raise BadInputError("--html must go with --impact; add it")
     with Desk(load_settings()) as desk:
+        if impact:
+            _tell_impact(desk, printer, html)
+            return
         rows = [project_status(desk, key) for key in desk.ledger.project_keys()]
         if json:
             printer.result({"projects": [row.__dict__ for row in rows]})
             return
         printer.rows(ProjectStatus.columns(), [row.cells() for row in rows])
+
+
+def _tell_impact(desk: Desk, printer: Printer, html: Path | None) -> None:
+    """Each project's impact; with `html` a page each, in a folder of its key."""
+    from backend.connection.impact import Group, impact_of, write_page
+
+    found = []
+    for key in desk.ledger.project_keys():
+        impact = impact_of(project_status(desk, key).project, desk.ledger.accepted(key))
+        found += [(impact.project, *group.cells()) for group in impact.rows]
+        if impact.caution:
+            printer.step(f"{impact.project}: {impact.caution}")
+        if html:
+            write_page(html / key, impact)
+            printer.step(f"{html / key / 'impact.html'} is written")
+    printer.rows(("project", *Group.columns()), found)
 
 
 @models.command("list")
