@@ -135,7 +135,11 @@ def models_fetch(
 ) -> None:
     """Fetch and check the weights of a profile; what is there already is left."""
     settings, printer = load_settings(), Printer(json)
-    store = WeightStore(settings.models_dir, accepted_licences=frozenset(accept_licence or ()))
+    store = WeightStore(
+        settings.models_dir,
+        accepted_licences=frozenset(accept_licence or ()),
+        pip_environment=settings.pip_environment,
+    )
     specs = load_profile(profile or settings.profile).models
     printer.result({spec.uri: str(store.fetch(spec, progress=printer.step)) for spec in specs})
 

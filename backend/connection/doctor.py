@@ -14,7 +14,7 @@ from backend.core.errors import LabelStudioError, PrelabelError
 from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS, certificate_remedy
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Unusable
@@ -46,9 +46,22 @@ def examine(desk: Desk) -> Iterator[Check]:
 def _label_studio(settings: Settings) -> Check:
     url = settings.label_studio_url
     try:
-        answer = requests.get(f"{url.rstrip('/')}/health", timeout=TIMEOUT_S)
+        answer = _session(settings, url).get(f"{url.rstrip('/')}/health", timeout=TIMEOUT_S)
+    except requests.exceptions.SSLError as err:
+        return Check("Label Studio", False, f"the certificate of {url} is not trusted", certificate_remedy(str(err)))
     except requests.RequestException as err:
-        remedy = "check that it runs, and PRELABEL_LABEL_STUDIO_URL"
+def _session(settings: Settings, url: str) -> requests.Session:
+    """A session that goes the way the settings say, and no other."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = settings.authorities
+    proxy = settings.proxy_for(url)
+    session.proxies = {"http": proxy, "https": proxy} if proxy else {}
+    return session
+
+
+        proxied = settings.proxy_for(url)
+        remedy = f"check that it runs, and PRELABEL_LABEL_STUDIO_URL{' and PRELABEL_PROXY' if proxied else ''}"
         return Check("Label Studio", False, f"{url} does not answer ({type(err).__name__})", remedy)
     ok = answer.ok and "UP" in answer.text
     return Check("Label Studio", ok, f"{url} answers {answer.status_code}", "" if ok else "is this a Label Studio?")
@@ -74,7 +87,10 @@ def _token(desk: Desk) -> Check:
 def _backend(settings: Settings) -> Check:
     url, auth = settings.backend_url, (settings.user, settings.password.get_secret_value())
     try:
-        answer = requests.get(f"{url}/health", auth=auth, timeout=TIMEOUT_S)
+        answer = _session(settings, url).get(f"{url}/health", auth=auth, timeout=TIMEOUT_S)
+    except requests.exceptions.SSLError as err:
+        remedy = certificate_remedy(str(err)).replace("LABEL_STUDIO_URL", "WEB_URL")
+        return Check("backend", False, f"the certificate of {url} is not trusted", remedy)
     except requests.RequestException as err:
         return Check("backend", False, f"{url} does not answer ({type(err).__name__})", "run: prelabel serve")
     if answer.status_code == requests.codes.unauthorized:

@@ -4,6 +4,7 @@ Reads are retried by the SDK; writes never are, because Label Studio deduplicate
 """
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class LabelStudioClient:
     sdk: LabelStudio
     url: str
     transport: httpx.Client
+    proxied: bool = False
 
     def close(self) -> None:
         self.transport.close()
@@ -108,7 +110,7 @@ class LabelStudioClient:
         stream = self.sdk._client_wrapper.httpx_client.stream
         options = {"timeout_in_seconds": int(PUSH_TIMEOUT_S), "max_retries": READ_RETRIES}
         with (
-            _translated("export"),
+            _translated("export", proxied=self.proxied),
             stream(
                 f"api/projects/{project_id}/export",
                 method="GET",
@@ -247,7 +249,7 @@ class LabelStudioClient:
         timeout_s: float = READ_TIMEOUT_S,
     ) -> httpx.Response:  # fmt: skip
         retries = READ_RETRIES if method == "GET" else 0
-        with _translated(f"{method} {path}"):
+        with _translated(f"{method} {path}", proxied=self.proxied):
             answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
                 path,
                 method=method,
@@ -271,9 +273,14 @@ def open_client(settings: Settings) -> LabelStudioClient:
     if not token:
         raise LabelStudioError("PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty", status=401)
     url = settings.label_studio_url.rstrip("/")
-    transport = httpx.Client(timeout=READ_TIMEOUT_S, follow_redirects=True)
-    sdk = LabelStudio(base_url=url, api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
-    return LabelStudioClient(sdk, url, transport)
+    proxy = settings.proxy_for(url)
+    transport = httpx.Client(
+        timeout=READ_TIMEOUT_S, follow_redirects=True, trust_env=False, proxy=proxy or None,
+        verify=ssl.create_default_context(cafile=settings.authorities),
+    )  # fmt: skip
+    # with the slash, because without it the SDK asks for its tokens beside a sub-path, not under it
+    sdk = LabelStudio(base_url=f"{url}/", api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
+    return LabelStudioClient(sdk, url, transport, bool(proxy))
 
 
 def webhook_body(project: Project, url: str, secret: str) -> Json:
@@ -289,7 +296,7 @@ def webhook_body(project: Project, url: str, secret: str) -> Json:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translated(what: str, *, proxied: bool) -> Iterator[None]:
     """Turn what SDK and transport raise into LabelStudioError."""
     try:
         yield
@@ -297,10 +304,7 @@ def _translated(what: str) -> Iterator[None]:
         status = err.status_code or 0
         raise LabelStudioError(_explain(what, status, ""), status=status) from err
     except httpx.HTTPError as err:
-        message = (
-            f"{what}: Label Studio must answer, but did not ({type(err).__name__}); check its URL and that it runs"
-        )
-        raise LabelStudioError(message) from err
+        raise LabelStudioError(_unreached(what, err, proxied=proxied)) from err
     except UnicodeEncodeError as err:  # escaped, Label Studio would take it, and fail ever after on that project
         raise BadInputError(f"{what} must send no half of a surrogate pair; repair the text") from err
 
@@ -323,3 +327,33 @@ def _explain(what: str, status: int, detail: str) -> str:
     }
     remedy = remedies.get(status, "")
     return f"{what} must succeed, but Label Studio answered {status} {detail} {remedy}".replace("  ", " ").strip()
+def _unreached(what: str, err: BaseException, *, proxied: bool) -> str:
+    if isinstance(err, httpx.ProxyError):
+        return f"{what}: the proxy must let prelabel through, but did not ({err}); check PRELABEL_PROXY"
+    distrust = _distrust(err)
+    if distrust is None:
+        way = ", and the proxy in PRELABEL_PROXY" if proxied else ""
+        problem = f"Label Studio must answer, but did not ({type(err).__name__})"
+        return f"{what}: {problem}; check its URL and that it runs{way}"
+    return (
+        f"{what}: Label Studio's certificate must be trusted, but is not ({distrust}); {certificate_remedy(distrust)}"
+    )
+
+
+def _distrust(err: BaseException | None) -> str | None:
+    """Why a certificate was refused, in the words of the TLS library; None where that is not what went wrong."""
+    while err is not None:
+        if isinstance(err, ssl.SSLCertVerificationError):
+            return str(err.verify_message)
+        err = err.__cause__ or err.__context__
+    return None
+
+
+def certificate_remedy(distrust: str) -> str:
+    if "mismatch" in distrust:
+        return "PRELABEL_LABEL_STUDIO_URL must use a name that stands in the certificate"
+    if "expired" in distrust or "not yet valid" in distrust:
+        return "renew it, or correct a clock"
+    return "PRELABEL_CA_BUNDLE must name a PEM file that holds the authority which signed it"
+
+

