@@ -11,11 +11,13 @@ import structlog
 from backend.core.settings import load_settings
 from backend.logs import configure_logs
 from backend.loop import follow as following
+from backend.loop import poll as polling
 from backend.loop import push, upkeep
 from backend.loop import retrain as training
 from backend.loop.desk import Desk
 
 RECONCILE_S = 30.0  # between two looks for what webhooks missed
+RECONCILE_QUIET_S = 120.0  # where a push-only project is still: polling sees its labels, this its label config
 
 log = structlog.get_logger()
 
@@ -35,6 +37,12 @@ def follow(project_key: str) -> None:
         if held:
             work = desk().project(project_key)
             following.follow(work.update(webhook_at=time.time()))
+
+
+def poll(project_key: str) -> None:
+    """Look whether a push-only project moved."""
+    desk().queue.begin("poll", project_key)
+    polling.poll(desk(), project_key)
 
 
 def refresh(project_key: str) -> None:
@@ -92,7 +100,7 @@ def reconcile(project_key: str) -> None:
 
 
 def reconcile_all() -> None:
-    """The cron's tick: start trainings that are due, and reconcile every project."""
+    """The cron's tick: start trainings that are due, poll push-only projects, and reconcile every project."""
     now = time.time()
     for key in desk().ledger.project_keys():
         row = desk().ledger.project(key)
@@ -101,5 +109,8 @@ def reconcile_all() -> None:
         due = following.training_due(row, desk().loader.folder(key).settings(), now)
         if due and not desk().queue.leased("retrain", key):
             desk().queue.enqueue("retrain", key)
-        if now - row.reconciled_at >= RECONCILE_S:
+        last = polling.last_poll(desk().queue, key) if row.push_only else None
+        if row.push_only and (last is None or last.again_at <= now):
+            desk().queue.enqueue("poll", key)
+        if now - row.reconciled_at >= (RECONCILE_QUIET_S if last and not last.active else RECONCILE_S):
             desk().queue.enqueue("reconcile", key)

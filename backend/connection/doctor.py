@@ -1,6 +1,7 @@
 """Doctor: looks at every link between Label Studio and this backend, and says what to do about each broken one."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,8 +20,10 @@ from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Unusable
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.poll import IDLE_S, last_poll
 
 TIMEOUT_S = 5.0
+POLLED_WITHIN_S = 90.0  # three times the longest pause between two polls
 LEGACY_TOKEN = re.compile(r"[0-9a-f]{40}")
 
 
@@ -39,17 +42,12 @@ def examine(desk: Desk) -> Iterator[Check]:
     settings = desk.settings
     yield _label_studio(settings)
     yield _token(desk)
-    yield _backend(settings)
+    rows = [row for key in desk.ledger.project_keys() if (row := desk.ledger.project(key))]
+    called = not rows or not all(row.push_only for row in rows)
+    yield _backend(settings) if called else Check("backend", True, "not needed: every project is push-only")
     yield from _queue(settings)
 
 
-def _label_studio(settings: Settings) -> Check:
-    url = settings.label_studio_url
-    try:
-        answer = _session(settings, url).get(f"{url.rstrip('/')}/health", timeout=TIMEOUT_S)
-    except requests.exceptions.SSLError as err:
-        return Check("Label Studio", False, f"the certificate of {url} is not trusted", certificate_remedy(str(err)))
-    except requests.RequestException as err:
 def _session(settings: Settings, url: str) -> requests.Session:
     """A session that goes the way the settings say, and no other."""
     session = requests.Session()
@@ -60,6 +58,13 @@ def _session(settings: Settings, url: str) -> requests.Session:
     return session
 
 
+def _label_studio(settings: Settings) -> Check:
+    url = settings.label_studio_url
+    try:
+        answer = _session(settings, url).get(f"{url.rstrip('/')}/health", timeout=TIMEOUT_S)
+    except requests.exceptions.SSLError as err:
+        return Check("Label Studio", False, f"the certificate of {url} is not trusted", certificate_remedy(str(err)))
+    except requests.RequestException as err:
         proxied = settings.proxy_for(url)
         remedy = f"check that it runs, and PRELABEL_LABEL_STUDIO_URL{' and PRELABEL_PROXY' if proxied else ''}"
         return Check("Label Studio", False, f"{url} does not answer ({type(err).__name__})", remedy)
@@ -125,7 +130,8 @@ def examine_project(desk: Desk, key: str) -> Iterator[Check]:
         return
     yield Check("project", True, f"{work.project.title!r}")
     yield _config(work)
-    for check in (_connected, _webhook, _versions, _coverage):
+    ways = (_polling,) if work.row.push_only else (_connected, _webhook)
+    for check in (*ways, _versions, _coverage):
         yield _guarded(check, work)
 
 
@@ -147,6 +153,15 @@ def _config(work: ProjectDesk) -> Check:
     oos = f"{space.oos_value!r} means none of these" if space.oos_value else "no choice means none of these"
     n_hints = sum(bool(label.hint) for label in space.labels)
     return Check("label config", True, f"{work.control.from_name}: {len(space)} labels, {n_hints} with hint; {oos}")
+
+
+def _polling(work: ProjectDesk) -> Check:
+    last = last_poll(work.desk.queue, work.key)
+    if last is None or time.time() - last.at > POLLED_WITHIN_S:
+        since = "nobody polls" if last is None else f"nobody has polled for {time.time() - last.at:.0f} s"
+        return Check("polling", False, f"push-only, but {since}", "run: prelabel cron, and prelabel worker")
+    pace = "every few seconds" if last.active else f"every {IDLE_S:.0f} s until something moves"
+    return Check("polling", True, f"push-only: labels arrive by polling, {pace}")
 
 
 def _connected(work: ProjectDesk) -> Check:

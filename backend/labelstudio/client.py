@@ -17,7 +17,7 @@ from label_studio_sdk.core.api_error import ApiError
 
 from backend.core.errors import BadInputError, LabelStudioError
 from backend.core.settings import Settings
-from backend.labelstudio.records import Json, Project, Task, project_of, task_of
+from backend.labelstudio.records import Json, Project, Pulse, Task, project_of, task_of
 
 READ_TIMEOUT_S = 60.0
 PUSH_TIMEOUT_S = 900.0  # one push of 40,000 predictions takes half a minute on SQLite
@@ -101,6 +101,15 @@ class LabelStudioClient:
             page += 1
             if not answer["tasks"] or seen >= answer["total"]:
                 return
+
+    def pulse(self, project_id: int) -> Pulse:
+        """Whether anything moved, in one small request."""
+        query = json.dumps({"ordering": ["-tasks:updated_at"]})
+        answer = self._page(
+            {"project": project_id, "query": query, "page": 1, "page_size": 1, "include": "id,updated_at"}
+        )
+        newest = max((raw["updated_at"] for raw in answer["tasks"]), default="")
+        return Pulse(newest, answer["total"], answer["total_annotations"])
 
     def task(self, task_id: int) -> Task:
         return task_of(self._json("GET", f"api/tasks/{task_id}/"))
@@ -319,14 +328,6 @@ def _refused(what: str, answer: httpx.Response) -> LabelStudioError:
     return LabelStudioError(_explain(what, answer.status_code, detail), status=answer.status_code)
 
 
-def _explain(what: str, status: int, detail: str) -> str:
-    remedies = {
-        401: "the token is wrong or expired; make a new personal access token and set PRELABEL_LABEL_STUDIO_TOKEN",
-        403: "this account may not; use a token of an account with write access",
-        404: "no such thing; was it deleted?",
-    }
-    remedy = remedies.get(status, "")
-    return f"{what} must succeed, but Label Studio answered {status} {detail} {remedy}".replace("  ", " ").strip()
 def _unreached(what: str, err: BaseException, *, proxied: bool) -> str:
     if isinstance(err, httpx.ProxyError):
         return f"{what}: the proxy must let prelabel through, but did not ({err}); check PRELABEL_PROXY"
@@ -357,3 +358,11 @@ def certificate_remedy(distrust: str) -> str:
     return "PRELABEL_CA_BUNDLE must name a PEM file that holds the authority which signed it"
 
 
+def _explain(what: str, status: int, detail: str) -> str:
+    remedies = {
+        401: "the token is wrong or expired; make a new personal access token and set PRELABEL_LABEL_STUDIO_TOKEN",
+        403: "this account may not; use a token of an account with write access",
+        404: "no such thing; was it deleted?",
+    }
+    remedy = remedies.get(status, "")
+    return f"{what} must succeed, but Label Studio answered {status} {detail} {remedy}".replace("  ", " ").strip()
