@@ -212,9 +212,7 @@ def _ensure_backend(settings: Settings, client: LabelStudioClient, project: Proj
             password=settings.password.get_secret_value(),
         )
     except LabelStudioError as err:
-        otherwise = "where it may not call out, connect with --push-only"
-        message = f"Label Studio must reach {settings.backend_url}; {err}; {otherwise}"
-        raise LabelStudioError(message, status=err.status) from err
+        raise LabelStudioError(f"Label Studio must reach {settings.backend_url}; {err}", status=err.status) from err
 
 
 def _catch_up(work: ProjectDesk, report: Report) -> None:

@@ -15,7 +15,14 @@ from backend.core.errors import LabelStudioError, PrelabelError
 from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS, certificate_remedy
+from backend.labelstudio.client import (
+    CALL_OUT,
+    PROJECT_HEADER,
+    REFUSED_ADDRESS,
+    SECRET_HEADER,
+    WEBHOOK_ACTIONS,
+    certificate_remedy,
+)
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Unusable
@@ -180,9 +187,8 @@ def _connected(work: ProjectDesk) -> Check:
     problem = str(mine[0].get("error_message") or "")
     if mine[0].get("state") == "CO" and not problem:
         return Check("connection", True, f"Label Studio reaches {settings.backend_url}")
-    if "reserved network" in problem:
-        remedy = "start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false"
-        return Check("connection", False, "Label Studio refuses private addresses (SSRF protection)", remedy)
+    if REFUSED_ADDRESS in problem:
+        return Check("connection", False, "Label Studio refuses private addresses (SSRF protection)", CALL_OUT)
     return Check(
         "connection", False, f"Label Studio says: {problem[:200] or mine[0].get('readable_state')}", connect_it
     )

@@ -30,6 +30,8 @@ WEBHOOK_ACTIONS = (
     "ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED",
     "TASKS_CREATED", "TASKS_DELETED", "PROJECT_UPDATED",
 )  # fmt: skip
+REFUSED_ADDRESS = "reserved network"  # what Label Studio says of an address that its SSRF protection keeps it from
+CALL_OUT = "start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false, or use --push-only"
 SECRET_HEADER = "X-Prelabel-Secret"  # noqa: S105  (a header's name)
 PROJECT_HEADER = "X-Prelabel-Project"
 
@@ -364,5 +366,5 @@ def _explain(what: str, status: int, detail: str) -> str:
         403: "this account may not; use a token of an account with write access",
         404: "no such thing; was it deleted?",
     }
-    remedy = remedies.get(status, "")
+    remedy = CALL_OUT if REFUSED_ADDRESS in detail else remedies.get(status, "")
     return f"{what} must succeed, but Label Studio answered {status} {detail} {remedy}".replace("  ", " ").strip()

@@ -70,7 +70,7 @@ def last_poll(queue: JobQueue, key: str) -> LastPoll | None:
 def _fewer_tasks(desk: Desk, row: ProjectRow, pulse: Pulse) -> bool:
     """Whether tasks vanished, which reconcile sees by the counters; they grow here, so that no loss is missed."""
     counters = dict(row.counters or {})
-    known = counters.get("task_number", 0)
+    known = int(counters.get("task_number", 0))
     if pulse.n_tasks > known:
         desk.ledger.update_project(row.key, counters={**counters, "task_number": pulse.n_tasks})
     return pulse.n_tasks < known

@@ -35,12 +35,16 @@ def of_defaults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab
 
 @pytest.fixture
 def backend(tmp_path: Path, redis_url: str, of_defaults: RunningLabelStudio, models_dir: Path) -> Backend:
+    return backend_of(tmp_path / "home", redis_url, of_defaults, models_dir)
+
+
+def backend_of(home: Path, redis_url: str, label_studio: RunningLabelStudio, models: Path) -> Backend:
     values = {
         "PRELABEL_REDIS_URL": redis_url,
-        "PRELABEL_LABEL_STUDIO_URL": of_defaults.url,
-        "PRELABEL_LABEL_STUDIO_TOKEN": of_defaults.token,
+        "PRELABEL_LABEL_STUDIO_URL": label_studio.url,
+        "PRELABEL_LABEL_STUDIO_TOKEN": label_studio.token,
     }
-    return make_backend(tmp_path / "home", values, models_dir)
+    return make_backend(home, values, models)
 
 
 @pytest.fixture
@@ -133,19 +137,32 @@ def test_nothing_new_costs_one_small_request(stage: Stage) -> None:
     assert last.again_at - last.at < 5.0 < IDLE_S
 
 
-def test_a_dry_run_lists_fewer_changes_and_a_label_studio_that_may_not_call_out_is_told_the_way(
-    stage: Stage, backend: Backend
-) -> None:
+def test_a_dry_run_lists_fewer_changes_and_a_label_studio_that_may_not_call_out_is_told_the_way(stage: Stage) -> None:
     config = stage.project().label_config
     project = stage.client.project(stage.client.create_project(title="untouched", label_config=config).id)
-    changes = {change.what for change in planned(backend.settings, stage.client, project, PUSH_ONLY)}
+    changes = {change.what for change in planned(stage.desk.settings, stage.client, project, PUSH_ONLY)}
     assert changes == {"task sampling", "shown predictions", "predictions"}
-    with backend.web(), pytest.raises(LabelStudioError, match="connect with --push-only"):
+    assert stage.client.project(project.id).raw == project.raw
+    with pytest.raises(LabelStudioError, match=r"reserved network address .* or use --push-only"):
         connect(stage.desk, project, ConnectOptions(language="en"), lambda _: None)
-    left = {change.what for change in planned(backend.settings, stage.client, project, PUSH_ONLY)}
-    assert "webhook" in left, "what the attempt has left is taken away"
-    connect(stage.desk, project, PUSH_ONLY, lambda _: None)
-    assert stage.client.backends(project.id) == stage.client.webhooks(project.id) == []
+
+
+def test_a_project_changes_from_webhook_and_backend_to_polling_and_back(
+    tmp_path: Path, redis_url: str, label_studio: RunningLabelStudio, models_dir: Path
+) -> None:
+    backend = backend_of(tmp_path / "home", redis_url, label_studio, models_dir)
+    options = ConnectOptions(language="en")
+    with Desk(backend.settings) as desk, backend.web():
+        project = desk.client.create_project(title="to and fro", label_config=CONFIG % '<Choice value="a"/>')
+        connect(desk, project, options, lambda _: None)
+        changes = [(change.what, change.after) for change in planned(desk.settings, desk.client, project, PUSH_ONLY)]
+        assert changes[:2] == [("webhook", "removed"), ("ML backend", "removed")]
+        connect(desk, project, PUSH_ONLY, lambda _: None)
+        assert desk.client.backends(project.id) == desk.client.webhooks(project.id) == []
+        assert desk.project(str(project.key)).row.push_only
+        connect(desk, project, options, lambda _: None)
+        assert len(desk.client.backends(project.id)) == len(desk.client.webhooks(project.id)) == 1
+        assert not desk.project(str(project.key)).row.push_only
 
 
 def test_doctor_says_when_nobody_polls(stage: Stage) -> None:
