@@ -6,7 +6,7 @@ What the last poll saw lies in Redis: were it lost, the project would be followe
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from backend.job_queue import JobQueue
 from backend.labelstudio.records import Pulse
@@ -23,7 +23,7 @@ class LastPoll:
     """What a poll saw, and when (unix)."""
 
     pulse: Pulse
-    at: float
+    at: float  # of the last try
     moved_at: float  # when the pulse was last another one
     asked_at: float  # when the project was last given to be followed
 
@@ -38,11 +38,17 @@ class LastPoll:
 
 
 def poll(desk: Desk, key: str) -> bool:
-    """Ask once whether a project moved, and have it followed where it did; whether it was."""
+    """Ask once whether a project moved, and have it followed where it did; whether it was.
+
+    Raises:
+        LabelStudioError: Label Studio did not answer; it is asked less often then.
+    """
     row = desk.ledger.project(key)
     if row is None or not row.push_only:  # disconnected meanwhile
         return False
     last, now = last_poll(desk.queue, key), time.time()
+    if last is not None:
+        _keep(desk.queue, key, replace(last, at=now, moved_at=0.0))  # stands where no answer comes
     pulse = desk.client.pulse(int(key.partition("-")[0]))
     moved = last is None or pulse != last.pulse
     asks = moved or last is None or (pulse.newest > row.watermark and now - last.asked_at >= IDLE_S)
@@ -52,7 +58,7 @@ def poll(desk: Desk, key: str) -> bool:
         moved_at=now if moved or last is None else last.moved_at,
         asked_at=now if asks or last is None else last.asked_at,
     )
-    desk.queue.note("poll", key, json.dumps(asdict(seen)))
+    _keep(desk.queue, key, seen)
     if asks:
         desk.queue.enqueue("reconcile" if _fewer_tasks(desk, row, pulse) else "follow", key)
     return asks
@@ -65,6 +71,10 @@ def last_poll(queue: JobQueue, key: str) -> LastPoll | None:
         return None
     raw = json.loads(kept)
     return LastPoll(Pulse(**raw.pop("pulse")), **raw)
+
+
+def _keep(queue: JobQueue, key: str, seen: LastPoll) -> None:
+    queue.note("poll", key, json.dumps(asdict(seen)))
 
 
 def _fewer_tasks(desk: Desk, row: ProjectRow, pulse: Pulse) -> bool:

@@ -12,6 +12,7 @@ from backend.connection.doctor import examine, examine_project
 from backend.connection.status import project_status
 from backend.connection.versions import rollback
 from backend.core.errors import LabelStudioError
+from backend.core.settings import Settings
 from backend.loop.desk import Desk
 from backend.loop.poll import IDLE_S, last_poll, poll
 from samples import load_samples
@@ -135,6 +136,16 @@ def test_nothing_new_costs_one_small_request(stage: Stage) -> None:
     last = last_poll(stage.desk.queue, stage.work.key)
     assert last is not None
     assert last.again_at - last.at < 5.0 < IDLE_S
+
+
+def test_a_label_studio_that_is_away_is_asked_less_often(stage: Stage) -> None:
+    poll(stage.desk, stage.work.key)
+    away = Settings(**{**stage.desk.settings.model_dump(), "label_studio_url": "http://127.0.0.1:9"})
+    with Desk(away) as desk, pytest.raises(LabelStudioError):
+        poll(desk, stage.work.key)
+    last = last_poll(stage.desk.queue, stage.work.key)
+    assert last is not None
+    assert last.again_at - last.at == IDLE_S
 
 
 def test_a_dry_run_lists_fewer_changes_and_a_label_studio_that_may_not_call_out_is_told_the_way(stage: Stage) -> None:
