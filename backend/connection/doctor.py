@@ -15,14 +15,8 @@ from backend.core.errors import LabelStudioError, PrelabelError
 from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
-from backend.labelstudio.client import (
-    CALL_OUT,
-    PROJECT_HEADER,
-    REFUSED_ADDRESS,
-    SECRET_HEADER,
-    WEBHOOK_ACTIONS,
-    certificate_remedy,
-)
+from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.labelstudio.failures import CALL_OUT, REFUSED_ADDRESS, certificate_remedy
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Unusable
@@ -55,20 +49,20 @@ def examine(desk: Desk) -> Iterator[Check]:
     yield from _queue(settings)
 
 
-def _session(settings: Settings, url: str) -> requests.Session:
-    """A session that goes the way the settings say, and no other."""
-    session = requests.Session()
-    session.trust_env = False
-    session.verify = settings.authorities
-    proxy = settings.proxy_for(url)
-    session.proxies = {"http": proxy, "https": proxy} if proxy else {}
-    return session
+def _get(settings: Settings, url: str, auth: tuple[str, str] | None = None) -> requests.Response:
+    """Ask on the way that the settings say, and on no other."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = settings.authorities
+        proxy = settings.proxy_for(url)
+        session.proxies = {"http": proxy, "https": proxy} if proxy else {}
+        return session.get(url, auth=auth, timeout=TIMEOUT_S)
 
 
 def _label_studio(settings: Settings) -> Check:
     url = settings.label_studio_url
     try:
-        answer = _session(settings, url).get(f"{url.rstrip('/')}/health", timeout=TIMEOUT_S)
+        answer = _get(settings, f"{url.rstrip('/')}/health")
     except requests.exceptions.SSLError as err:
         return Check("Label Studio", False, f"the certificate of {url} is not trusted", certificate_remedy(str(err)))
     except requests.RequestException as err:
@@ -99,7 +93,7 @@ def _token(desk: Desk) -> Check:
 def _backend(settings: Settings) -> Check:
     url, auth = settings.backend_url, (settings.user, settings.password.get_secret_value())
     try:
-        answer = _session(settings, url).get(f"{url}/health", auth=auth, timeout=TIMEOUT_S)
+        answer = _get(settings, f"{url}/health", auth)
     except requests.exceptions.SSLError as err:
         remedy = certificate_remedy(str(err)).replace("LABEL_STUDIO_URL", "WEB_URL")
         return Check("backend", False, f"the certificate of {url} is not trusted", remedy)
