@@ -30,11 +30,16 @@ def desk() -> Desk:
     return Desk(settings)
 
 
+def connected(project_key: str) -> bool:
+    """Whether a project is still ours: a job may have waited while it was disconnected."""
+    return desk().ledger.project(project_key) is not None
+
+
 def follow(project_key: str) -> None:
     """Learn what changed and keep the head of the label stream fresh."""
     desk().queue.begin("follow", project_key)
     with desk().queue.lease("labels", project_key) as held:
-        if held:
+        if held and connected(project_key):
             work = desk().project(project_key)
             following.follow(work.update(webhook_at=time.time()))
 
@@ -57,7 +62,7 @@ def predict_project(project_key: str) -> None:
     """Give every eligible task a prediction of the present version."""
     desk().queue.begin("predict_project", project_key)
     with desk().queue.lease("push", project_key, wait_s=0.1) as held:
-        if not held:
+        if not held or not connected(project_key):
             return  # somebody pushes: labels must not wait behind us for that; reconcile looks again
         work = desk().project(project_key)
         if not push.fill(work):
@@ -72,7 +77,7 @@ def predict_project(project_key: str) -> None:
 def prune(project_key: str) -> None:
     """Delete some of the predictions that nobody can roll back to."""
     desk().queue.begin("prune", project_key)
-    if not upkeep.prune(desk().project(project_key)):
+    if connected(project_key) and not upkeep.prune(desk().project(project_key)):
         desk().queue.enqueue("prune", project_key)
 
 
@@ -80,7 +85,7 @@ def retrain(project_key: str) -> str:
     """Train and switch where the new version is not worse; the version that is current afterwards."""
     desk().queue.begin("retrain", project_key)
     with desk().queue.lease("retrain", project_key) as held:
-        if not held:
+        if not held or not connected(project_key):
             return desk().loader.folder(project_key).current()
         work = desk().project(project_key)
         if work.row.frozen:
@@ -94,7 +99,7 @@ def reconcile(project_key: str) -> None:
     """Find what webhooks missed."""
     desk().queue.begin("reconcile", project_key)
     with desk().queue.lease("labels", project_key) as held:
-        if held:
+        if held and connected(project_key):
             n_found = upkeep.reconcile(desk().project(project_key))
             log.info("reconciled", project=project_key, n_found=n_found)
 

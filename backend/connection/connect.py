@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
-from backend.core.errors import BadInputError, LabelStudioError
+from backend.core.errors import BadInputError, LabelStudioError, OutsideError
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
@@ -23,6 +23,7 @@ from backend.loop.retrain import make_cold, read_labels
 TITLE = "prelabel"
 OWN_PREFIX = "pl-"
 UNCERTAINTY = "Uncertainty sampling"
+ALONE_WAIT_S = 120.0  # a push of a large project takes half a minute
 INLINE_TASKS = 2000  # a larger project is predicted by the workers
 
 Report = Callable[[str], None]
@@ -111,19 +112,36 @@ def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDes
 
 
 def disconnect(desk: Desk, key: str, report: Report) -> None:
-    """Put a project back to what it was, and remove webhook, backend, own predictions and own data keys."""
-    client, row = desk.client, desk.ledger.project(key)
+    """Put a project back to what it was, and remove webhook, backend, own predictions and own data keys.
+
+    Alone: a worker would see the predictions vanish, and make them again.
+
+    Raises:
+        BadInputError: the project is not connected.
+        OutsideError: a worker is at it for long.
+    """
+    row = desk.ledger.project(key)
     if row is None:
         raise BadInputError(f"project must be connected, {key} is not; prelabel status lists those that are")
-    work, snapshot = desk.project(key), dict(row.snapshot or {})
+    with (
+        desk.queue.lease("labels", key, wait_s=ALONE_WAIT_S) as first,
+        desk.queue.lease("push", key, wait_s=ALONE_WAIT_S) as second,
+    ):
+        if not (first and second):
+            raise OutsideError(f"nobody else may work on project {key}, but a worker does; try again when it is done")
+        _leave(desk.project(key), dict(row.snapshot or {}), report)
+        desk.ledger.remove_project(key)
+
+
+def _leave(work: ProjectDesk, snapshot: Json, report: Report) -> None:
+    client = work.desk.client
     report("backend and webhook")
-    _untie(desk, work.project)
+    _untie(work.desk, work.project)
     _remove_predictions(work, report)
     _remove_data_keys(work, report)
     report("settings")
     before = {name: snapshot[name] for name in ("sampling", "show_collab_predictions") if name in snapshot}
     client.update_project(work.id, **before, **_restorable_version(client, work, snapshot))
-    desk.ledger.remove_project(key)
 
 
 def snapshot_of(project: Project) -> Json:

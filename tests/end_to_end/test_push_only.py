@@ -15,6 +15,7 @@ from backend.core.errors import LabelStudioError
 from backend.core.settings import Settings
 from backend.loop.desk import Desk
 from backend.loop.poll import IDLE_S, last_poll, poll
+from backend.supervisor.worker import TICK_S
 from samples import load_samples
 from tests.end_to_end.test_loop import Stage, every_open_task_is_predicted, indexed
 from tests.label_studios import label_studio_of_defaults
@@ -90,10 +91,12 @@ def test_the_loop_needs_no_way_from_label_studio_to_prelabel(stage: Stage, backe
         assert {name for name, check in found.items() if not check.ok} == set()
         assert found["polling"].finding.startswith("push-only: labels arrive by polling")
         assert "not needed" in found["backend"].finding
-    assert not backend.answers(), "there was no web process"
-    assert stage.client.backends(stage.work.id) == stage.client.webhooks(stage.work.id) == []
 
-    disconnect(stage.desk, stage.work.key, lambda _: None)
+        assert not backend.answers(), "there is no web process"
+        assert stage.client.backends(stage.work.id) == stage.client.webhooks(stage.work.id) == []
+        disconnect(stage.desk, stage.work.key, lambda _: None)
+        time.sleep(2 * TICK_S)
+    assert stage.desk.ledger.project(stage.work.key) is None, "no job that waited takes the project up again"
     project = stage.project()
     assert (project.model_version, project.sampling) == ("", "Sequential sampling")
     assert stage.client.model_versions(project.id) == {}
