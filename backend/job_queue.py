@@ -24,6 +24,7 @@ QUEUES = ("train", "live", "reconcile", "bulk")  # `train` has a worker of its o
 JOBS = {  # function -> (queue, seconds it may take)
     "retrain": ("train", 1800),
     "follow": ("live", 300),
+    "poll": ("live", 120),
     "refresh": ("reconcile", 300),
     "reconcile": ("reconcile", 600),
     "predict_project": ("bulk", 1800),
@@ -32,6 +33,7 @@ JOBS = {  # function -> (queue, seconds it may take)
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
 WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
 RESULT_TTL_S = 600
+NOTE_TTL_S = 24 * 3600
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
 WEBHOOK_ANSWER_S = 0.4
 LEASE_S = 15.0
@@ -108,6 +110,17 @@ class JobQueue:
         except NoSuchJobError:
             return "unknown"
 
+    def note(self, what: str, project_key: str, text: str) -> None:
+        """Keep a text that may be lost."""
+        with _answering():
+            self.connection.set(_note(what, project_key), text, ex=NOTE_TTL_S)
+
+    def noted(self, what: str, project_key: str) -> str:
+        """The text that was kept last; empty where there is none."""
+        with _answering():
+            kept = self.connection.get(_note(what, project_key))
+        return kept.decode() if isinstance(kept, bytes) else ""
+
     def leased(self, what: str, project_key: str) -> bool:
         """Whether somebody holds (what, project) now."""
         return bool(self.connection.exists(_lease(what, project_key)))
@@ -158,6 +171,10 @@ def _release(lock: Lock) -> None:
 
 def _lease(what: str, project_key: str) -> str:
     return f"prelabel:lease:{what}:{project_key}"
+
+
+def _note(what: str, project_key: str) -> str:
+    return f"prelabel:note:{what}:{project_key}"
 
 
 def _mark(job: str, project_key: str) -> str:

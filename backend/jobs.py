@@ -11,11 +11,13 @@ import structlog
 from backend.core.settings import load_settings
 from backend.logs import configure_logs
 from backend.loop import follow as following
+from backend.loop import poll as polling
 from backend.loop import push, upkeep
 from backend.loop import retrain as training
 from backend.loop.desk import Desk
 
 RECONCILE_S = 30.0  # between two looks for what webhooks missed
+RECONCILE_QUIET_S = 120.0  # where a push-only project is still: polling sees its labels, this its label config
 
 log = structlog.get_logger()
 
@@ -28,13 +30,24 @@ def desk() -> Desk:
     return Desk(settings)
 
 
+def connected(project_key: str) -> bool:
+    """Whether a project is still ours: a job may have waited while it was disconnected."""
+    return desk().ledger.project(project_key) is not None
+
+
 def follow(project_key: str) -> None:
     """Learn what changed and keep the head of the label stream fresh."""
     desk().queue.begin("follow", project_key)
     with desk().queue.lease("labels", project_key) as held:
-        if held:
+        if held and connected(project_key):
             work = desk().project(project_key)
             following.follow(work.update(webhook_at=time.time()))
+
+
+def poll(project_key: str) -> None:
+    """Look whether a push-only project moved."""
+    desk().queue.begin("poll", project_key)
+    polling.poll(desk(), project_key)
 
 
 def refresh(project_key: str) -> None:
@@ -49,7 +62,7 @@ def predict_project(project_key: str) -> None:
     """Give every eligible task a prediction of the present version."""
     desk().queue.begin("predict_project", project_key)
     with desk().queue.lease("push", project_key, wait_s=0.1) as held:
-        if not held:
+        if not held or not connected(project_key):
             return  # somebody pushes: labels must not wait behind us for that; reconcile looks again
         work = desk().project(project_key)
         if not push.fill(work):
@@ -64,7 +77,7 @@ def predict_project(project_key: str) -> None:
 def prune(project_key: str) -> None:
     """Delete some of the predictions that nobody can roll back to."""
     desk().queue.begin("prune", project_key)
-    if not upkeep.prune(desk().project(project_key)):
+    if connected(project_key) and not upkeep.prune(desk().project(project_key)):
         desk().queue.enqueue("prune", project_key)
 
 
@@ -72,7 +85,7 @@ def retrain(project_key: str) -> str:
     """Train and switch where the new version is not worse; the version that is current afterwards."""
     desk().queue.begin("retrain", project_key)
     with desk().queue.lease("retrain", project_key) as held:
-        if not held:
+        if not held or not connected(project_key):
             return desk().loader.folder(project_key).current()
         work = desk().project(project_key)
         if work.row.frozen:
@@ -86,13 +99,13 @@ def reconcile(project_key: str) -> None:
     """Find what webhooks missed."""
     desk().queue.begin("reconcile", project_key)
     with desk().queue.lease("labels", project_key) as held:
-        if held:
+        if held and connected(project_key):
             n_found = upkeep.reconcile(desk().project(project_key))
             log.info("reconciled", project=project_key, n_found=n_found)
 
 
 def reconcile_all() -> None:
-    """The cron's tick: start trainings that are due, and reconcile every project."""
+    """The cron's tick: start trainings that are due, poll push-only projects, and reconcile every project."""
     now = time.time()
     for key in desk().ledger.project_keys():
         row = desk().ledger.project(key)
@@ -101,5 +114,8 @@ def reconcile_all() -> None:
         due = following.training_due(row, desk().loader.folder(key).settings(), now)
         if due and not desk().queue.leased("retrain", key):
             desk().queue.enqueue("retrain", key)
-        if now - row.reconciled_at >= RECONCILE_S:
+        last = polling.last_poll(desk().queue, key) if row.push_only else None
+        if row.push_only and (last is None or last.again_at <= now):
+            desk().queue.enqueue("poll", key)
+        if now - row.reconciled_at >= (RECONCILE_QUIET_S if last and not last.active else RECONCILE_S):
             desk().queue.enqueue("reconcile", key)

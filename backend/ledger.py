@@ -41,7 +41,9 @@ projects = sa.Table(
     sa.Column("trained_labels", sa.Integer, nullable=False, server_default="0"),
     sa.Column("webhook_at", sa.Float, nullable=False, server_default="0"),
     sa.Column("reconciled_at", sa.Float, nullable=False, server_default="0"),
-    sa.Column("snapshot", sa.JSON, nullable=False),  # the project's own settings before `connect`, and our ids
+    sa.Column(
+        "snapshot", sa.JSON, nullable=False
+    ),  # the project's own settings before `connect`, our ids, and whether it is push-only
 )
 shown = sa.Table(
     "shown",
@@ -178,6 +180,11 @@ class ProjectRow:
     webhook_at: float = 0.0
     reconciled_at: float = 0.0
     snapshot: dict[str, Any] | None = None
+
+    @property
+    def push_only(self) -> bool:
+        """Whether Label Studio does not call us for this project, so that it is polled."""
+        return bool((self.snapshot or {}).get("push_only"))
 
 
 @dataclass(frozen=True, slots=True)

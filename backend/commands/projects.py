@@ -34,13 +34,18 @@ def connect(
     language: Annotated[str, typer.Option(help="en, ru or mixed; detected where left out.")] = "",
     profile: Annotated[str, typer.Option(help="Models and parameters of this project.")] = "",
     replace: Annotated[bool, typer.Option(help="Take over from a foreign backend or version.")] = False,
+    push_only: Annotated[
+        bool, typer.Option("--push-only", help="For a Label Studio that may not call out: prelabel polls and pushes.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Print every change, change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
     """Connect a Label Studio project to this backend, predict its tasks and show the predictions."""
     printer = Printer(json)
     with Desk(load_settings()) as desk:
-        options = ConnectOptions(replace=replace, oos_label=oos_label, language=language, profile=profile)
+        options = ConnectOptions(
+            replace=replace, oos_label=oos_label, language=language, profile=profile, push_only=push_only
+        )
         if bool(project) == bool(title):
             raise BadInputError("exactly one of --project and --title must be given")
         if dry_run and title:
@@ -162,10 +167,7 @@ def models_fetch(
 ) -> None:
     """Fetch and check the weights of a profile; what is there already is left, what broke off goes on."""
     settings, printer = load_settings(), Printer(json)
-    store = WeightStore(
-        settings.models_dir, accepted_licences=frozenset(accept_licence or ()),
-        hub_url=mirror or settings.hub_url, hub_token=settings.hub_token,
-    )  # fmt: skip
+    store = WeightStore.reaching_out(settings, accepted=accept_licence or (), mirror=mirror)
     specs = load_profile(profile or settings.profile).models
     for spec in specs:  # before the first of them takes its hours
         require_accepted(spec, store.accepted_licences)

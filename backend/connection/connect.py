@@ -1,7 +1,8 @@
 """Tie a Label Studio project to this backend, and leave no trace when it is untied.
 
 Order matters: our webhook before the backend (Label Studio then adds no second one), predictions before their version
-can be shown. What a project was before stands in the ledger, so that `disconnect` can put it back.
+can be shown. A push-only project has neither webhook nor backend. What a project was before stands in the ledger, so
+that `disconnect` can put it back.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
-from backend.core.errors import BadInputError, LabelStudioError
+from backend.core.errors import BadInputError, LabelStudioError, OutsideError
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
@@ -22,6 +23,7 @@ from backend.loop.retrain import make_cold, read_labels
 TITLE = "prelabel"
 OWN_PREFIX = "pl-"
 UNCERTAINTY = "Uncertainty sampling"
+ALONE_WAIT_S = 120.0  # a push of a large project takes half a minute
 INLINE_TASKS = 2000  # a larger project is predicted by the workers
 
 Report = Callable[[str], None]
@@ -43,6 +45,7 @@ class ConnectOptions:
     oos_label: str = "auto"
     language: str = ""
     profile: str = ""
+    push_only: bool = False  # no webhook and no backend: Label Studio need not reach us
 
 
 def planned(settings: Settings, client: LabelStudioClient, project: Project, options: ConnectOptions) -> list[Change]:
@@ -55,10 +58,7 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
     if isinstance(found, Unusable):
         raise BadInputError(found.reason)
     changes = [*_foreign(settings, client, project, replace=options.replace)]
-    if not _own_webhooks(settings, client, project):
-        changes.append(Change("webhook", "none", f"{webhook_url(settings)}, without payload"))
-    if not _own_backends(settings, client, project):
-        changes.append(Change("ML backend", "none", f"{TITLE} at {settings.backend_url}"))
+    changes += (_untied if options.push_only else _tied)(settings, client, project)
     if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
         changes.append(Change("task sampling", project.sampling, UNCERTAINTY))
     if not project.model_version.startswith(OWN_PREFIX):
@@ -80,11 +80,16 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
     work = prepare(desk, project, options)
     snapshot = dict(work.row.snapshot or {}) or snapshot_of(project)
     work.update(snapshot=snapshot)
-    report("webhook")
-    snapshot["webhook"] = _ensure_webhook(settings, client, project)
-    report("backend")
-    snapshot["backend"] = _ensure_backend(settings, client, project, replace=options.replace)
-    work.update(snapshot=snapshot)
+    if options.replace:
+        _remove_foreign(settings, client, project)
+    if options.push_only:
+        _untie(desk, project)
+    else:
+        report("webhook")
+        snapshot["webhook"] = _ensure_webhook(settings, client, project)
+        report("backend")
+        snapshot["backend"] = _ensure_backend(settings, client, project)
+    work = work.update(snapshot={**snapshot, "push_only": options.push_only})
     if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
         client.update_project(project.id, sampling=UNCERTAINTY)
     _catch_up(desk.project(key), report)
@@ -107,22 +112,36 @@ def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDes
 
 
 def disconnect(desk: Desk, key: str, report: Report) -> None:
-    """Put a project back to what it was, and remove webhook, backend, own predictions and own data keys."""
-    client, row = desk.client, desk.ledger.project(key)
+    """Put a project back to what it was, and remove webhook, backend, own predictions and own data keys.
+
+    Alone: a worker would see the predictions vanish, and make them again.
+
+    Raises:
+        BadInputError: the project is not connected.
+        OutsideError: a worker is at it for long.
+    """
+    row = desk.ledger.project(key)
     if row is None:
         raise BadInputError(f"project must be connected, {key} is not; prelabel status lists those that are")
-    work, snapshot = desk.project(key), dict(row.snapshot or {})
+    with (
+        desk.queue.lease("labels", key, wait_s=ALONE_WAIT_S) as first,
+        desk.queue.lease("push", key, wait_s=ALONE_WAIT_S) as second,
+    ):
+        if not (first and second):
+            raise OutsideError(f"nobody else may work on project {key}, but a worker does; try again when it is done")
+        _leave(desk.project(key), dict(row.snapshot or {}), report)
+        desk.ledger.remove_project(key)
+
+
+def _leave(work: ProjectDesk, snapshot: Json, report: Report) -> None:
+    client = work.desk.client
     report("backend and webhook")
-    for backend in _own_backends(desk.settings, client, work.project):
-        client.delete_backend(backend["id"])
-    for webhook in _own_webhooks(desk.settings, client, work.project):
-        client.delete_webhook(webhook["id"])
+    _untie(work.desk, work.project)
     _remove_predictions(work, report)
     _remove_data_keys(work, report)
     report("settings")
     before = {name: snapshot[name] for name in ("sampling", "show_collab_predictions") if name in snapshot}
     client.update_project(work.id, **before, **_restorable_version(client, work, snapshot))
-    desk.ledger.remove_project(key)
 
 
 def snapshot_of(project: Project) -> Json:
@@ -136,6 +155,37 @@ def snapshot_of(project: Project) -> Json:
 
 def webhook_url(settings: Settings) -> str:
     return f"{settings.backend_url.rstrip('/')}/webhook"
+
+
+def _tied(settings: Settings, client: LabelStudioClient, project: Project) -> list[Change]:
+    """What Label Studio needs in order to call us."""
+    changes = []
+    if not _own_webhooks(settings, client, project):
+        changes.append(Change("webhook", "none", f"{webhook_url(settings)}, without payload"))
+    if not _own_backends(settings, client, project):
+        changes.append(Change("ML backend", "none", f"{TITLE} at {settings.backend_url}"))
+    return changes
+
+
+def _untied(settings: Settings, client: LabelStudioClient, project: Project) -> list[Change]:
+    """What an earlier `connect` without --push-only has left."""
+    hooks = [Change("webhook", hook["url"], "removed") for hook in _own_webhooks(settings, client, project)]
+    backends = _own_backends(settings, client, project)
+    return hooks + [Change("ML backend", str(backend["title"]), "removed") for backend in backends]
+
+
+def _untie(desk: Desk, project: Project) -> None:
+    for backend in _own_backends(desk.settings, desk.client, project):
+        desk.client.delete_backend(backend["id"])
+    for webhook in _own_webhooks(desk.settings, desk.client, project):
+        desk.client.delete_webhook(webhook["id"])
+
+
+def _remove_foreign(settings: Settings, client: LabelStudioClient, project: Project) -> None:
+    ours = {backend["id"] for backend in _own_backends(settings, client, project)}
+    for backend in client.backends(project.id):
+        if backend["id"] not in ours:
+            client.delete_backend(backend["id"])
 
 
 def _foreign(settings: Settings, client: LabelStudioClient, project: Project, *, replace: bool) -> list[Change]:
@@ -167,11 +217,8 @@ def _ensure_webhook(settings: Settings, client: LabelStudioClient, project: Proj
     return client.create_webhook(project, webhook_url(settings), secret)
 
 
-def _ensure_backend(settings: Settings, client: LabelStudioClient, project: Project, *, replace: bool) -> int:
+def _ensure_backend(settings: Settings, client: LabelStudioClient, project: Project) -> int:
     own = _own_backends(settings, client, project)
-    for backend in client.backends(project.id) if replace else []:
-        if backend["id"] not in {item["id"] for item in own}:
-            client.delete_backend(backend["id"])
     if own:
         return int(own[0]["id"])
     try:

@@ -1,6 +1,7 @@
 """Doctor: looks at every link between Label Studio and this backend, and says what to do about each broken one."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -15,12 +16,15 @@ from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.labelstudio.failures import CALL_OUT, REFUSED_ADDRESS, certificate_remedy
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Unusable
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.poll import IDLE_S, last_poll
 
 TIMEOUT_S = 5.0
+POLLED_WITHIN_S = 90.0  # three times the longest pause between two polls
 LEGACY_TOKEN = re.compile(r"[0-9a-f]{40}")
 
 
@@ -39,16 +43,31 @@ def examine(desk: Desk) -> Iterator[Check]:
     settings = desk.settings
     yield _label_studio(settings)
     yield _token(desk)
-    yield _backend(settings)
+    rows = [row for key in desk.ledger.project_keys() if (row := desk.ledger.project(key))]
+    called = not rows or not all(row.push_only for row in rows)
+    yield _backend(settings) if called else Check("backend", True, "not needed: every project is push-only")
     yield from _queue(settings)
+
+
+def _get(settings: Settings, url: str, auth: tuple[str, str] | None = None) -> requests.Response:
+    """Ask on the way that the settings say, and on no other."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = settings.authorities
+        proxy = settings.proxy_for(url)
+        session.proxies = {"http": proxy, "https": proxy} if proxy else {}
+        return session.get(url, auth=auth, timeout=TIMEOUT_S)
 
 
 def _label_studio(settings: Settings) -> Check:
     url = settings.label_studio_url
     try:
-        answer = requests.get(f"{url.rstrip('/')}/health", timeout=TIMEOUT_S)
+        answer = _get(settings, f"{url.rstrip('/')}/health")
+    except requests.exceptions.SSLError as err:
+        return Check("Label Studio", False, f"the certificate of {url} is not trusted", certificate_remedy(str(err)))
     except requests.RequestException as err:
-        remedy = "check that it runs, and PRELABEL_LABEL_STUDIO_URL"
+        proxied = settings.proxy_for(url)
+        remedy = f"check that it runs, and PRELABEL_LABEL_STUDIO_URL{' and PRELABEL_PROXY' if proxied else ''}"
         return Check("Label Studio", False, f"{url} does not answer ({type(err).__name__})", remedy)
     ok = answer.ok and "UP" in answer.text
     return Check("Label Studio", ok, f"{url} answers {answer.status_code}", "" if ok else "is this a Label Studio?")
@@ -74,7 +93,10 @@ def _token(desk: Desk) -> Check:
 def _backend(settings: Settings) -> Check:
     url, auth = settings.backend_url, (settings.user, settings.password.get_secret_value())
     try:
-        answer = requests.get(f"{url}/health", auth=auth, timeout=TIMEOUT_S)
+        answer = _get(settings, f"{url}/health", auth)
+    except requests.exceptions.SSLError as err:
+        remedy = certificate_remedy(str(err)).replace("LABEL_STUDIO_URL", "WEB_URL")
+        return Check("backend", False, f"the certificate of {url} is not trusted", remedy)
     except requests.RequestException as err:
         return Check("backend", False, f"{url} does not answer ({type(err).__name__})", "run: prelabel serve")
     if answer.status_code == requests.codes.unauthorized:
@@ -109,7 +131,8 @@ def examine_project(desk: Desk, key: str) -> Iterator[Check]:
         return
     yield Check("project", True, f"{work.project.title!r}")
     yield _config(work)
-    for check in (_connected, _webhook, _versions, _coverage, _labels):
+    ways = (_polling,) if work.row.push_only else (_connected, _webhook)
+    for check in (*ways, _versions, _coverage, _labels):
         yield _guarded(check, work)
 
 
@@ -133,6 +156,15 @@ def _config(work: ProjectDesk) -> Check:
     return Check("label config", True, f"{work.control.from_name}: {len(space)} labels, {n_hints} with hint; {oos}")
 
 
+def _polling(work: ProjectDesk) -> Check:
+    last = last_poll(work.desk.queue, work.key)
+    if last is None or time.time() - last.at > POLLED_WITHIN_S:
+        since = "nobody polls" if last is None else f"nobody has polled for {time.time() - last.at:.0f} s"
+        return Check("polling", False, f"push-only, but {since}", "run: prelabel cron, and prelabel worker")
+    pace = "every few seconds" if last.active else f"every {IDLE_S:.0f} s until something moves"
+    return Check("polling", True, f"push-only: labels arrive by polling, {pace}")
+
+
 def _connected(work: ProjectDesk) -> Check:
     """Asking for the backends makes Label Studio call each one's /health and /setup."""
     settings = work.desk.settings
@@ -149,9 +181,8 @@ def _connected(work: ProjectDesk) -> Check:
     problem = str(mine[0].get("error_message") or "")
     if mine[0].get("state") == "CO" and not problem:
         return Check("connection", True, f"Label Studio reaches {settings.backend_url}")
-    if "reserved network" in problem:
-        remedy = "start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false"
-        return Check("connection", False, "Label Studio refuses private addresses (SSRF protection)", remedy)
+    if REFUSED_ADDRESS in problem:
+        return Check("connection", False, "Label Studio refuses private addresses (SSRF protection)", CALL_OUT)
     return Check(
         "connection", False, f"Label Studio says: {problem[:200] or mine[0].get('readable_state')}", connect_it
     )

@@ -40,7 +40,8 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
     except PrelabelError as err:
         return ProjectStatus(key, desk.loader.folder(key).current(), "", "", "", "", "", "", str(err))
     counters, row = work.project.counters, work.row
-    state = [word for word, holds in ((f"pinned to {row.pinned}", row.pinned), ("frozen", row.frozen)) if holds]
+    words = ((f"pinned to {row.pinned}", row.pinned), ("frozen", row.frozen), ("push-only", row.push_only))
+    state = [word for word, holds in words if holds]
     return ProjectStatus(
         project=f"{work.id} {work.project.title}",
         version=work.folder.current() or "none",

@@ -5,13 +5,21 @@ Every setting has the environment variable PRELABEL_<NAME>; `$PRELABEL_HOME/prel
 """
 
 import os
+import ssl
+import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import certifi
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.core.errors import BadInputError
+from backend.core.package_index import is_loopback, pip_environment, without_credentials
+
 DEFAULT_HOME = Path(".prelabel")
 ENV_FILE = "prelabel.env"
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # what other programs call PRELABEL_CA_BUNDLE
 
 
 class Settings(BaseSettings):
@@ -40,6 +48,9 @@ class Settings(BaseSettings):
 
     hub_url: str = "https://huggingface.co"  # for `models fetch` only: the model hub, or a mirror of it
     hub_token: SecretStr = SecretStr("")  # for `models fetch` only: where a hub asks who has accepted its terms
+    ca_bundle: str = ""  # PEM file: the authorities to trust, in place of the environment's or the built-in ones
+    proxy: SecretStr = SecretStr("")  # of all calls but those to this machine and to NO_PROXY; may hold a password
+    index_url: SecretStr = SecretStr("")  # package index, also of the models that are packages; may hold a password
 
     log_level: str = "INFO"
     max_request_mb: int = Field(default=200, ge=1)  # a bulk retrieve of 100,000 tasks is about 160 MB
@@ -51,6 +62,46 @@ class Settings(BaseSettings):
     @property
     def sqlalchemy_url(self) -> str:
         return self.database_url.get_secret_value() or f"sqlite:///{(self.home / 'prelabel.sqlite3').absolute()}"
+
+    @property
+    def authorities(self) -> str:
+        """The PEM file of certificate authorities to trust.
+
+        Raises:
+            BadInputError: the settings name one that is none.
+        """
+        if not self.ca_bundle:
+            return next(filter(None, map(os.environ.get, CA_VARIABLES)), None) or certifi.where()
+        try:
+            ssl.create_default_context(cafile=self.ca_bundle)
+        except OSError as err:
+            raise BadInputError(
+                f"PRELABEL_CA_BUNDLE must name a PEM file of certificate authorities, was {self.ca_bundle!r} "
+                f"({err.strerror or type(err).__name__}); correct the path, or unset it"
+            ) from err
+        return self.ca_bundle
+
+    def proxy_for(self, url: str) -> str:
+        """The proxy of calls to a URL; empty where it is called directly, as this machine always is.
+
+        Raises:
+            BadInputError: it is not a URL of an HTTP proxy.
+        """
+        parts = urlsplit(url)
+        if is_loopback(parts.hostname or "") or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return ""
+        proxy = self.proxy.get_secret_value() or urllib.request.getproxies().get(parts.scheme, "")
+        if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+            shown = without_credentials(proxy)
+            raise BadInputError(f"PRELABEL_PROXY must be http://HOST:PORT, was {shown!r}; correct it, or unset it")
+        return proxy
+
+    @property
+    def pip_environment(self) -> dict[str, str]:
+        """What pip is told over its environment: a command line would show passwords."""
+        return pip_environment(
+            index_url=self.index_url.get_secret_value(), ca_bundle=self.ca_bundle, proxy=self.proxy.get_secret_value()
+        )
 
     @property
     def models_dir(self) -> Path:

@@ -4,19 +4,19 @@ Reads are retried by the SDK; writes never are, because Label Studio deduplicate
 """
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 from label_studio_sdk import LabelStudio
-from label_studio_sdk.core.api_error import ApiError
 
-from backend.core.errors import BadInputError, LabelStudioError
+from backend.core.errors import LabelStudioError
 from backend.core.settings import Settings
-from backend.labelstudio.records import Json, Project, Task, project_of, task_of
+from backend.labelstudio.failures import refused, translated
+from backend.labelstudio.records import Json, Project, Pulse, Task, project_of, task_of
 
 READ_TIMEOUT_S = 60.0
 PUSH_TIMEOUT_S = 900.0  # one push of 40,000 predictions takes half a minute on SQLite
@@ -40,6 +40,7 @@ class LabelStudioClient:
     sdk: LabelStudio
     url: str
     transport: httpx.Client
+    proxied: bool = False
 
     def close(self) -> None:
         self.transport.close()
@@ -100,6 +101,15 @@ class LabelStudioClient:
             if not answer["tasks"] or seen >= answer["total"]:
                 return
 
+    def pulse(self, project_id: int) -> Pulse:
+        """Whether anything moved, in one small request."""
+        query = json.dumps({"ordering": ["-tasks:updated_at"]})
+        answer = self._page(
+            {"project": project_id, "query": query, "page": 1, "page_size": 1, "include": "id,updated_at"}
+        )
+        newest = max((raw["updated_at"] for raw in answer["tasks"]), default="")
+        return Pulse(newest, answer["total"], answer["total_annotations"])
+
     def task(self, task_id: int) -> Task:
         return task_of(self._json("GET", f"api/tasks/{task_id}/"))
 
@@ -108,7 +118,7 @@ class LabelStudioClient:
         stream = self.sdk._client_wrapper.httpx_client.stream
         options = {"timeout_in_seconds": int(PUSH_TIMEOUT_S), "max_retries": READ_RETRIES}
         with (
-            _translated("export"),
+            translated("export", proxied=self.proxied),
             stream(
                 f"api/projects/{project_id}/export",
                 method="GET",
@@ -119,7 +129,7 @@ class LabelStudioClient:
         ):
             if answer.status_code != httpx.codes.OK:
                 answer.read()
-                raise _refused(f"GET api/projects/{project_id}/export", answer)
+                raise refused(f"GET api/projects/{project_id}/export", answer)
             for part in answer.iter_bytes():
                 file.write(part)
 
@@ -247,7 +257,7 @@ class LabelStudioClient:
         timeout_s: float = READ_TIMEOUT_S,
     ) -> httpx.Response:  # fmt: skip
         retries = READ_RETRIES if method == "GET" else 0
-        with _translated(f"{method} {path}"):
+        with translated(f"{method} {path}", proxied=self.proxied):
             answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
                 path,
                 method=method,
@@ -257,7 +267,7 @@ class LabelStudioClient:
                 request_options={"timeout_in_seconds": int(timeout_s), "max_retries": retries},
             )
         if not answer.is_success:
-            raise _refused(f"{method} {path}", answer)
+            raise refused(f"{method} {path}", answer)
         return answer
 
 
@@ -271,9 +281,14 @@ def open_client(settings: Settings) -> LabelStudioClient:
     if not token:
         raise LabelStudioError("PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty", status=401)
     url = settings.label_studio_url.rstrip("/")
-    transport = httpx.Client(timeout=READ_TIMEOUT_S, follow_redirects=True)
-    sdk = LabelStudio(base_url=url, api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
-    return LabelStudioClient(sdk, url, transport)
+    proxy = settings.proxy_for(url)
+    transport = httpx.Client(
+        timeout=READ_TIMEOUT_S, follow_redirects=True, trust_env=False, proxy=proxy or None,
+        verify=ssl.create_default_context(cafile=settings.authorities),
+    )  # fmt: skip
+    # with the slash, because without it the SDK asks for its tokens beside a sub-path, not under it
+    sdk = LabelStudio(base_url=f"{url}/", api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
+    return LabelStudioClient(sdk, url, transport, bool(proxy))
 
 
 def webhook_body(project: Project, url: str, secret: str) -> Json:
@@ -286,40 +301,3 @@ def webhook_body(project: Project, url: str, secret: str) -> Json:
         "headers": {SECRET_HEADER: secret, PROJECT_HEADER: str(project.key)},
         "actions": list(WEBHOOK_ACTIONS),
     }
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn what SDK and transport raise into LabelStudioError."""
-    try:
-        yield
-    except ApiError as err:
-        status = err.status_code or 0
-        raise LabelStudioError(_explain(what, status, ""), status=status) from err
-    except httpx.HTTPError as err:
-        message = (
-            f"{what}: Label Studio must answer, but did not ({type(err).__name__}); check its URL and that it runs"
-        )
-        raise LabelStudioError(message) from err
-    except UnicodeEncodeError as err:  # escaped, Label Studio would take it, and fail ever after on that project
-        raise BadInputError(f"{what} must send no half of a surrogate pair; repair the text") from err
-
-
-def _refused(what: str, answer: httpx.Response) -> LabelStudioError:
-    try:
-        body = answer.json()
-        said = (body.get("validation_errors") or body.get("detail", "")) if isinstance(body, dict) else ""
-        detail = str(said)[:300]
-    except ValueError:
-        detail = ""
-    return LabelStudioError(_explain(what, answer.status_code, detail), status=answer.status_code)
-
-
-def _explain(what: str, status: int, detail: str) -> str:
-    remedies = {
-        401: "the token is wrong or expired; make a new personal access token and set PRELABEL_LABEL_STUDIO_TOKEN",
-        403: "this account may not; use a token of an account with write access",
-        404: "no such thing; was it deleted?",
-    }
-    remedy = remedies.get(status, "")
-    return f"{what} must succeed, but Label Studio answered {status} {detail} {remedy}".replace("  ", " ").strip()

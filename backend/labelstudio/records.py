@@ -60,6 +60,15 @@ class Task:
         return self.total_annotations == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What moves when anything in a project's tasks does."""
+
+    newest: str  # updated_at of the task that changed last; empty where there is none
+    n_tasks: int
+    n_annotations: int  # without the cancelled ones
+
+
 COUNTERS = (
     "task_number",
     "num_tasks_with_annotations",

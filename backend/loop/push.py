@@ -86,10 +86,15 @@ def fill(work: ProjectDesk) -> bool:
     for tasks in _chunks(_lacking(work, served.version, above=last)):
         spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
-        if n_done >= JOB_TASKS or work.desk.queue.waits("live"):
+        if n_done >= JOB_TASKS or work.desk.queue.waits(*_in_front(work)):
             return False
     push(work, served, spool)
     return True
+
+
+def _in_front(work: ProjectDesk) -> tuple[str, ...]:
+    """The queues that a bulk job makes way for: a push-only project's labels come by way of the cron's tick."""
+    return ("live", "reconcile") if work.row.push_only else ("live",)
 
 
 def push(work: ProjectDesk, served: Served, spool: Spool) -> None:

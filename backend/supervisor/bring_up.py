@@ -123,7 +123,7 @@ class Stack:
     def _fetch_models(self) -> None:
         with self._step("models") as detail:
             settings = self.settings
-            store = WeightStore(settings.models_dir, hub_url=settings.hub_url, hub_token=settings.hub_token)
+            store = WeightStore.reaching_out(settings)
             profile = load_profile(settings.profile)
             for spec in profile.models:
                 store.fetch(spec, progress=detail)
@@ -146,7 +146,7 @@ class Stack:
     def _start_label_studio(self) -> None:
         if not self.settings.label_studio_bin:
             with self._step("environment of Label Studio") as detail:
-                prepare_label_studio(own_label_studio_folder(), detail)
+                prepare_label_studio(own_label_studio_folder(), detail, self.settings.pip_environment)
         label_studio = self.label_studio()
         self._start(label_studio.service())
         with self._step("access token"):
@@ -176,7 +176,7 @@ class Stack:
         problem = voter.obstacle()
         if not problem:
             self.report(Event("note", text="the LLM voter is being built; it joins by itself in a few minutes"))
-            problem = voter.build(self.folder.logs / VOTER_LOG, self.folder.home)
+            problem = voter.build(self.folder.logs / VOTER_LOG, self.settings)
         if self.supervisor.stopping.is_set():
             return
         if problem:

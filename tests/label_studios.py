@@ -1,0 +1,33 @@
+"""Label Studio as its makers ship it: SSRF protection on, so that it may not call a backend on this machine."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from backend.supervisor.label_studio import LabelStudio
+from tests.stack import (
+    EMAIL,
+    PASSWORD,
+    RunningLabelStudio,
+    free_port,
+    label_studio_executable,
+    running,
+    template,
+)
+
+
+@contextmanager
+def label_studio_of_defaults(folder: Path, *, host: str = "") -> Iterator[RunningLabelStudio]:
+    """A real Label Studio without any word about subnets; `host` is the URL that people see, where it is another."""
+    executable = label_studio_executable()
+    made = template(executable)
+    shutil.copytree(made / "data", folder / "data")
+    program = LabelStudio(executable, folder / "data", f"http://127.0.0.1:{free_port()}", EMAIL, PASSWORD)
+    service = program.service()
+    environment = {name: value for name, value in service.environment.items() if "SUBNETS" not in name}
+    environment |= {"LABEL_STUDIO_HOST": host} if host else {}
+    with running(replace(service, environment=environment), folder):
+        token = (made / "token").read_text(encoding="utf-8")
+        yield RunningLabelStudio(program.url, token, EMAIL, PASSWORD, program)
