@@ -113,6 +113,8 @@ class Answering:
                 self.telemetry.unanswered.labels("deadline").inc()
                 continue
             self.telemetry.decisions.labels(key, decision.kind, decision.stage).inc()
+            if decision.share_cut:
+                self.telemetry.cut.observe(decision.share_cut)
             answers[place] = prediction(decision, control, served.version)
         return answers
 

@@ -14,7 +14,7 @@ from backend.core.types import BoolArray, Example, FloatArray, Neighbour
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.rerank import NoReranker, Reranker
-from backend.pipeline.retrieve import Embedder, Index, Retrieved
+from backend.pipeline.retrieve import Embedder, Index, Retrieved, embed_texts
 from backend.pipeline.vote import Vote, Voter
 
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
@@ -56,11 +56,16 @@ class Retrieval:
     weight_dense: float = WEIGHT_DENSE
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
+        """As every level.
+
+        Raises:
+            DeadlineError: the texts were not embedded in time.
+        """
         rows = np.flatnonzero(where)
         if not len(rows):
             return evidence
         texts = [evidence.texts[row] for row in rows]
-        vectors = self.embedder.embed(texts)
+        vectors = embed_texts(texts, self.embedder, self.index.labels, deadline=deadline)
         found = self.index.search(texts, vectors)
         features = (
             *self._scores(found),
