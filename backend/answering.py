@@ -13,7 +13,7 @@ from backend.core.settings import Settings
 from backend.core.types import Decision
 from backend.job_queue import JobQueue
 from backend.labelstudio.schema import Control, Unusable, read_config
-from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of
+from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
 from backend.ledger import Ledger, Shown
 from backend.serving import Served, ServedProjects
 from backend.telemetry import Telemetry
@@ -64,12 +64,15 @@ class Answering:
             self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
             return [None] * len(request.tasks)
         share = 0.0 if request.interactive else self._project_settings(key).blind_share
-        texts = {
-            place: text
-            for place, task in enumerate(request.tasks)
-            if (text := text_of(task.data, control.text_key)) is not None and not is_blind(key, task.id, share)
-        }
-        self.telemetry.unanswered.labels("no_text_or_blind").inc(len(request.tasks) - len(texts))
+        texts: dict[int, str] = {}
+        for place, task in enumerate(request.tasks):
+            text = text_of(task.data, control)
+            if text is None:
+                self.telemetry.unanswered.labels(textless(task.data, control)).inc()
+            elif is_blind(key, task.id, share):
+                self.telemetry.unanswered.labels("blind").inc()
+            else:
+                texts[place] = text
         decided = served.pipeline.run(list(texts.values()), deadline_s=_seconds(request))
         decisions = dict(zip(texts, decided, strict=True))
         if not request.interactive:

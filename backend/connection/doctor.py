@@ -1,8 +1,10 @@
 """Doctor: looks at every link between Label Studio and this backend, and says what to do about each broken one."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
@@ -17,10 +19,12 @@ from backend.job_queue import QUEUES, connect
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
-from backend.labelstudio.schema import Unusable
+from backend.labelstudio.schema import Control, Unusable
+from backend.labelstudio.wire import text_of, textless
 from backend.loop.desk import Desk, ProjectDesk
 
 TIMEOUT_S = 5.0
+SAMPLE = 100  # tasks that are looked into
 LEGACY_TOKEN = re.compile(r"[0-9a-f]{40}")
 
 
@@ -109,7 +113,8 @@ def examine_project(desk: Desk, key: str) -> Iterator[Check]:
         return
     yield Check("project", True, f"{work.project.title!r}")
     yield _config(work)
-    for check in (_connected, _webhook, _versions, _coverage):
+    about_texts = (_texts, _coverage) if work.usable else ()
+    for check in (_connected, _webhook, _versions, *about_texts):
         yield _guarded(check, work)
 
 
@@ -122,7 +127,7 @@ def _guarded(check: Callable[[ProjectDesk], Check], work: ProjectDesk) -> Check:
 
 def _config(work: ProjectDesk) -> Check:
     if isinstance(work.found, Unusable):
-        return Check("label config", False, work.found.reason, "change the label config; it is read again by itself")
+        return unserved(work.found)
     space = work.control.space
     ruled = set(work.settings.keywords) - set(work.keywords)
     if ruled:
@@ -131,6 +136,30 @@ def _config(work: ProjectDesk) -> Check:
     oos = f"{space.oos_value!r} means none of these" if space.oos_value else "no choice means none of these"
     n_hints = sum(bool(label.hint) for label in space.labels)
     return Check("label config", True, f"{work.control.from_name}: {len(space)} labels, {n_hints} with hint; {oos}")
+
+
+def unserved(found: Unusable) -> Check:
+    """What is said about a label config that cannot be served."""
+    return Check("label config", False, found.reason, f"{found.remedy}; the config is read again by itself")
+
+
+def _texts(work: ProjectDesk) -> Check:
+    """Whether tasks hold texts, by the first of them."""
+    sample = list(work.desk.client.tasks(work.id, limit=SAMPLE, all_fields=False))
+    return texts_check([task.data for task in sample], work.control)
+
+
+def texts_check(sample: Sequence[Mapping[str, Any]], control: Control) -> Check:
+    """What is said about the data of some tasks; a few without a text are nothing to worry about."""
+    lacking = Counter(textless(data, control) for data in sample if text_of(data, control) is None)
+    of = f"of the first {len(sample)} tasks"
+    if lacking["link"]:
+        finding = f"{lacking['link']} {of} hold a link under {control.text_key!r} instead of a text: not predicted"
+        return Check("texts", False, finding, "import the text itself; links and storage addresses are not fetched")
+    if lacking["no_text"] > len(sample) / 2:
+        finding = f"{lacking['no_text']} {of} hold no text under {control.text_key!r}: not predicted"
+        return Check("texts", False, finding, "name the column that holds the text in the label config")
+    return Check("texts", True, f"{len(sample) - sum(lacking.values())} {of} hold a text under {control.text_key!r}")
 
 
 def _connected(work: ProjectDesk) -> Check:
@@ -200,8 +229,10 @@ def _versions(work: ProjectDesk) -> Check:
 
 
 def _coverage(work: ProjectDesk) -> Check:
+    """Tasks without a text are not waited for: they never have a prediction."""
     version = work.folder.current()
     filters = [unlabelled(), lacking_version(version)]
-    lacking = any(True for _ in work.desk.client.tasks(work.id, filters=filters, limit=1, all_fields=False))
+    found = work.desk.client.tasks(work.id, filters=filters, limit=SAMPLE, all_fields=False)
+    lacking = any(text_of(task.data, work.control) is not None for task in found)
     finding = "open tasks lack a present prediction" if lacking else "every open task has a present prediction"
     return Check("predictions", not lacking, finding, "the workers are at it; see prelabel status" if lacking else "")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from backend.core.errors import BadInputError, TooLargeError
 from backend.core.projects import ProjectKey
@@ -14,12 +14,16 @@ from backend.core.types import Decision
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
 
 Json = dict[str, Any]
+Textless = Literal["link", "no_text"]
 
 MAX_TASKS = 100_000  # of one request
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
 SAME_PERCENT = 5  # percents closer than this read the same
 PERCENT = re.compile(r"(\d+) ?%")
 PERCENT_OR_ID = re.compile(r"\d+ ?%|#\w+")
+LINK = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://|www\.|/data/(?:upload|local-files)/)\S+|data:[\w/+.-]*;base64,\S*", re.IGNORECASE
+)
 LABEL_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"})
 
 
@@ -107,17 +111,31 @@ def webhook_event(body: object, header_key: str) -> tuple[str, ProjectKey | None
         raise BadInputError("project.created_at must be an ISO 8601 time") from err
 
 
-def text_of(data: Mapping[str, Any], key: str) -> str | None:
-    """The text of a task; None where it has none that can be labelled.
+def text_of(data: Mapping[str, Any], control: Control) -> str | None:
+    """The text of a task; None where it has none that can be labelled, for which `textless` has the reason.
 
-    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined line by line. Half of
-    a surrogate pair, which no database and no file takes, becomes a question mark.
+    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined, a line a turn, with its
+    speakers. Half of a surrogate pair, which no database and no file takes, becomes a question mark.
     """
-    text = _text(data.get(key))
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    value = data.get(control.text_key)
+    text = _conversation(value, control) if isinstance(value, list) else _scalar(value)
+    return None if text is None or _is_link(value, control) else text.encode("utf-8", "replace").decode()
 
 
-def _text(value: object) -> str | None:
+def textless(data: Mapping[str, Any], control: Control) -> Textless:
+    """Why a task has no text: it holds nothing but a link, which nobody follows, or nothing that can be read."""
+    return "link" if _is_link(data.get(control.text_key), control) else "no_text"
+
+
+def _is_link(value: object, control: Control) -> bool:
+    """Whether a value is nothing but the address of something; a text that holds one is a text."""
+    if isinstance(value, list):
+        words = [turn for _, turn in _turns(value, control)]
+        return bool(words) and all(LINK.fullmatch(turn.strip()) for turn in words)
+    return isinstance(value, str) and LINK.fullmatch(value.strip()) is not None
+
+
+def _scalar(value: object) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or value is None:
@@ -126,10 +144,20 @@ def _text(value: object) -> str | None:
         return str(value)
     if isinstance(value, float):
         return f"{Decimal(repr(value)):f}".removesuffix(".0") if math.isfinite(value) else None
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        turns = [turn.get("text") for turn in value]
-        return "\n".join(turn for turn in turns if isinstance(turn, str)) or None
     return None
+
+
+def _conversation(value: list[Any], control: Control) -> str | None:
+    lines = [f"{author}: {words}" if author else words for author, words in _turns(value, control)]
+    return "\n".join(lines) or None
+
+
+def _turns(value: list[Any], control: Control) -> list[tuple[str, str]]:
+    """Speaker and words of each turn that has words; none where the list holds anything but turns."""
+    if not all(isinstance(turn, dict) for turn in value):
+        return []
+    said = [(turn.get(control.turn_author), turn.get(control.turn_text)) for turn in value]
+    return [(author if isinstance(author, str) else "", words) for author, words in said if isinstance(words, str)]
 
 
 def score_of(decision: Decision) -> float:

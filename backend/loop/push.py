@@ -123,7 +123,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     Reason and percents are written with the prediction, or where they read otherwise than what they stand beside: a
     PATCH costs 60 ms, and a percent more or less is nothing to wait for.
     """
-    texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
+    texts = {task.id: text_of(task.data, work.control) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
@@ -179,7 +179,7 @@ def _still_lacking(work: ProjectDesk, version: str, rows: list[Json]) -> list[Js
 
 def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[Json]:
     """Spool rows of a chunk; tasks without a text get none. LLMs are asked at the head of the label stream only."""
-    texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
+    texts = {task.id: text_of(task.data, work.control) for task in tasks}
     sighted = [task.id for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = served.pipeline.without_llm().run([texts[task_id] or "" for task_id in sighted], deadline_s=float("inf"))
     rows = [
