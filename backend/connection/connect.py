@@ -53,7 +53,7 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
     """
     found = read_config(project.label_config, oos_value=None if options.oos_label == "auto" else options.oos_label)
     if isinstance(found, Unusable):
-        raise BadInputError(found.reason)
+        raise BadInputError(found.message)
     changes = [*_foreign(settings, client, project, replace=options.replace)]
     if not _own_webhooks(settings, client, project):
         changes.append(Change("webhook", "none", f"{webhook_url(settings)}, without payload"))

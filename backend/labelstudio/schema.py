@@ -53,7 +53,11 @@ class Unusable:
     """Why a well-formed config cannot be served; doctor explains it."""
 
     reason: str
-    remedy: str = ""
+    remedy: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.reason}: {self.remedy}"
 
 
 @lru_cache(maxsize=256)
@@ -94,7 +98,7 @@ def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
     """
     found = read_config(xml, oos_value=oos_label or None)
     if isinstance(found, Unusable):
-        raise BadInputError(found.reason)
+        raise BadInputError(found.message)
     if oos_label and found.space.oos_value != oos_label:
         raise BadInputError(f"--oos-label must be a choice of the label config, was {oos_label!r}")
     return found.space

@@ -18,6 +18,8 @@ Textless = Literal["link", "no_text"]
 
 MAX_TASKS = 100_000  # of one request
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
+N_PERCENT = 5  # labels whose percent is shown
+WORTH_TELLING = 0.05  # of a probability, in a line of text: less would come and go with every refresh
 SAME_PERCENT = 5  # percents closer than this read the same
 PERCENT = re.compile(r"(\d+) ?%")
 PERCENT_OR_ID = re.compile(r"\d+ ?%|#\w+")
@@ -193,7 +195,7 @@ def shown_data(decision: Decision | None, control: Control) -> Json:
     """The keys of task data that show a decision: the reason, and all labels with percent, likeliest first."""
     data: Json = {}
     if control.shows_reason:
-        data[WHY_KEY] = why(decision) if decision else ""
+        data[WHY_KEY] = why(decision, control) if decision else ""
     if control.dynamic:
         data[TOP_KEY] = top(decision, control)
     return data
@@ -222,29 +224,44 @@ def _shares(items: Sequence[object]) -> dict[str, int]:
     return shares
 
 
-def why(decision: Decision) -> str:
-    return " ".join(decision.reason.split())
+def why(decision: Decision, control: Control) -> str:
+    """The reason in one line; after the likeliest labels where no list of labels shows them."""
+    reason = " ".join(decision.reason.split())
+    if control.dynamic:
+        return reason
+    told = [(name, share) for _, name, share in _likeliest(decision, control) if share >= WORTH_TELLING]
+    return " · ".join([", ".join(f"{name} {share:.0%}" for name, share in told), reason]) if told else reason
 
 
-def top(decision: Decision | None, control: Control, *, n_percent: int = 5) -> list[Json]:
-    """All labels for a dynamic `Choices`: the first `n_percent` with their percent, the others in config order."""
+def top(decision: Decision | None, control: Control) -> list[Json]:
+    """All labels for a dynamic `Choices`: the likeliest N_PERCENT with their percent, the others in config order."""
+    likeliest = _likeliest(decision, control) if decision is not None else []
+    first: list[Json] = [
+        {"value": value, "html": f"{html.escape(name)} <b>{share:.0%}</b>"} for value, name, share in likeliest
+    ]
+    told = {value for value, _, _ in likeliest}
+    return first + [_plain(value, name) for value, name in _names(control).items() if value not in told]
+
+
+def _plain(value: str, name: str) -> Json:
+    """A choice without percent; it reads as its value where nothing else is said, which halves a long list."""
+    shown = html.escape(name)
+    return {"value": value} if shown == value else {"value": value, "html": shown}
+
+
+def _likeliest(decision: Decision, control: Control) -> list[tuple[str, str, float]]:
+    """Value, name and probability of up to N_PERCENT choices, out-of-scope among them."""
+    names = _names(control)
+    shares = [(item.label, item.probability) for item in decision.alternatives if item.label in names]
+    if control.space.oos_value:
+        shares.append((control.space.oos_value, decision.p_out_of_scope))
+    return [(value, names[value], share) for value, share in sorted(shares, key=lambda item: -item[1])[:N_PERCENT]]
+
+
+def _names(control: Control) -> dict[str, str]:
+    """What each choice reads, in config order but for out-of-scope, which comes last."""
     names = {label.value: label.name for label in control.space.labels}
-    oos = control.space.oos_value
-    if oos:
-        names[oos] = control.oos_name
-    shown: list[tuple[str, float]] = []
-    if decision is not None:
-        shown = [(item.label, item.probability) for item in decision.alternatives if item.label in names]
-        if oos:
-            shown.append((oos, decision.p_out_of_scope))
-        shown = sorted(shown, key=lambda item: -item[1])[:n_percent]
-    first = [_percent(value, names[value], probability) for value, probability in shown]
-    rest = [value for value in names if value not in {value for value, _ in shown}]
-    return first + [{"value": value, "html": html.escape(names[value])} for value in rest]
-
-
-def _percent(value: str, name: str, probability: float) -> Json:
-    return {"value": value, "html": f"{html.escape(name)} <b>{probability:.0%}</b>"}
+    return {**names, control.space.oos_value: control.oos_name} if control.space.oos_value else names
 
 
 def reason_phrase(message: str) -> str:

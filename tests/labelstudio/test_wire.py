@@ -290,6 +290,21 @@ def test_a_task_without_a_decision_still_has_all_labels_and_tells_nothing(contro
     assert "%" not in json.dumps(shown)
 
 
+STATIC = """<View><Header value="$prelabel_why"/><Text name="t" value="$x"/><Choices name="c" toName="t">
+<Choice value="cancel now" alias="cancel"/><Choice value="ok"/><Choice value="pay"/></Choices></View>"""
+
+
+def test_beside_a_static_list_the_line_tells_the_likeliest_labels_too() -> None:
+    static = read_config(STATIC)
+    assert isinstance(static, Control)
+    likely = (LabelProb("cancel", 0.734), LabelProb("pay", 0.1), LabelProb("ok", 0.02))
+    shown = shown_data(decided(alternatives=likely), static)
+    assert shown == {"prelabel_why": "cancel now 73%, pay 10% · closest to the description of cancel"}
+    closer = shown_data(decided(alternatives=(LabelProb("cancel", 0.70), LabelProb("pay", 0.12))), static)
+    assert reads_alike(shown["prelabel_why"], closer["prelabel_why"])
+    assert shown_data(decided(alternatives=()), static) == {"prelabel_why": "closest to the description of cancel"}
+
+
 def test_a_static_config_without_a_header_adds_no_key_to_the_data() -> None:
     static = read_config(
         '<View><Text name="t" value="$x"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
