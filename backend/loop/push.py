@@ -30,7 +30,7 @@ from backend.serving import Served
 
 JOB_TASKS = 2000  # computed by one job; then it makes way
 CHUNK = 32  # texts between two looks at the queue
-CHUNK_CHARACTERS = 12_000  # of them: 3 s of the slower embedder
+CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle machine
 SAME_SCORE = 0.005  # scores closer than this read the same
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
