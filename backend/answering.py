@@ -14,7 +14,7 @@ from backend.core.settings import Settings
 from backend.core.types import Decision
 from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, read_config
-from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of
+from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
 from backend.ledger import Ledger, Shown, open_ledger
 from backend.serving import Loader, Served, ServedProjects
 from backend.telemetry import Telemetry
@@ -65,12 +65,15 @@ class Answering:
             self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
             return [None] * len(request.tasks)
         share = 0.0 if request.interactive else self._project_settings(key).blind_share
-        texts = {
-            place: text
-            for place, task in enumerate(request.tasks)
-            if (text := text_of(task.data, control.text_key)) is not None and not is_blind(key, task.id, share)
-        }
-        self.telemetry.unanswered.labels("no_text_or_blind").inc(len(request.tasks) - len(texts))
+        texts: dict[int, str] = {}
+        for place, task in enumerate(request.tasks):
+            text = text_of(task.data, control)
+            if text is None:
+                self.telemetry.unanswered.labels(textless(task.data, control)).inc()
+            elif is_blind(key, task.id, share):
+                self.telemetry.unanswered.labels("blind").inc()
+            else:
+                texts[place] = text
         decided = served.pipeline.run(list(texts.values()), deadline_s=_seconds(request))
         decisions = dict(zip(texts, decided, strict=True))
         if not request.interactive:
@@ -114,6 +117,8 @@ class Answering:
                 self.telemetry.unanswered.labels("deadline").inc()
                 continue
             self.telemetry.decisions.labels(key, decision.kind, decision.stage).inc()
+            if decision.share_cut:
+                self.telemetry.cut.observe(decision.share_cut)
             answers[place] = prediction(decision, control, served.version)
         return answers
 

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "connect": "projects",
     "doctor": "projects",
     "disconnect": "projects",
+    "label-config": "label_config",
     "train": "files",
     "predict": "files",
     "evaluate": "files",
@@ -50,7 +51,7 @@ def application(asked: str) -> typer.Typer:
         """Without this, typer takes a lone command for the whole program."""
 
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        command = getattr(import_module(f"backend.commands.{COMMANDS[name]}"), name)
+        command = getattr(import_module(f"backend.commands.{COMMANDS[name]}"), name.replace("-", "_"))
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:

@@ -85,6 +85,35 @@ def read_rows(path: Path, *, where: str = "", labelled: bool = False) -> Iterato
         raise BadInputError(f"{path} must hold at least one row, but holds none")
 
 
+def read_list(path: Path, column: str) -> Iterator[tuple[str, Columns]]:
+    """The rows of a small list, each with its place for messages; a file of another suffix has one value a line.
+
+    Raises:
+        BadInputError: not a file, not UTF-8, a row lacks the column, or a line that others follow is empty.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        for number, columns in enumerate(_records(path), start=1):
+            _check(columns, path, number, [column])
+            yield f"{path} row {number}", columns
+        return
+    lines = _content(path).rstrip().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise BadInputError(f"{path} line {number} must hold a {column}, is empty; remove it")
+        yield f"{path} line {number}", {column: line}
+
+
+def _content(path: Path) -> str:
+    if not path.is_file():
+        raise BadInputError(f"{path} must be a file, but is not; check the path")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise BadInputError(f"{path} must be UTF-8, but is not at byte {err.start}; convert it with iconv") from err
+    except OSError as err:
+        raise BadInputError(f"{path} must be readable, but is not: {err.strerror}") from err
+
+
 @contextmanager
 def writing_rows(path: Path) -> Iterator[Callable[[Columns], None]]:
     """A function that writes a row; the file appears when all are written, and not at all otherwise.

@@ -16,6 +16,7 @@ from backend.job_queue import JobQueue
 from backend.ledger import Ledger
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 3.0, 10.0, 60.0, 100.0)
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Telemetry:
     requests: Histogram = field(init=False)
     decisions: Counter = field(init=False)
     unanswered: Counter = field(init=False)
+    cut: Histogram = field(init=False)
     events: Counter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,6 +42,10 @@ class Telemetry:
             ),
             "unanswered": Counter(
                 "prelabel_unanswered", "Tasks answered with no prediction, by cause.", ["cause"], registry=self.registry
+            ),
+            "cut": Histogram(
+                "prelabel_cut_share", "Share of a text's end that no model read, over the texts that were too long.",
+                buckets=SHARES, registry=self.registry,
             ),
             "events": Counter("prelabel_events", "Webhook events, by action.", ["action"], registry=self.registry),
         }  # fmt: skip

@@ -60,7 +60,7 @@ def how_accepted(annotation: Annotation, key: str, shown: Shown | None, before: 
 
 def task_label(task: Task, control: Control, how: Mapping[int, How]) -> TaskLabel | None:
     """The label of a task; None where it has no text, no valid label, or people disagree evenly."""
-    text = text_of(task.data, control.text_key)
+    text = text_of(task.data, control)
     valid = {*control.space.values, control.space.oos_value} - {""}
     voices = [item for item in _latest_of_each(task.annotations) if label_of_annotation(item, control) in valid]
     if text is None or not voices:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from backend.core.deadline import Deadline
+from backend.core.deadline import FOREVER, Deadline
 from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Stage
 from backend.models.linear import LinearClassifier
 from backend.pipeline.clean import clean
@@ -21,7 +21,6 @@ from training.evaluate import Outcome
 from training.fit import fit_linear, rows_of
 from training.splits import FOLDS, folds
 
-FOREVER = Deadline(float("inf"))
 Fitted = Literal["retrieve", "classify"]
 FITTED: tuple[Fitted, ...] = ("retrieve", "classify")
 
@@ -79,6 +78,10 @@ class Remembered:
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """(n_texts, dim), of training texts only."""
         return self.vectors[[self.rows[text] for text in texts]]
+
+    def windows(self, texts: Sequence[str], *, deadline: Deadline) -> list[FloatArray]:  # noqa: ARG002
+        """(1, dim) a text: long ones were pooled before."""
+        return [vector[None] for vector in self.embed(texts)]
 
 
 def classifier_of(

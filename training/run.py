@@ -67,7 +67,8 @@ def train(
     parts = _parts(known, space, gold, holdout, options)
     with publishing(out) as folder:
         embedder = assembly.embedder(options.language, profile=options.profile)
-        material = Material(space, parts.train, embed_labels(space, embedder), embed_examples(parts.train, embedder))
+        labels = embed_labels(space, embedder)
+        material = Material(space, parts.train, labels, embed_examples(parts.train, embedder, labels))
         parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
         reranker = assembly.reranker(options.profile)
         pipeline = _pipeline(material, parameters, options, embedder, reranker)

@@ -56,7 +56,7 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
     """
     found = read_config(project.label_config, oos_value=None if options.oos_label == "auto" else options.oos_label)
     if isinstance(found, Unusable):
-        raise BadInputError(found.reason)
+        raise BadInputError(found.message)
     changes = [*_foreign(settings, client, project, replace=options.replace)]
     changes += (_untied if options.push_only else _tied)(settings, client, project)
     if options.order_by_uncertainty and project.sampling != UNCERTAINTY:

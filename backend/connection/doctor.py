@@ -2,8 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
@@ -19,12 +21,14 @@ from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_AC
 from backend.labelstudio.failures import CALL_OUT, REFUSED_ADDRESS, certificate_remedy
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json
-from backend.labelstudio.schema import Unusable
+from backend.labelstudio.schema import Control, Unusable
+from backend.labelstudio.wire import text_of, textless
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.poll import IDLE_S, last_poll
 
 TIMEOUT_S = 5.0
 POLLED_WITHIN_S = 90.0  # three times the longest pause between two polls
+SAMPLE = 100  # tasks that are looked into
 LEGACY_TOKEN = re.compile(r"[0-9a-f]{40}")
 
 
@@ -132,7 +136,8 @@ def examine_project(desk: Desk, key: str) -> Iterator[Check]:
     yield Check("project", True, f"{work.project.title!r}")
     yield _config(work)
     ways = (_polling,) if work.row.push_only else (_connected, _webhook)
-    for check in (*ways, _versions, _coverage, _labels):
+    about_texts = (_texts, _coverage, _labels) if work.usable else ()
+    for check in (*ways, _versions, *about_texts):
         yield _guarded(check, work)
 
 
@@ -145,7 +150,7 @@ def _guarded(check: Callable[[ProjectDesk], Check], work: ProjectDesk) -> Check:
 
 def _config(work: ProjectDesk) -> Check:
     if isinstance(work.found, Unusable):
-        return Check("label config", False, work.found.reason, "change the label config; it is read again by itself")
+        return unserved(work.found)
     space = work.control.space
     ruled = set(work.settings.keywords) - set(work.keywords)
     if ruled:
@@ -163,6 +168,30 @@ def _polling(work: ProjectDesk) -> Check:
         return Check("polling", False, f"push-only, but {since}", "run: prelabel cron, and prelabel worker")
     pace = "every few seconds" if last.active else f"every {IDLE_S:.0f} s until something moves"
     return Check("polling", True, f"push-only: labels arrive by polling, {pace}")
+
+
+def unserved(found: Unusable) -> Check:
+    """What is said about a label config that cannot be served."""
+    return Check("label config", False, found.reason, f"{found.remedy}; the config is read again by itself")
+
+
+def _texts(work: ProjectDesk) -> Check:
+    """Whether tasks hold texts, by the first of them."""
+    sample = list(work.desk.client.tasks(work.id, limit=SAMPLE, all_fields=False))
+    return texts_check([task.data for task in sample], work.control)
+
+
+def texts_check(sample: Sequence[Mapping[str, Any]], control: Control) -> Check:
+    """What is said about the data of some tasks; a few without a text are nothing to worry about."""
+    lacking = Counter(textless(data, control) for data in sample if text_of(data, control) is None)
+    of = f"of the first {len(sample)} tasks"
+    if lacking["link"]:
+        finding = f"{lacking['link']} {of} hold a link under {control.text_key!r} instead of a text: not predicted"
+        return Check("texts", False, finding, "import the text itself; links and storage addresses are not fetched")
+    if lacking["no_text"] > len(sample) / 2:
+        finding = f"{lacking['no_text']} {of} hold no text under {control.text_key!r}: not predicted"
+        return Check("texts", False, finding, "name the column that holds the text in the label config")
+    return Check("texts", True, f"{len(sample) - sum(lacking.values())} {of} hold a text under {control.text_key!r}")
 
 
 def _connected(work: ProjectDesk) -> Check:
@@ -242,8 +271,10 @@ def _labels(work: ProjectDesk) -> Check:
 
 
 def _coverage(work: ProjectDesk) -> Check:
+    """Tasks without a text are not waited for: they never have a prediction."""
     version = work.folder.current()
     filters = [unlabelled(), lacking_version(version)]
-    lacking = any(True for _ in work.desk.client.tasks(work.id, filters=filters, limit=1, all_fields=False))
+    found = work.desk.client.tasks(work.id, filters=filters, limit=SAMPLE, all_fields=False)
+    lacking = any(text_of(task.data, work.control) is not None for task in found)
     finding = "open tasks lack a present prediction" if lacking else "every open task has a present prediction"
     return Check("predictions", not lacking, finding, "the workers are at it; see prelabel status" if lacking else "")

@@ -30,3 +30,6 @@ class Deadline:
     @property
     def passed(self) -> bool:
         return self.left_s == 0.0
+
+
+FOREVER = Deadline(float("inf"))

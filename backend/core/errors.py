@@ -7,6 +7,7 @@
     ├── AuthenticationError     credentials are missing or wrong               HTTP 401
     ├── ArtefactError           a model folder or weight file is unusable      exit 2
     ├── MissingExtraError       an optional library is not installed           exit 2
+    ├── DeadlineError           work was stopped because its time was up       never leaves a pipeline
     └── OutsideError            something that is not ours failed              exit 3, HTTP 503
         ├── LabelStudioError    Label Studio refused or did not answer
         └── QueueError          Redis refused or did not answer
@@ -41,6 +42,10 @@ class ArtefactError(PrelabelError):
 
 class MissingExtraError(PrelabelError):
     """An optional library is not installed; the message names the pip line."""
+
+
+class DeadlineError(PrelabelError):
+    """Work was stopped because its time was up; what it had done by then is kept."""
 
 
 class OutsideError(PrelabelError):

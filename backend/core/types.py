@@ -91,6 +91,7 @@ class Decision:
     neighbours: tuple[Neighbour, ...] = ()  # nearest first
     milliseconds: float = 0.0  # this text's share of its batch
     tokens: int = 0  # evaluated by LLMs for this text
+    share_cut: float = 0.0  # 0-1, of the text's end that no model read, because the text is too long
 
 
 @dataclass(frozen=True, slots=True)

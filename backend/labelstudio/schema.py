@@ -1,7 +1,8 @@
 """Label configs: which control prelabel serves and which labels it holds. Decides nothing about texts.
 
 Served: the one visible `Choices` whose `toName` is a `Text` or `Paragraphs`, choice single or single-radio, per task.
-prelabel's own dynamic control takes its labels from the hidden `Choices` named `label_set`.
+prelabel's own dynamic control takes its labels from the hidden `Choices` named `label_set`. Every other shape is named
+with what to do about it, and nothing is guessed.
 """
 
 import re
@@ -27,6 +28,9 @@ OOS_NAMES = frozenset(
     )
 )  # fmt: skip
 SINGLE = ("single", "single-radio")
+DATA_KEY = re.compile(r"\$[^\[\]{}$]+")
+SHOWN_CONTROLS = 3  # of the controls that are no Choices
+WRITES_ONE = "`prelabel label-config` writes a config that works"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Control:
     dynamic: bool  # labels come from task data under TOP_KEY
     shows_reason: bool  # the config shows task data under WHY_KEY
     oos_name: str = ""  # how the out-of-scope choice reads; empty where there is none
+    turn_text: str = "text"  # of a conversation: under which key each turn has its words
+    turn_author: str = "author"  # and its speaker
     renamed: Mapping[str, str] = field(default_factory=dict)  # values of older annotations -> what they are now
 
 
@@ -48,6 +54,11 @@ class Unusable:
     """Why a well-formed config cannot be served; doctor explains it."""
 
     reason: str
+    remedy: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.reason}: {self.remedy}"
 
 
 @lru_cache(maxsize=256)
@@ -62,19 +73,22 @@ def read_config(xml: str, *, control: str = "", oos_value: str | None = None) ->
         LabelConfigError: the config is not well-formed XML.
     """
     root = _parse(xml)
-    hidden = _hidden(root)
+    hidden, conditional = _hidden(root), _conditional(root)
     names = {element.get("name", ""): element for element in root.iter()}
     served: list[Control] = []
-    refused: list[str] = []
+    refused: list[Unusable] = []
     for element in root.iter("Choices"):
         if id(element) in hidden:
+            continue
+        if id(element) in conditional:
+            refused.append(_sometimes(element))
             continue
         found = _control(element, names, oos_value, shows_reason=f"${WHY_KEY}" in xml)
         if isinstance(found, Control):
             served.append(found)
         else:
-            refused.append(found.reason)
-    return _choose(served, refused, control)
+            refused.append(found)
+    return _choose(served, refused or [_no_choices(root, hidden)], control)
 
 
 def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
@@ -85,7 +99,7 @@ def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
     """
     found = read_config(xml, oos_value=oos_label or None)
     if isinstance(found, Unusable):
-        raise BadInputError(found.reason)
+        raise BadInputError(found.message)
     if oos_label and found.space.oos_value != oos_label:
         raise BadInputError(f"--oos-label must be a choice of the label config, was {oos_label!r}")
     return found.space
@@ -114,38 +128,96 @@ def _hidden(root: Element) -> set[int]:
     return found
 
 
+def _conditional(root: Element) -> set[int]:
+    """Identities of all elements that are shown only once something else was answered."""
+    return {id(below) for element in root.iter() if element.get("visibleWhen") for below in element.iter()}
+
+
+def _sometimes(element: Element) -> Unusable:
+    reason = f"Choices {element.get('name', '')!r} must always be shown; it has visibleWhen, or a view around it has"
+    return Unusable(reason, "remove visibleWhen; prelabel ticks before anything is answered")
+
+
+def _no_choices(root: Element, hidden: set[int]) -> Unusable:
+    """Names what the config has instead."""
+    others = [item for item in root.iter() if item.get("toName") is not None and id(item) not in hidden]
+    found = ", ".join(f"{item.tag} {item.get('name', '')!r}" for item in others[:SHOWN_CONTROLS])
+    reason = "label config has no Choices tag over a Text or Paragraphs" + (f"; it has {found}" if found else "")
+    return Unusable(reason, f"list the labels in a flat Choices; {WRITES_ONE}")
+
+
 def _control(
     element: Element, names: Mapping[str, Element], oos_value: str | None, *, shows_reason: bool
 ) -> Control | Unusable:
     name, to_name = element.get("name", ""), element.get("toName", "")
     target = names.get(to_name)
     if target is None or target.tag not in ("Text", "Paragraphs"):
-        return Unusable(f"Choices {name!r} must label a Text or Paragraphs; its toName is {to_name!r}")
-    if element.get("choice", "single") not in SINGLE:
-        return Unusable(f"Choices {name!r} must have choice single or single-radio; it has {element.get('choice')!r}")
-    if element.get("perRegion", "").lower() == "true" or element.get("perItem", "").lower() == "true":
-        return Unusable(f"Choices {name!r} must label the whole task; it labels each region or item")
-    dynamic = bool(element.get("value"))
-    source = element
-    if dynamic:
-        declared = names.get(LABEL_SET)
-        if element.get("value") != f"${TOP_KEY}" or declared is None or declared.tag != "Choices":
-            return Unusable(f'dynamic Choices {name!r} must read ${TOP_KEY} beside a hidden Choices "{LABEL_SET}"')
-        source = declared
-    if any(choice.find("Choice") is not None for choice in source.iter("Choice")):
-        return Unusable(f"Choices {name!r} must be a flat list; it has nested choices")
-    labels = tuple(_label(choice) for choice in source.findall(".//Choice"))
-    problem = _problem(name, labels)
-    if problem:
-        return Unusable(problem)
-    source_of_text = target.get("value", "")
-    if not source_of_text.startswith("$") or source_of_text == "$":
-        return Unusable(f'{target.tag} {to_name!r} must take its value from the task\'s data, as in value="$text"')
-    if target.get("valueType", "").lower() == "url":
-        return Unusable(f"{target.tag} {to_name!r} must hold its text in the task's data, not behind a link")
+        return Unusable(
+            f"Choices {name!r} must label a Text or Paragraphs; its toName is {to_name!r}",
+            "point toName at the one Text or Paragraphs that holds the text; pictures, sound and HTML are not read",
+        )
+    labels = _labels(element, names)
+    wrong = _wrong_kind(element, name) or _wrong_text(target)
+    if wrong is not None:
+        return wrong
+    if isinstance(labels, Unusable):
+        return labels
     space = _space(labels, oos_value)
     oos_name = next((label.name for label in labels if label.value == space.oos_value), "")
-    return Control(name, to_name, source_of_text.removeprefix("$"), space, dynamic, shows_reason, oos_name)
+    return Control(
+        name, to_name, target.get("value", "").removeprefix("$"), space, bool(element.get("value")), shows_reason,
+        oos_name, target.get("textKey") or "text", target.get("nameKey") or "author",
+    )  # fmt: skip
+
+
+def _wrong_kind(element: Element, name: str) -> Unusable | None:
+    if element.get("choice", "single") not in SINGLE:
+        return Unusable(
+            f"Choices {name!r} must have choice single or single-radio; it has {element.get('choice')!r}",
+            'set choice="single" if one label a text will do; several at once are not predicted',
+        )
+    if element.get("perRegion", "").lower() == "true" or element.get("perItem", "").lower() == "true":
+        return Unusable(
+            f"Choices {name!r} must label the whole task; it labels each region or item",
+            "remove perRegion and perItem; parts of a text are not predicted",
+        )
+    return None
+
+
+def _labels(element: Element, names: Mapping[str, Element]) -> tuple[Label, ...] | Unusable:
+    """The labels of a control, which a dynamic one of ours keeps in a hidden one."""
+    name, source = element.get("name", ""), element
+    if element.get("value"):
+        declared = names.get(LABEL_SET)
+        if element.get("value") != f"${TOP_KEY}" or declared is None or declared.tag != "Choices":
+            return Unusable(
+                f'dynamic Choices {name!r} must read ${TOP_KEY} beside a hidden Choices "{LABEL_SET}"',
+                f"write the labels into the config, or use prelabel's own dynamic list; {WRITES_ONE}",
+            )
+        source = declared
+    if any(choice.find("Choice") is not None for choice in source.iter("Choice")):
+        return Unusable(
+            f"Choices {name!r} must be a flat list; it has nested choices",
+            f"list the innermost choices flat, with the path in their names where they read alike; {WRITES_ONE}",
+        )
+    labels = tuple(_label(choice) for choice in source.findall(".//Choice"))
+    problem = _problem(name, labels)
+    return Unusable(problem, f"correct its choices; {WRITES_ONE}") if problem else labels
+
+
+def _wrong_text(target: Element) -> Unusable | None:
+    name, value = target.get("name", ""), target.get("value", "")
+    if not DATA_KEY.fullmatch(value):
+        return Unusable(
+            f'{target.tag} {name!r} must take its value from the task\'s data, as in value="$text"; it has {value!r}',
+            "name one column of the data; a Repeater and parts of a list are not read",
+        )
+    if target.get("valueType", "").lower() == "url":
+        return Unusable(
+            f"{target.tag} {name!r} must hold its text in the task's data, not behind a link",
+            'import the text itself and remove valueType="url"; links are not fetched',
+        )
+    return None
 
 
 def _label(choice: Element) -> Label:
@@ -177,15 +249,23 @@ def _means_oos(label: Label) -> bool:
     return bool(spelled & OOS_NAMES)
 
 
-def _choose(served: list[Control], refused: list[str], name: str) -> Control | Unusable:
+def _choose(served: list[Control], refused: list[Unusable], name: str) -> Control | Unusable:
+    names = ", ".join(control.from_name for control in served)
     if name:
         named = [control for control in served if control.from_name == name]
-        return named[0] if named else Unusable(f"extra_params.control must name a Choices that can be served: {name!r}")
+        reason = f"extra_params.control must name a Choices that can be served: {name!r}"
+        return named[0] if named else Unusable(reason, f"name another, or none: {names or _joined(refused)}")
     if len(served) > 1:
-        names = ", ".join(control.from_name for control in served)
         return Unusable(
-            f"label config must have one visible Choices, has {len(served)}; set extra_params.control to one of {names}"
+            f"label config must have one visible Choices, has {len(served)};"
+            f" set extra_params.control to one of {names}",
+            'or write control = "..." into the project\'s settings.toml, or keep one of them',
         )
     if not served:
-        return Unusable("; ".join(refused) or "label config has no Choices tag over a Text or Paragraphs")
+        remedies = dict.fromkeys(item.remedy for item in refused)
+        return Unusable(_joined(refused), "; ".join(remedies))
     return served[0]
+
+
+def _joined(refused: list[Unusable]) -> str:
+    return "; ".join(item.reason for item in refused)

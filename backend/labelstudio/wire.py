@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from backend.core.errors import BadInputError, TooLargeError
 from backend.core.projects import ProjectKey
@@ -14,12 +14,18 @@ from backend.core.types import Decision
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
 
 Json = dict[str, Any]
+Textless = Literal["link", "no_text"]
 
 MAX_TASKS = 100_000  # of one request
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
+N_PERCENT = 5  # labels whose percent is shown
+WORTH_TELLING = 0.05  # of a probability, in a line of text: less would come and go with every refresh
 SAME_PERCENT = 5  # percents closer than this read the same
 PERCENT = re.compile(r"(\d+) ?%")
 PERCENT_OR_ID = re.compile(r"\d+ ?%|#\w+")
+LINK = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://|www\.|/data/(?:upload|local-files)/)\S+|data:[\w/+.-]*;base64,\S*", re.IGNORECASE
+)
 LABEL_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"})
 
 
@@ -107,17 +113,31 @@ def webhook_event(body: object, header_key: str) -> tuple[str, ProjectKey | None
         raise BadInputError("project.created_at must be an ISO 8601 time") from err
 
 
-def text_of(data: Mapping[str, Any], key: str) -> str | None:
-    """The text of a task; None where it has none that can be labelled.
+def text_of(data: Mapping[str, Any], control: Control) -> str | None:
+    """The text of a task; None where it has none that can be labelled, for which `textless` has the reason.
 
-    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined line by line. Half of
-    a surrogate pair, which no database and no file takes, becomes a question mark.
+    Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined, a line a turn, with its
+    speakers. Half of a surrogate pair, which no database and no file takes, becomes a question mark.
     """
-    text = _text(data.get(key))
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    value = data.get(control.text_key)
+    text = _conversation(value, control) if isinstance(value, list) else _scalar(value)
+    return None if text is None or _is_link(value, control) else text.encode("utf-8", "replace").decode()
 
 
-def _text(value: object) -> str | None:
+def textless(data: Mapping[str, Any], control: Control) -> Textless:
+    """Why a task has no text: it holds nothing but a link, which nobody follows, or nothing that can be read."""
+    return "link" if _is_link(data.get(control.text_key), control) else "no_text"
+
+
+def _is_link(value: object, control: Control) -> bool:
+    """Whether a value is nothing but the address of something; a text that holds one is a text."""
+    if isinstance(value, list):
+        words = [turn for _, turn in _turns(value, control)]
+        return bool(words) and all(LINK.fullmatch(turn.strip()) for turn in words)
+    return isinstance(value, str) and LINK.fullmatch(value.strip()) is not None
+
+
+def _scalar(value: object) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or value is None:
@@ -126,10 +146,20 @@ def _text(value: object) -> str | None:
         return str(value)
     if isinstance(value, float):
         return f"{Decimal(repr(value)):f}".removesuffix(".0") if math.isfinite(value) else None
-    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-        turns = [turn.get("text") for turn in value]
-        return "\n".join(turn for turn in turns if isinstance(turn, str)) or None
     return None
+
+
+def _conversation(value: list[Any], control: Control) -> str | None:
+    lines = [f"{author}: {words}" if author else words for author, words in _turns(value, control)]
+    return "\n".join(lines) or None
+
+
+def _turns(value: list[Any], control: Control) -> list[tuple[str, str]]:
+    """Speaker and words of each turn that has words; none where the list holds anything but turns."""
+    if not all(isinstance(turn, dict) for turn in value):
+        return []
+    said = [(turn.get(control.turn_author), turn.get(control.turn_text)) for turn in value]
+    return [(author if isinstance(author, str) else "", words) for author, words in said if isinstance(words, str)]
 
 
 def score_of(decision: Decision) -> float:
@@ -165,7 +195,7 @@ def shown_data(decision: Decision | None, control: Control) -> Json:
     """The keys of task data that show a decision: the reason, and all labels with percent, likeliest first."""
     data: Json = {}
     if control.shows_reason:
-        data[WHY_KEY] = why(decision) if decision else ""
+        data[WHY_KEY] = why(decision, control) if decision else ""
     if control.dynamic:
         data[TOP_KEY] = top(decision, control)
     return data
@@ -194,29 +224,44 @@ def _shares(items: Sequence[object]) -> dict[str, int]:
     return shares
 
 
-def why(decision: Decision) -> str:
-    return " ".join(decision.reason.split())
+def why(decision: Decision, control: Control) -> str:
+    """The reason in one line; after the likeliest labels where no list of labels shows them."""
+    reason = " ".join(decision.reason.split())
+    if control.dynamic:
+        return reason
+    told = [(name, share) for _, name, share in _likeliest(decision, control) if share >= WORTH_TELLING]
+    return " · ".join([", ".join(f"{name} {share:.0%}" for name, share in told), reason]) if told else reason
 
 
-def top(decision: Decision | None, control: Control, *, n_percent: int = 5) -> list[Json]:
-    """All labels for a dynamic `Choices`: the first `n_percent` with their percent, the others in config order."""
+def top(decision: Decision | None, control: Control) -> list[Json]:
+    """All labels for a dynamic `Choices`: the likeliest N_PERCENT with their percent, the others in config order."""
+    likeliest = _likeliest(decision, control) if decision is not None else []
+    first: list[Json] = [
+        {"value": value, "html": f"{html.escape(name)} <b>{share:.0%}</b>"} for value, name, share in likeliest
+    ]
+    told = {value for value, _, _ in likeliest}
+    return first + [_plain(value, name) for value, name in _names(control).items() if value not in told]
+
+
+def _plain(value: str, name: str) -> Json:
+    """A choice without percent; it reads as its value where nothing else is said, which halves a long list."""
+    shown = html.escape(name)
+    return {"value": value} if shown == value else {"value": value, "html": shown}
+
+
+def _likeliest(decision: Decision, control: Control) -> list[tuple[str, str, float]]:
+    """Value, name and probability of up to N_PERCENT choices, out-of-scope among them."""
+    names = _names(control)
+    shares = [(item.label, item.probability) for item in decision.alternatives if item.label in names]
+    if control.space.oos_value:
+        shares.append((control.space.oos_value, decision.p_out_of_scope))
+    return [(value, names[value], share) for value, share in sorted(shares, key=lambda item: -item[1])[:N_PERCENT]]
+
+
+def _names(control: Control) -> dict[str, str]:
+    """What each choice reads, in config order but for out-of-scope, which comes last."""
     names = {label.value: label.name for label in control.space.labels}
-    oos = control.space.oos_value
-    if oos:
-        names[oos] = control.oos_name
-    shown: list[tuple[str, float]] = []
-    if decision is not None:
-        shown = [(item.label, item.probability) for item in decision.alternatives if item.label in names]
-        if oos:
-            shown.append((oos, decision.p_out_of_scope))
-        shown = sorted(shown, key=lambda item: -item[1])[:n_percent]
-    first = [_percent(value, names[value], probability) for value, probability in shown]
-    rest = [value for value in names if value not in {value for value, _ in shown}]
-    return first + [{"value": value, "html": html.escape(names[value])} for value in rest]
-
-
-def _percent(value: str, name: str, probability: float) -> Json:
-    return {"value": value, "html": f"{html.escape(name)} <b>{probability:.0%}</b>"}
+    return {**names, control.space.oos_value: control.oos_name} if control.space.oos_value else names
 
 
 def reason_phrase(message: str) -> str:

@@ -104,7 +104,7 @@ class ProjectDesk:
     def control(self) -> Control:
         """Raises BadInputError where the label config cannot be served."""
         if isinstance(self.found, Unusable):
-            raise BadInputError(self.found.reason)
+            raise BadInputError(self.found.message)
         return replace(self.found, renamed=self.settings.renamed)
 
     @property

@@ -144,8 +144,7 @@ def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> No
     if len(lacking) > FEW_NEW:
         work.desk.queue.enqueue("predict_project", work.key)
         return
-    since = _earlier(work.row.watermark) if work.row.watermark else ""
-    fetched = [task for task in open_tasks if task.created_at >= since and _has(task, served.version)]
+    fetched = [task for task in open_tasks if task.created_at > work.row.watermark and _has(task, served.version)]
     silent = [task for task in fetched if not _explained(work, task)]
     refresh_tasks(work, served, [*lacking, *silent][:FEW_NEW])
     add_blind(work, served, lacking)

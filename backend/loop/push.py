@@ -16,11 +16,13 @@ import structlog
 from backend.answering import shown_row
 from backend.core.errors import LabelStudioError
 from backend.core.projects import blind_rank, is_blind
+from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision
 from backend.job_queue import QUEUES
 from backend.labelstudio.client import MAX_BODY_BYTES
 from backend.labelstudio.filters import having_version, id_above, lacking_version, unlabelled
 from backend.labelstudio.records import Task
+from backend.labelstudio.schema import Control
 from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
 from backend.ledger import Shown
 from backend.loop.desk import ProjectDesk
@@ -28,6 +30,7 @@ from backend.serving import Served
 
 JOB_TASKS = 2000  # computed by one job; then it makes way
 CHUNK = 32  # texts between two looks at the queue
+CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle machine
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
@@ -83,7 +86,7 @@ def fill(work: ProjectDesk) -> bool:
     spool = Spool(work.folder.root / "spool", served.version)
     last = max((row["task"] for row in spool.rows()), default=0)
     n_done = 0
-    for tasks in _chunks(_lacking(work, served.version, above=last)):
+    for tasks in _chunks(_lacking(work, served.version, above=last), work.control):
         spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
         if n_done >= JOB_TASKS or work.desk.queue.waits(*_in_front(work)):
@@ -128,7 +131,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     Reason and percents are written where they would read otherwise, the prediction where its tick or its place in the
     stream would differ: a percent more or less is nothing that an annotator should wait for.
     """
-    texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
+    texts = {task.id: text_of(task.data, work.control) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
@@ -184,7 +187,7 @@ def _still_lacking(work: ProjectDesk, version: str, rows: list[Json]) -> list[Js
 
 def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[Json]:
     """Spool rows of a chunk; tasks without a text get none. LLMs are asked at the head of the label stream only."""
-    texts = {task.id: text_of(task.data, work.control.text_key) for task in tasks}
+    texts = {task.id: text_of(task.data, work.control) for task in tasks}
     sighted = [task.id for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = served.pipeline.without_llm().run([texts[task_id] or "" for task_id in sighted], deadline_s=float("inf"))
     rows = [
@@ -275,13 +278,17 @@ def _blind(work: ProjectDesk, task_id: int) -> bool:
     return is_blind(work.key, task_id, work.settings.blind_share)
 
 
-def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+def _chunks(tasks: Iterator[Task], control: Control) -> Iterator[list[Task]]:
+    """At most CHUNK tasks, fewer of long texts: other work waits for the end of a chunk."""
     chunk: list[Task] = []
+    size = 0
     for task in tasks:
-        chunk.append(task)
-        if len(chunk) == CHUNK:
+        length = min(len(text_of(task.data, control) or ""), READ_CHARACTERS)
+        if chunk and (len(chunk) == CHUNK or size + length > CHUNK_CHARACTERS):
             yield chunk
-            chunk = []
+            chunk, size = [], 0
+        chunk.append(task)
+        size += length
     if chunk:
         yield chunk
 

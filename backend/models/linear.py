@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from backend.core.errors import ArtefactError
+from backend.core.reading import READ_CHARACTERS
 from backend.core.types import FloatArray, IntArray
 
 FORMAT = 1
@@ -23,7 +24,6 @@ ANALYZERS: dict[str, dict[str, Any]] = {
     "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\w+"},
     "letters": {"analyzer": "char_wb", "ngram_range": (3, 5)},
 }
-MAX_CHARACTERS = 4_000  # of a text that n-grams are taken from; more would cost time and say little
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Lexical:
 
     def terms(self, texts: Sequence[str]) -> csr_matrix:
         """(n_texts, n_terms)."""
-        clipped = [text[:MAX_CHARACTERS] for text in texts]
+        clipped = [text[:READ_CHARACTERS] for text in texts]
         parts = [vectorizer.transform(clipped) for vectorizer in self.vectorizers]
         return csr_matrix(hstack(parts, format="csr", dtype=np.float32))
 

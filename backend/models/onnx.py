@@ -13,6 +13,7 @@ import numpy as np
 
 from backend.core.errors import ArtefactError, MissingExtraError
 from backend.core.types import FloatArray
+from backend.models.windows import windows_of
 
 BATCH = 32  # texts computed at once
 CHARACTERS_A_TOKEN = 8  # more than any ordinary text has: clipping by it loses nothing a model would read
@@ -36,6 +37,14 @@ class OnnxEngine:
         """(n_texts, dim), unit length."""
         clipped = [self.prefix + text[: self.max_tokens * CHARACTERS_A_TOKEN] for text in texts]
         return np.concatenate([self._batch(clipped[start : start + BATCH]) for start in range(0, len(texts), BATCH)])
+
+    def windows(self, text: str) -> list[str]:
+        return windows_of(text, n_tokens=self._n_tokens, max_tokens=self.max_tokens)
+
+    def _n_tokens(self, text: str) -> int:
+        """With those that are cut off."""
+        read = self.tokenizer.encode(self.prefix + text)
+        return len(read.ids) + sum(len(rest.ids) for rest in read.overflowing)
 
     def _batch(self, texts: Sequence[str]) -> FloatArray:
         read = self.tokenizer.encode_batch(list(texts))

@@ -8,8 +8,10 @@ import html
 
 import regex
 
+from backend.core.reading import READ_CHARACTERS
+
 CLEANING = 1  # raise it with any change of what `clean` returns; it stands in every model's manifest
-MAX_CHARACTERS = 50_000  # no model here reads further, and a text of a megabyte must not cost seconds
+MAX_CHARACTERS = 50_000  # far more than models read, and a text of a megabyte must not cost seconds
 
 TAG = regex.compile(r"<!--.{0,2000}?-->|</?[a-zA-Z][^<>]{0,1000}>", regex.DOTALL)
 URL = regex.compile(r"\b(?:https?|ftp)://\S+|\bwww\.\S+", regex.IGNORECASE)
@@ -28,3 +30,12 @@ def clean(text: str) -> str:
     for pattern in (TAG, URL, EMAIL, EMOJI, CONTROL, PHONE):
         text = pattern.sub(" ", text)
     return SPACE.sub(" ", text).strip()
+
+
+def share_cut(text: str) -> float:
+    """Share of a text's end that no model reads, 0-1; links and markup, which nobody misses, left out."""
+    if len(text) <= READ_CHARACTERS:
+        return 0.0
+    cleaned = clean(text)
+    read = min(1.0, READ_CHARACTERS / max(len(cleaned), 1)) * min(1.0, MAX_CHARACTERS / len(text))
+    return 1.0 - read

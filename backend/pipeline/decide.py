@@ -4,12 +4,13 @@ A reason names labels and ids of examples, never another text.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from backend.core.types import STAGES, Decision, DecisionKind, FloatArray, LabelProb, LabelSpace, Neighbour
+from backend.pipeline.clean import share_cut
 from backend.pipeline.evidence import NO_STAGE, Evidence
 from backend.pipeline.language import language_of
 
@@ -32,6 +33,7 @@ REASONS: Mapping[Language, Mapping[str, str]] = {
         "out_of_scope": "resembles none of the labels; closest: {label} {percent} %",
         "no_labels": "there are no labels to choose from",
         "unreadable": "the text holds nothing to read",
+        "cut": "{reason}; read: the first {percent} %",
     },
     "ru": {
         "examples": "похоже на {n} {examples} «{label}» ({ids})",
@@ -43,6 +45,7 @@ REASONS: Mapping[Language, Mapping[str, str]] = {
         "out_of_scope": "не похоже ни на одну из меток; ближайшая: {label} {percent} %",
         "no_labels": "нет меток, из которых можно выбрать",
         "unreadable": "в тексте нечего прочесть",
+        "cut": "{reason}; прочитаны первые {percent} %",
     },
 }
 
@@ -106,6 +109,16 @@ class Policy:
         stage = STAGES[max(int(evidence.stages[row]), 0)] if evidence.stages[row] != NO_STAGE else "retrieve"
         reason = _resembles(like, names[0], language) if like else say[stage].format(label=names[0])
         return say["next"].format(reason=reason, label=names[1], percent=shares[1]) if len(names) > 1 else reason
+
+
+def with_cut(decision: Decision, text: str) -> Decision:
+    """The decision about a text as it came; says how much of it was read where that is not all."""
+    share = share_cut(text)
+    if not share:
+        return decision
+    percent = max(1, round(100 * (1 - share)))
+    reason = REASONS[language_of(text)]["cut"].format(reason=decision.reason, percent=percent)
+    return replace(decision, reason=reason, share_cut=share)
 
 
 def _resembles(like: Sequence[Neighbour], label: str, language: Language) -> str:

@@ -14,7 +14,7 @@ from backend.core.types import BoolArray, Example, FloatArray, Neighbour
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.rerank import NoReranker, Reranker
-from backend.pipeline.retrieve import Embedder, Index, Retrieved
+from backend.pipeline.retrieve import Embedder, Index, Retrieved, embed_texts
 from backend.pipeline.vote import Vote, Voter
 
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
@@ -45,7 +45,7 @@ class NoLevel:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Keyword rules, retrieval over labels and examples, and a reranker where there is one."""
+    """Keyword rules, and retrieval over labels and examples."""
 
     embedder: Embedder
     index: Index
@@ -56,20 +56,28 @@ class Retrieval:
     weight_dense: float = WEIGHT_DENSE
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
+        """As every level.
+
+        Raises:
+            DeadlineError: the texts were not embedded in time.
+        """
         rows = np.flatnonzero(where)
         if not len(rows):
             return evidence
         texts = [evidence.texts[row] for row in rows]
-        vectors = self.embedder.embed(texts)
+        vectors = embed_texts(texts, self.embedder, self.index.labels, deadline=deadline)
         found = self.index.search(texts, vectors)
         features = (
             *self._scores(found),
             self._neighbours(found.neighbours),
             *self.keywords.append(texts, len(evidence.labels) + 1),
         )
-        grown = evidence.append(Finding("retrieve", features, vectors, found.neighbours), where=where)
-        judged = self.reranker.rerank(grown, self.index.text_of, where=where, deadline=deadline)
-        return grown.append(Finding("retrieve", judged), where=where) if judged else grown
+        return evidence.append(Finding("retrieve", features, vectors, found.neighbours), where=where)
+
+    @property
+    def reranking(self) -> "Reranking":
+        """What reads the candidates that were found, as a level of its own: it has less time."""
+        return Reranking(self.reranker, self.index)
 
     def with_live(self, examples: Sequence[Example]) -> "Retrieval":
         return replace(self, index=self.index.with_live(examples, self.embedder))
@@ -107,6 +115,18 @@ class Retrieval:
                 weight[row, columns[neighbour.label]] += np.exp(affinity - NEAR)
         known = np.array([bool(near) for near in neighbours], np.bool_)
         return Feature("neighbours", np.log1p(weight), weight, np.repeat(known[:, None], weight.shape[1], axis=1))
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """A model that reads a text and its candidates together."""
+
+    reranker: Reranker
+    index: Index
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
+        judged = self.reranker.rerank(evidence, self.index.text_of, where=where, deadline=deadline)
+        return evidence.append(Finding("retrieve", judged), where=where) if judged else evidence
 
 
 class Classifier(Protocol):

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import regex
 import snowballstemmer
 
+from backend.core.reading import READ_CHARACTERS
+
 WORD = regex.compile(r"\w+")
 CYRILLIC = regex.compile(r"[\u0400-\u04ff]")
-MAX_WORDS = 2_000  # of a text that count; one very long text must not hold up the others
 MAX_KNOWN = 200_000  # stems kept; a word costs 20 microseconds to stem
 
 
@@ -27,7 +28,7 @@ class Stemmer:
 
     def stems(self, text: str) -> list[str]:
         """The stems of a text's words, in order, repeated as they are."""
-        words = WORD.findall(text.lower().replace("ё", "е").replace("_", " "))[:MAX_WORDS]
+        words = WORD.findall(text[:READ_CHARACTERS].lower().replace("ё", "е").replace("_", " "))
         return [self._known.get(word) or self._stem(word) for word in words]
 
     def _stem(self, word: str) -> str:

@@ -11,15 +11,17 @@ import numpy as np
 import structlog
 
 from backend.core.deadline import Deadline
+from backend.core.errors import DeadlineError
+from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision, Example, FloatArray, IntArray, LabelSpace
 from backend.pipeline.clean import clean
-from backend.pipeline.decide import Policy
+from backend.pipeline.decide import Policy, with_cut
 from backend.pipeline.evidence import Evidence
 from backend.pipeline.fuse import FixedFuser, Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Level, NoLevel, Retrieval
 
-CHUNK = 32  # texts between two looks at the deadline: about 0.1 s without language models
+CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
 RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
 
 log = structlog.get_logger(__name__)
@@ -51,7 +53,10 @@ class Pipeline:
                 break
             since = time.perf_counter()
             share = RERANKING_SHARE / (len(chunks) - place)
-            evidence = self.gather([texts[row] for row in rows], deadline.part(share))
+            try:
+                evidence = self.gather([texts[row] for row in rows], deadline, reranking_share=share)
+            except DeadlineError:
+                break
             spent_ms = self._decide(decisions, rows, evidence, since, 0.0)
             unsure = self.gate.unsure(self.fuser.fuse(evidence), evidence)
             if not isinstance(self.voting, NoLevel) and unsure.any():
@@ -62,15 +67,23 @@ class Pipeline:
             since = time.perf_counter()
             voted = self._append(self.voting, evidence, deadline)
             self._decide(decisions, rows, voted, since, spent_ms)
+        decisions = [one and with_cut(one, text) for one, text in zip(decisions, texts, strict=True)]
         _log(decisions, time.monotonic() - started)
         return decisions
 
-    def gather(self, texts: Sequence[str], deadline: Deadline) -> Evidence:
-        """What the cheap levels find out about a few texts; only a reranker among them watches the clock."""
+    def gather(self, texts: Sequence[str], deadline: Deadline, *, reranking_share: float = RERANKING_SHARE) -> Evidence:
+        """What the cheap levels find out about a few texts.
+
+        Args:
+            reranking_share: of the time left, 0-1, that a reranker may take.
+
+        Raises:
+            DeadlineError: time was up before the first level had looked at them.
+        """
         evidence = Evidence.of([clean(text) for text in texts], self.labels)
-        for level in (self.retrieval, self.classification):
-            evidence = self._append(level, evidence, deadline)
-        return evidence
+        evidence = self._append(self.retrieval, evidence, deadline)
+        evidence = self._append(self.retrieval.reranking, evidence, deadline.part(reranking_share))
+        return self._append(self.classification, evidence, deadline)
 
     def with_live(self, examples: Sequence[Example]) -> "Pipeline":
         """The same pipeline whose index also holds `examples`; see `backend.core.types.Pipeline`."""
@@ -96,10 +109,18 @@ class Pipeline:
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[IntArray]:
-    """Rows of CHUNK texts of like length, short ones first: an embedder pads each batch to its longest."""
-    order = np.argsort([len(text) for text in texts], kind="stable").astype(np.int64)
-    for start in range(0, len(order), CHUNK):
-        yield order[start : start + CHUNK]
+    """Rows of at most CHUNK texts of like length, short ones first: an embedder pads each batch to its longest."""
+    lengths = [min(len(text), READ_CHARACTERS) for text in texts]
+    chunk: list[int] = []
+    size = 0
+    for row in np.argsort(lengths, kind="stable").tolist():
+        if chunk and (len(chunk) == CHUNK or size + lengths[row] > READ_CHARACTERS):
+            yield np.array(chunk, np.int64)
+            chunk, size = [], 0
+        chunk.append(row)
+        size += lengths[row]
+    if chunk:
+        yield np.array(chunk, np.int64)
 
 
 def _log(decisions: Sequence[Decision | None], seconds: float) -> None:
@@ -108,4 +129,6 @@ def _log(decisions: Sequence[Decision | None], seconds: float) -> None:
     for decision in made:
         for key in (decision.kind, f"stage_{decision.stage}"):
             counts[key] = counts.get(key, 0) + 1
-    log.debug("decided", texts=len(decisions), late=len(decisions) - len(made), seconds=round(seconds, 3), **counts)
+    n_cut = sum(decision.share_cut > 0 for decision in made)
+    late = len(decisions) - len(made)
+    log.debug("decided", texts=len(decisions), late=late, cut=n_cut, seconds=round(seconds, 3), **counts)

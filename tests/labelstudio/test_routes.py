@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from backend.core.artefacts import write_atomically
 from backend.core.projects import SETTINGS_FILE
 from tests.golden.record import LABEL_CONFIG
 from tests.labelstudio.recordings import recording, replay
 from tests.labelstudio.served import BASIC, Web
+from tests.labelstudio.unserved import UNSERVED, Unserved
 
 AUTH = {"Authorization": BASIC}
 
@@ -99,23 +102,51 @@ def test_an_interactive_call_answers_whatever_its_context_is(context: Any, web: 
     assert _kind(item) == ANSWERED
 
 
-OVER_AN_IMAGE = '<View><Image name="i" value="$i"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
 TWO_CONTROLS = LABEL_CONFIG.replace("</View>", LABEL_CONFIG[LABEL_CONFIG.index("<Choices") :].replace("topic", "two"))
-UNSERVED = [
-    ("an empty view", "<View></View>"),
-    ("no Choices", '<View><Text name="t" value="$text"/></View>'),
-    ("Choices over an image", OVER_AN_IMAGE),
-    ("several answers", LABEL_CONFIG.replace('choice="single"', 'choice="multiple"')),
-    ("a tree", LABEL_CONFIG.replace("Choices", "Taxonomy")),
-    ("two controls", TWO_CONTROLS),
-]
 
 
-@pytest.mark.parametrize("config", [row[1] for row in UNSERVED], ids=[row[0] for row in UNSERVED])
-def test_a_config_that_is_not_served_still_connects_and_gets_none_yet(config: str, web: Web) -> None:
-    answer = web.post("/setup", {"project": web.project, "schema": config, "extra_params": None})
+@pytest.mark.parametrize("case", UNSERVED, ids=[case.shape for case in UNSERVED])
+def test_a_config_that_is_not_served_still_connects_and_gets_none_yet(case: Unserved, web: Web) -> None:
+    answer = web.post("/setup", {"project": web.project, "schema": case.config, "extra_params": None})
     assert (answer.status_code, answer.get_json()) == (200, {"model_version": "pl-unconfigured"})
-    assert predict(web, [{"id": 1, "data": {"text": "a"}}, {"id": 2, "data": {}}], config) == [[], []]
+    assert predict(web, [{"id": 1, "data": {"text": "a"}}, {"id": 2, "data": {}}], case.config) == [[], []]
+
+
+def test_what_is_not_predicted_is_counted_by_its_reason(web: Web) -> None:
+    before = unanswered(web)
+    texts = ["https://shop.example/a.txt", "s3://bucket/a", None, "где мой заказ https://shop.example/a"]
+    found = predict(web, [{"id": number, "data": {"text": text}} for number, text in enumerate(texts, start=1)])
+    assert [item == [] for item in found] == [True, True, True, False]
+    after = unanswered(web)
+    assert {cause: n - before.get(cause, 0.0) for cause, n in after.items()} == {
+        **dict.fromkeys(after, 0.0),
+        "link": 2.0,
+        "no_text": 1.0,
+    }
+    predict(web, [{"id": 1, "data": {"text": "a"}}], UNSERVED[0].config)
+    assert unanswered(web)["config"] == after.get("config", 0.0) + 1
+
+
+def test_the_share_of_a_text_that_nobody_read_is_counted(web: Web) -> None:
+    before = sample(web, "prelabel_cut_share_count")
+    predict(web, [{"id": 1, "data": {"text": "где мой заказ " * 1_000}}, {"id": 2, "data": {"text": "где мой заказ"}}])
+    assert sample(web, "prelabel_cut_share_count") == before + 1
+
+
+def exposition(web: Web) -> list[Metric]:
+    text = web.client.get("/metrics", headers=AUTH).get_data(as_text=True)
+    return list(text_string_to_metric_families(text))
+
+
+def sample(web: Web, name: str) -> float:
+    return sum(found.value for metric in exposition(web) for found in metric.samples if found.name == name)
+
+
+def unanswered(web: Web) -> dict[str, float]:
+    found = [
+        found for metric in exposition(web) for found in metric.samples if found.name == "prelabel_unanswered_total"
+    ]
+    return {item.labels["cause"]: item.value for item in found}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from backend.labelstudio.wire import (
     setup_request,
     shown_data,
     text_of,
+    textless,
     webhook_event,
 )
 
@@ -78,8 +79,30 @@ TEXTS = [
     ("null", None, None),
     ("true", True, None),
     ("an object", {"text": "hello"}, None),
-    ("a conversation", [{"author": "A", "text": "hi"}, {"author": "B", "text": "yes?"}], "hi\nyes?"),
+    ("a conversation", [{"author": "A", "text": "hi"}, {"author": "B", "text": "yes?"}], "A: hi\nB: yes?"),
+    ("a conversation without speakers", [{"text": "hi"}, {"author": 5, "text": "yes?"}], "hi\nyes?"),
     ("a conversation with a turn without words", [{"text": "hi"}, {"author": "B"}, {"text": 5}], "hi"),
+    ("a conversation with something else in it", [{"text": "hi"}, "yes?"], None),
+    ("a conversation of links", [{"author": "A", "text": "https://a.example/1"}, {"text": "s3://b/2"}], None),
+    (
+        "a conversation with a link",
+        [{"author": "A", "text": "https://a.example/1"}, {"text": "see?"}],
+        "A: https://a.example/1\nsee?",
+    ),
+    ("a link", "https://shop.example/text.txt?a=1", None),
+    ("a link in capitals, with spaces around it", " HTTP://SHOP.EXAMPLE/A.TXT\n", None),
+    ("a link without scheme", "www.shop.example/a", None),
+    ("S3", "s3://bucket/folder/a.txt", None),
+    ("Google storage", "gs://bucket/a.json", None),
+    ("Azure storage", "azure-blob://container/a.txt", None),
+    ("an upload", "/data/upload/12/1f2e-texts.txt", None),
+    ("a local file", "/data/local-files/?d=texts/a.txt", None),
+    ("data in a link", "data:text/plain;base64,aGVsbG8=", None),
+    ("a text with a link", "see https://shop.example/a", "see https://shop.example/a"),
+    ("a link and one word", "https://shop.example/a broken", "https://shop.example/a broken"),
+    ("two links", "https://a.example/1 https://a.example/2", "https://a.example/1 https://a.example/2"),
+    ("a word with a colon", "error:timeout", "error:timeout"),
+    ("a path", "/data/orders is empty", "/data/orders is empty"),
     ("a conversation without words", [{"author": "B"}], None),
     ("a million characters", "я" * 1_000_000, "я" * 1_000_000),
     ("a NUL character", "a\x00b", "a\x00b"),
@@ -88,12 +111,38 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("value", "text"), [row[1:] for row in TEXTS], ids=[row[0] for row in TEXTS])
-def test_the_text_of_a_task_is_what_stands_under_its_key(value: object, text: str | None) -> None:
-    assert text_of({"text": value}, "text") == text
+def test_the_text_of_a_task_is_what_stands_under_its_key(value: object, text: str | None, control: Control) -> None:
+    assert text_of({"text": value}, control) == text
 
 
-def test_a_task_without_the_key_has_no_text() -> None:
-    assert text_of({"body": "hello"}, "text") is None
+def test_a_task_without_the_key_has_no_text(control: Control) -> None:
+    assert text_of({"body": "hello"}, control) is None
+
+
+CHAT = """<View><Paragraphs name="t" value="$chat" layout="dialogue" nameKey="who" textKey="said"/>
+<Choices name="c" toName="t"><Choice value="a"/></Choices></View>"""
+
+
+def test_a_conversation_is_read_by_the_keys_that_its_tag_names() -> None:
+    control = read_config(CHAT)
+    assert isinstance(control, Control)
+    turns = [{"who": "Shop", "said": "Hello", "text": "no"}, {"who": "Ann", "author": "no", "said": "Where is it?"}]
+    assert text_of({"chat": turns}, control) == "Shop: Hello\nAnn: Where is it?"
+
+
+WITHOUT_TEXT: list[tuple[str, object, str]] = [
+    ("a link", "https://shop.example/a", "link"),
+    ("a conversation of links", [{"text": "https://shop.example/a"}], "link"),
+    ("nothing", None, "no_text"),
+    ("a list of words", ["https://shop.example/a"], "no_text"),
+    ("an empty conversation", [{"author": "A"}], "no_text"),
+]
+
+
+@pytest.mark.parametrize(("value", "why"), [row[1:] for row in WITHOUT_TEXT], ids=[row[0] for row in WITHOUT_TEXT])
+def test_a_task_without_a_text_has_a_reason(value: object, why: str, control: Control) -> None:
+    assert text_of({"text": value}, control) is None
+    assert textless({"text": value}, control) == why
 
 
 PREDICT = {"tasks": [], "project": "84.1795230264", "label_config": "<View/>", "params": {"context": None}}
@@ -239,6 +288,21 @@ def test_a_task_without_a_decision_still_has_all_labels_and_tells_nothing(contro
     assert shown["prelabel_why"] == ""
     assert [item["value"] for item in shown["prelabel_top"]] == ["cancel", "ok", "pay", "oos"]
     assert "%" not in json.dumps(shown)
+
+
+STATIC = """<View><Header value="$prelabel_why"/><Text name="t" value="$x"/><Choices name="c" toName="t">
+<Choice value="cancel now" alias="cancel"/><Choice value="ok"/><Choice value="pay"/></Choices></View>"""
+
+
+def test_beside_a_static_list_the_line_tells_the_likeliest_labels_too() -> None:
+    static = read_config(STATIC)
+    assert isinstance(static, Control)
+    likely = (LabelProb("cancel", 0.734), LabelProb("pay", 0.1), LabelProb("ok", 0.02))
+    shown = shown_data(decided(alternatives=likely), static)
+    assert shown == {"prelabel_why": "cancel now 73%, pay 10% · closest to the description of cancel"}
+    closer = shown_data(decided(alternatives=(LabelProb("cancel", 0.70), LabelProb("pay", 0.12))), static)
+    assert reads_alike(shown["prelabel_why"], closer["prelabel_why"])
+    assert shown_data(decided(alternatives=()), static) == {"prelabel_why": "closest to the description of cancel"}
 
 
 def test_a_static_config_without_a_header_adds_no_key_to_the_data() -> None:

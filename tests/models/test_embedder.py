@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from cachetools import LRUCache
 
-from backend.core.errors import ArtefactError
+from backend.core.deadline import FOREVER, Deadline
+from backend.core.errors import ArtefactError, DeadlineError
 from backend.core.profiles import load_profile
 from backend.core.types import FloatArray
 from backend.models.embedder import LOADERS, LoadedEmbedder, load_sentence_transformer
@@ -32,6 +33,10 @@ class Counting:
     def encode(self, texts: Sequence[str]) -> FloatArray:
         self.computed.extend(texts)
         return np.array([[len(text), 1.0] for text in texts], np.float32)
+
+    def windows(self, text: str) -> list[str]:
+        """Hyphens part windows."""
+        return text.split("-")
 
 
 def test_vectors_have_unit_length_one_a_text_in_order(embedder: LoadedEmbedder) -> None:
@@ -84,6 +89,35 @@ def test_a_text_is_computed_once_while_the_cache_holds_it() -> None:
     embedder.embed(["ccc"])  # drops the one that was used longest ago
     assert embedder.embed(["bb", "a"])[:, 0].tolist() == [2.0, 1.0]
     assert engine.computed == ["a", "bb", "ccc", "a"]
+
+
+def test_a_text_that_the_model_reads_whole_is_its_own_only_window(embedder: LoadedEmbedder) -> None:
+    for text in ("tea", "когда придёт мой заказ", "where is my order " * 13):
+        assert embedder.engine.windows(text) == [text]
+        (windows,) = embedder.windows([text], deadline=FOREVER)
+        assert np.abs(windows - embedder.engine.encode([text])).max() < 1e-6
+        assert np.array_equal(windows, embedder.embed([text]))
+
+
+def test_of_a_long_text_each_window_has_a_vector_and_all_of_it_is_read(embedder: LoadedEmbedder) -> None:
+    text = " ".join(f"word{n}, and so on." for n in range(300))
+    pieces = embedder.engine.windows(text)
+    assert pieces[0] + text[len(pieces[0]) :] == text
+    assert all(f"word{n}," in "".join(pieces) for n in range(300))
+    (windows,) = embedder.windows([text], deadline=FOREVER)
+    assert windows.shape == (len(pieces), embedder.dim)
+    assert 1 < len(pieces) < 40
+
+
+def test_a_deadline_stops_between_windows_and_what_was_computed_is_kept() -> None:
+    engine = Counting()
+    embedder = LoadedEmbedder(engine, dim=2, floor=0.0, spread=1.0)
+    text = "-".join(f"{n}" * 1_100 for n in range(1, 5))
+    with pytest.raises(DeadlineError, match="must be embedded before the deadline"):
+        embedder.windows([text], deadline=Deadline.after(0.0))
+    assert len(engine.computed) == 1
+    (windows,) = embedder.windows([text], deadline=Deadline.after(60.0))
+    assert len(windows) == len(engine.computed) == len(set(engine.computed)) == 4
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:

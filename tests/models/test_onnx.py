@@ -52,8 +52,9 @@ def test_a_graph_of_a_folder_is_an_embedder_with_its_own_options(folder: Path, t
     pooling = exported(model, folder, tmp_path / "graph").pooling
     options = EmbedderOptions.of({"pooling": pooling, "prefix": "query: ", "max_tokens": 128, "languages": ["en"]})
     embedder = load_onnx(tmp_path / "graph", options)
-    expected = model.encode([f"query: {text}" for text in TEXTS], normalize_embeddings=True, show_progress_bar=False)
-    assert np.abs(embedder.embed(TEXTS) - expected).max() < 1e-4
+    short = [text for text in TEXTS if len(text) < 100]  # longer ones are read in windows
+    expected = model.encode([f"query: {text}" for text in short], normalize_embeddings=True, show_progress_bar=False)
+    assert np.abs(embedder.embed(short) - expected).max() < 1e-4
     assert embedder.dim == expected.shape[1]
     assert -1 <= embedder.floor <= 1
     assert embedder.spread > 0

@@ -40,9 +40,15 @@ def evidence_of(
     deadline: Deadline = FOREVER,
 ) -> Evidence:  # fmt: skip
     retrieval = Retrieval(WordEmbedder(), index_of(examples, space=space), reranker=reranker)
+    return judged(retrieval, texts, deadline=deadline)
+
+
+def judged(retrieval: Retrieval, texts: Sequence[str], *, deadline: Deadline = FOREVER) -> Evidence:
+    space = retrieval.index.space
     evidence = Evidence.of(texts, space)
     probs = np.full((len(texts), len(space) + 1), 0.1, np.float32)
-    return retrieval.append(evidence, probs, where=evidence.readable, deadline=deadline)
+    found = retrieval.append(evidence, probs, where=evidence.readable, deadline=FOREVER)
+    return retrieval.reranking.append(found, probs, where=found.readable, deadline=deadline)
 
 
 def feature(evidence: Evidence, name: str) -> Feature:
@@ -138,6 +144,8 @@ def test_a_slow_reranker_keeps_no_text_from_the_cheap_levels() -> None:
 
 def test_a_live_example_is_read_as_it_is_by_now() -> None:
     judge = Judge()
-    pipeline = with_reranker(pipeline_of([Example("1", "purple elephant", "lost_card")]), CrossEncoderReranker(judge))
-    pipeline.with_live([Example("1", "purple elephants", "lost_card")]).run(["purple"], deadline_s=60)
+    before = Retrieval(
+        WordEmbedder(), index_of([Example("1", "purple elephant", "lost_card")]), reranker=CrossEncoderReranker(judge)
+    )
+    judged(before.with_live([Example("1", "purple elephants", "lost_card")]), ["purple"])
     assert ("purple", "lost card. a bank card is gone\npurple elephants") in judge.read

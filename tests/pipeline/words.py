@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backend.core.deadline import Deadline
 from backend.core.types import Example, FloatArray, Label, LabelSpace
 from backend.pipeline.decide import Policy
 from backend.pipeline.levels import Retrieval
@@ -39,10 +40,15 @@ class WordEmbedder:
                 vectors[row, int(hashlib.sha256(word.strip(".,!?").encode()).hexdigest(), 16) % self.dim] += 1.0
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
 
+    def windows(self, texts: Sequence[str], *, deadline: Deadline) -> list[FloatArray]:
+        """A text of any length is one window."""
+        return [vector[None] for vector in self.embed(texts)]
+
 
 def index_of(examples: Sequence[Example], *, space: LabelSpace = SPACE) -> Index:
     embedder, kept = WordEmbedder(), usable(examples, space)
-    return Index.of(space, embed_labels(space, embedder), kept, embed_examples(kept, embedder))
+    labels = embed_labels(space, embedder)
+    return Index.of(space, labels, kept, embed_examples(kept, embedder, labels))
 
 
 def pipeline_of(examples: Sequence[Example] = (), *, space: LabelSpace = SPACE) -> Pipeline:

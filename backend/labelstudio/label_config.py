@@ -1,0 +1,175 @@
+"""Label configs that prelabel writes: a list of labels to XML that an annotator can work through with the keyboard.
+
+Two shapes. *Static*: the labels in their own order; a task needs no key of ours. *Dynamic*: the likeliest labels first,
+with percent, on the keys 1 to 5; every task must hold TOP_KEY. Reads no file and knows no model.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import regex
+
+from backend.core.errors import BadInputError
+from backend.core.types import Label
+from backend.labelstudio.schema import LABEL_SET, OWN_KEYS, TOP_KEY, WHY_KEY
+
+CONTROL, TEXT = "label", "text"  # names of the tags
+STATIC_UP_TO = 9  # labels: each has a digit of its own then, and keeps it
+INLINE_FROM = 10  # labels: in one column they would not fit on the page
+MAX_LABELS = 2_000  # a browser draws each of them for each task; 1,000 were tried
+MAX_LABEL = 100  # characters: a choice is one line
+MAX_HINT = 1_000  # characters: an embedding reads no more than about that
+FIND_KEY = "shift+f"
+KEY = regex.compile(r"\w+")
+UNWRITABLE = regex.compile(r"[\p{Cc}\p{Cs}\uFFFE\uFFFF]")  # XML has no way to write most of them
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A label as a file gives it, before it is checked against the others."""
+
+    where: str  # file and row, for messages
+    label: Label
+
+
+def listed_label(columns: Mapping[str, Any], where: str) -> Listed:
+    """One row of a label file: label, and optionally alias and hint.
+
+    Raises:
+        BadInputError: the label is missing, empty, too long or cannot be written into XML.
+    """
+    name = _line(columns, "label", where, MAX_LABEL)
+    if not name:
+        raise BadInputError(f"{where}: a label must have a character, is empty; fill it in or remove the row")
+    if name.startswith("$"):
+        raise BadInputError(f"{where}: a label must not begin with $, which names task data; begin it otherwise")
+    alias = _line(columns, "alias", where, MAX_LABEL)
+    return Listed(where, Label(alias or name, name, _line(columns, "hint", where, MAX_HINT)))
+
+
+def _line(columns: Mapping[str, Any], column: str, where: str, longest: int) -> str:
+    """A column as one line without white space around it; empty where the row lacks it."""
+    value = columns.get(column)
+    if value is None:
+        return ""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise BadInputError(f"{where}: {column} must be a string, was of type {type(value).__name__}")
+    text = " ".join(str(value).split())
+    if len(text) > longest:
+        raise BadInputError(f"{where}: {column} must have at most {longest} characters, has {len(text)}; shorten it")
+    if UNWRITABLE.search(text):
+        raise BadInputError(f"{where}: {column} must hold no control characters; remove them")
+    return text
+
+
+def distinct(listed: Sequence[Listed]) -> tuple[Label, ...]:
+    """The labels of a list, in order.
+
+    Raises:
+        BadInputError: there are none or too many, or two read alike or are stored alike.
+    """
+    if not listed:
+        raise BadInputError("the label file must hold at least one label, holds none")
+    if len(listed) > MAX_LABELS:
+        raise BadInputError(f"labels must be at most {MAX_LABELS}, are {len(listed)}; a person cannot choose from more")
+    _check_differ([(item.label.name.casefold(), item.where) for item in listed], "labels must differ in more than case")
+    _check_differ([(item.label.value, item.where) for item in listed], "what is stored (the alias, or else the label)")
+    return tuple(item.label for item in listed)
+
+
+def _check_differ(spelled: Sequence[tuple[str, str]], rule: str) -> None:
+    first: dict[str, str] = {}
+    for spelling, where in spelled:
+        if spelling in first:
+            raise BadInputError(f"{rule}: {where} repeats {first[spelling]}; remove or rename one")
+        first[spelling] = where
+
+
+def with_hints(labels: Sequence[Label], hints: Iterable[Listed]) -> tuple[Label, ...]:
+    """The labels with the hints of another list, which names each by its label or alias and wins over their own.
+
+    Raises:
+        BadInputError: a hint is for no label, or a label has two.
+    """
+    names = {spelled: label.value for label in labels for spelled in (label.value, label.name)}
+    given: dict[str, Listed] = {}
+    for item in hints:
+        value = names.get(item.label.name)
+        if value is None:
+            raise BadInputError(
+                f"{item.where}: a hint must be for one of the labels, this one is not; correct its label"
+            )
+        if value in given:
+            raise BadInputError(f"a label must have one hint: {item.where} repeats {given[value].where}; remove one")
+        given[value] = item
+    return tuple(replace(x, hint=given[x.value].label.hint or x.hint) if x.value in given else x for x in labels)
+
+
+def label_config(labels: Sequence[Label], *, text_key: str = "text", static: bool | None = None) -> str:
+    """The XML of a config.
+
+    Args:
+        text_key: the key of the task's data that holds the text.
+        static: the labels in their own order; None decides by their number.
+
+    Raises:
+        BadInputError: the key is none that Label Studio can read.
+    """
+    if not KEY.fullmatch(text_key) or text_key in OWN_KEYS:
+        raise BadInputError(f"--text must be a column name of letters, digits and _, none of ours, was {text_key!r}")
+    static = is_static(labels) if static is None else static
+    finds = len(labels) > STATIC_UP_TO
+    body = (_static if static else _dynamic)(labels)
+    lines = [
+        f'<Text name="{TEXT}" value="${text_key}"/>',
+        f'<Header value="${WHY_KEY}" size="6" style="{WHY_STYLE}"/>',
+        *([_filter()] if finds else []),
+        *body,
+    ]
+    return "\n".join(["<View>", *(f"  {line}" for line in lines), "</View>", ""])
+
+
+WHY_STYLE = "margin: 0.75em 8px; font-size: 0.95em; font-weight: 400; opacity: 0.8"
+
+
+def is_static(labels: Sequence[Label]) -> bool:
+    """What is chosen by the number of labels alone."""
+    return len(labels) <= STATIC_UP_TO
+
+
+def _filter() -> str:
+    return (
+        f'<Filter name="find" toName="{CONTROL}" hotkey="{FIND_KEY}" minlength="0"'
+        ' placeholder="Find a label: Shift+F, type, Enter; then Shift+Tab, Ctrl+Enter"/>'
+    )
+
+
+def _static(labels: Sequence[Label]) -> list[str]:
+    inline = ' showInline="true"' if len(labels) >= INLINE_FROM else ""
+    choices = (f"  {_choice(label)}" for label in labels)
+    return [f'<Choices {_attributes(CONTROL)} choice="single" required="true"{inline}>', *choices, "</Choices>"]
+
+
+def _dynamic(labels: Sequence[Label]) -> list[str]:
+    inline = ' showInline="true"' if len(labels) >= INLINE_FROM else ""
+    return [
+        f'<Choices {_attributes(CONTROL)} choice="single" required="true"{inline} value="${TOP_KEY}"/>',
+        "<!-- The labels themselves. Hidden: the list above shows them as prelabel writes it into each task. -->",
+        '<View style="display:none">',
+        f"  <Choices {_attributes(LABEL_SET)}>",
+        *(f"    {_choice(label)}" for label in labels),
+        "  </Choices>",
+        "</View>",
+    ]
+
+
+def _attributes(name: str) -> str:
+    return f'name="{name}" toName="{TEXT}"'
+
+
+def _choice(label: Label) -> str:
+    alias = f" alias={quoteattr(label.value)}" if label.value != label.name else ""
+    hint = f" hint={quoteattr(label.hint)}" if label.hint else ""
+    return f"<Choice value={quoteattr(label.name)}{alias}{hint}/>"
