@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from backend.connection.connect import ConnectOptions, connect
 from backend.labelstudio.filters import lacking_version, unlabelled
@@ -26,11 +27,18 @@ def annotate(work: ProjectDesk, task_id: int, label: str, *, lead_time: float) -
 
 def labelled(work: ProjectDesk) -> Iterator[tuple[int, str]]:
     """Open tasks with the sample's gold label."""
-    gold = {row.text: row.gold for row in load_samples()[0].rows}
     for task in work.desk.client.tasks(work.id):
-        label = gold.get(str(task.data["text"]).partition(" #")[0])
-        if label:
-            yield task.id, label
+        yield task.id, gold_of(str(task.data["text"]))
+
+
+def gold_of(text: str) -> str:
+    """The right label of a text of `sample_project`."""
+    return _gold()[text.partition(" #")[0]]
+
+
+@cache
+def _gold() -> dict[str, str]:
+    return {row.text: row.gold for row in load_samples()[0].rows}
 
 
 @contextmanager
