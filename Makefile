@@ -18,7 +18,7 @@ down: ## stop what `make demo` or `make up` started
 	@$(BIN)/prelabel down
 
 test: check ## format, lint, types, import contracts, then all tests but slow and containers
-	$(BIN)/python -m pytest -m "not slow and not containers" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not containers" --numprocesses 2 --dist loadfile $(ARGS)
 
 check: test-environment ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
