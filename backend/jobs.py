@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import structlog
 
+from backend.core.errors import PrelabelError
 from backend.core.settings import load_settings
 from backend.logs import configure_logs
 from backend.loop import follow as following
@@ -105,17 +106,24 @@ def reconcile(project_key: str) -> None:
 
 
 def reconcile_all() -> None:
-    """The cron's tick: start trainings that are due, poll push-only projects, and reconcile every project."""
-    now = time.time()
+    """The cron's tick over all projects; what is wrong with one keeps nobody else waiting."""
     for key in desk().ledger.project_keys():
-        row = desk().ledger.project(key)
-        if row is None:
-            continue
-        due = following.training_due(row, desk().loader.folder(key).settings(), now)
-        if due and not desk().queue.leased("retrain", key):
-            desk().queue.enqueue("retrain", key)
-        last = polling.last_poll(desk().queue, key) if row.push_only else None
-        if row.push_only and (last is None or last.again_at <= now):
-            desk().queue.enqueue("poll", key)
-        if now - row.reconciled_at >= (RECONCILE_QUIET_S if last and not last.active else RECONCILE_S):
-            desk().queue.enqueue("reconcile", key)
+        try:
+            _tick(key, time.time())
+        except PrelabelError as err:
+            log.warning("tick_failed", project=key, error=str(err))
+
+
+def _tick(key: str, now: float) -> None:
+    """Start a training that is due, poll a push-only project, reconcile now and then."""
+    row = desk().ledger.project(key)
+    if row is None:
+        return
+    due = following.training_due(row, desk().loader.folder(key).settings(), now)
+    if due and not desk().queue.leased("retrain", key) and not upkeep.behind(desk().project(key)):
+        desk().queue.enqueue("retrain", key)
+    last = polling.last_poll(desk().queue, key) if row.push_only else None
+    if row.push_only and (last is None or last.again_at <= now):
+        desk().queue.enqueue("poll", key)
+    if now - row.reconciled_at >= (RECONCILE_QUIET_S if last and not last.active else RECONCILE_S):
+        desk().queue.enqueue("reconcile", key)

@@ -34,7 +34,6 @@ from backend.job_queue import queue
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import TOP_KEY
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.upkeep import KEPT_VERSIONS
 from backend.supervisor.services import TRAINER
 from backend.supervisor.state import read_status
 from benchmarks.playground import annotate, gold_of, labelled, percentiles, sample_project, wait_until
@@ -223,12 +222,12 @@ def annotator(desk: Desk) -> dict[str, object]:
         errors: list[str] = []
         person = threading.Thread(target=annotate_steadily, args=(work, stop, seconds, errors))
         person.start()
-        started = time.monotonic()
+        started, first = time.monotonic(), work.folder.current()
         for _ in range(N_VERSIONS):
             before = work.folder.current()
             desk.queue.enqueue("retrain", work.key)
             wait_until(functools.partial(shows_another, work, before))
-        wait_until(lambda: len(desk.client.model_versions(work.id)) <= KEPT_VERSIONS)
+        wait_until(lambda: first not in desk.client.model_versions(work.id))
         stop.set()
         person.join()
     took = round(time.monotonic() - started)

@@ -59,6 +59,12 @@ def reconcile(work: ProjectDesk) -> int:
     return found
 
 
+def behind(work: ProjectDesk) -> bool:
+    """Whether pruning has more than one version to delete: another training would only add to the pile."""
+    stored = work.desk.client.model_versions(work.id)
+    return len([version for version in work.folder.versions() if version in stored]) > KEPT_VERSIONS + 1
+
+
 def prune(work: ProjectDesk) -> bool:
     """Delete predictions of versions that are neither shown nor the previous one; false where more is left.
 
