@@ -9,8 +9,9 @@ from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
 from backend.loop.retrain import annotated_tasks, make_cold
 
-PRUNE_TASKS = 100  # tasks whose old predictions go before a pause
+PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
+PRUNE_LOOK = 10  # tasks between two looks at the queue: half a second
 KEPT_VERSIONS = 2  # the one that serves and the one to roll back to
 
 log = structlog.get_logger()
@@ -68,7 +69,8 @@ def behind(work: ProjectDesk) -> bool:
 def prune(work: ProjectDesk) -> bool:
     """Delete predictions of versions that are neither shown nor the previous one; false where more is left.
 
-    One by one with pauses: deleting a version in one call locks Label Studio's SQLite for minutes.
+    One by one with pauses: deleting a version in one call locks Label Studio's SQLite for minutes. Makes way at once
+    for labels that wait to be followed.
     """
     versions = [version for version in work.folder.versions() if version != work.folder.current()]
     stored = work.desk.client.model_versions(work.id)
@@ -78,7 +80,9 @@ def prune(work: ProjectDesk) -> bool:
         if version in keep:
             continue
         tasks = list(work.desk.client.tasks(work.id, filters=[having_version(version)], limit=PRUNE_TASKS))
-        for task in tasks:
+        for place, task in enumerate(tasks):
+            if place % PRUNE_LOOK == 0 and work.desk.queue.waits("live"):
+                return False
             for item in task.predictions:
                 if item.get("model_version") == version:
                     work.desk.client.delete_prediction(item["id"])
