@@ -46,7 +46,7 @@ PAUSE_S = 2.0
 SETTLE_S = 90.0
 N_LIVE = 15
 N_VERSIONS = 2  # after the one without labels, which is pruned then
-N_PRUNED = 2000  # predictions of it that are waited for
+N_PRUNED = 500  # predictions of it that are waited for
 
 
 def main(part: str) -> None:

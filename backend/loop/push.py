@@ -29,6 +29,7 @@ from backend.loop.desk import ProjectDesk
 from backend.serving import Served
 
 JOB_TASKS = 2000  # computed by one job; then it makes way
+LEAST_TASKS = 256  # computed before it makes way for others, about a second: labels without end must not starve a push
 CHUNK = 32  # texts between two looks at the queue
 CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle machine
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
@@ -89,7 +90,8 @@ def fill(work: ProjectDesk) -> bool:
     for tasks in _chunks(_lacking(work, served.version, above=last), work.control):
         spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
-        if n_done >= JOB_TASKS or work.desk.queue.waits(*_in_front(work)):
+        makes_way = n_done >= LEAST_TASKS and work.desk.queue.waits(*_in_front(work))
+        if n_done >= JOB_TASKS or makes_way:
             return False
     push(work, served, spool)
     return True

@@ -11,7 +11,7 @@ from backend.loop.retrain import annotated_tasks, make_cold
 
 PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
-PRUNE_LOOK = 10  # tasks between two looks at the queue: half a second
+PRUNE_LOOK = 40  # tasks between two looks at the queue: a second or two, so that pruning comes to an end
 KEPT_VERSIONS = 2  # the one that serves and the one to roll back to
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ def prune(work: ProjectDesk) -> bool:
             continue
         tasks = list(work.desk.client.tasks(work.id, filters=[having_version(version)], limit=PRUNE_TASKS))
         for place, task in enumerate(tasks):
-            if place % PRUNE_LOOK == 0 and work.desk.queue.waits("live"):
+            if place and place % PRUNE_LOOK == 0 and work.desk.queue.waits("live"):
                 return False
             for item in task.predictions:
                 if item.get("model_version") == version:
