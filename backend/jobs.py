@@ -120,8 +120,8 @@ def _tick(key: str, now: float) -> None:
     if row is None:
         return
     due = following.training_due(row, desk().loader.folder(key).settings(), now)
-    if due and not desk().queue.leased("retrain", key) and not upkeep.behind(desk().project(key)):
-        desk().queue.enqueue("retrain", key)
+    if due and not desk().queue.leased("retrain", key):  # a prune that failed is asked for again, or nobody trains
+        desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain", key)
     last = polling.last_poll(desk().queue, key) if row.push_only else None
     if row.push_only and (last is None or last.again_at <= now):
         desk().queue.enqueue("poll", key)

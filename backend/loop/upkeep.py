@@ -69,8 +69,8 @@ def behind(work: ProjectDesk) -> bool:
 def prune(work: ProjectDesk) -> bool:
     """Delete predictions of versions that are neither shown nor the previous one; false where more is left.
 
-    One by one with pauses: deleting a version in one call locks Label Studio's SQLite for minutes. Makes way at once
-    for labels that wait to be followed.
+    One by one with pauses: deleting a version in one call locks Label Studio's SQLite for minutes. Makes way
+    for labels that wait to be followed, after PRUNE_LOOK tasks.
     """
     versions = [version for version in work.folder.versions() if version != work.folder.current()]
     stored = work.desk.client.model_versions(work.id)
