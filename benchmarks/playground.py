@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import requests
+
 from backend.connection.connect import ConnectOptions, connect
 from backend.labelstudio.filters import lacking_version, unlabelled
-from backend.labelstudio.records import Project
+from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import TOP_KEY
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
@@ -21,8 +23,9 @@ CONFIG = """<View>
 </View>"""
 
 
-def annotate(work: ProjectDesk, task_id: int, label: str, *, lead_time: float) -> None:
-    work.desk.client.create_annotation(task_id, [choice(work.control, label)], lead_time_s=lead_time)
+def annotate(work: ProjectDesk, task_id: int, label: str, *, lead_time: float) -> int:
+    """Submit a label; the annotation's id."""
+    return work.desk.client.create_annotation(task_id, [choice(work.control, label)], lead_time_s=lead_time)
 
 
 def labelled(work: ProjectDesk) -> Iterator[tuple[int, str]]:
@@ -41,15 +44,20 @@ def _gold() -> dict[str, str]:
     return {row.text: row.gold for row in load_samples()[0].rows}
 
 
+def sample_tasks(start: int, n: int) -> list[Json]:
+    """Tasks of the English sample's texts, which begin again with a number when they come to an end."""
+    rows = load_samples()[0].rows
+    places = [divmod(place, len(rows)) for place in range(start, start + n)]
+    return [{"text": rows[i].text + (f" #{turn}" if turn else ""), TOP_KEY: []} for turn, i in places]
+
+
 @contextmanager
 def sample_project(desk: Desk, *, n_tasks: int, config: str = "") -> Iterator[ProjectDesk]:
-    """A connected project of the English sample's texts, repeated with a number until there are enough."""
-    rows = load_samples()[0].rows
-    texts = [rows[i % len(rows)].text + (f" #{i // len(rows)}" if i >= len(rows) else "") for i in range(n_tasks)]
-    labels = sorted({row.gold for row in rows})
+    """A connected project of the English sample's texts."""
+    labels = sorted({row.gold for row in load_samples()[0].rows})
     config = config or CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
     project: Project = desk.client.create_project(title="benchmark", label_config=config)
-    desk.client.import_tasks(project.id, [{"text": text, TOP_KEY: []} for text in texts])
+    desk.client.import_tasks(project.id, sample_tasks(0, n_tasks))
     connect(desk, project, ConnectOptions(language="en"), lambda _: None)
     work = desk.project(str(project.key))
     wait_until(lambda: predicted(work))
@@ -67,6 +75,25 @@ def predicted(work: ProjectDesk) -> bool:
         work.id, filters=[unlabelled(), lacking_version(version)], limit=1, all_fields=False
     )
     return work.desk.client.project(work.id).model_version == version and not list(lacking)
+
+
+def predict_once(work: ProjectDesk) -> int:
+    """How many of three texts the web process answers now."""
+    body = {
+        "tasks": [{"id": n, "data": {"text": "where is my parcel"}} for n in range(3)],
+        "project": str(work.key).replace("-", "."),
+        "label_config": work.project.label_config,
+        "params": {},
+    }
+    settings = work.desk.settings
+    answer = requests.post(
+        f"{settings.backend_url}/predict",
+        json=body,
+        auth=(settings.user, settings.password.get_secret_value()),
+        timeout=10,
+    )
+    answer.raise_for_status()
+    return sum(bool(item) for item in answer.json()["results"])
 
 
 def wait_until(what: Callable[[], bool], *, every_s: float = 2.0) -> None:

@@ -36,7 +36,7 @@ from backend.labelstudio.schema import TOP_KEY
 from backend.loop.desk import Desk, ProjectDesk
 from backend.supervisor.services import TRAINER
 from backend.supervisor.state import read_status
-from benchmarks.playground import annotate, gold_of, labelled, percentiles, sample_project, wait_until
+from benchmarks.playground import annotate, gold_of, labelled, percentiles, predict_once, sample_project, wait_until
 from samples import load_samples
 
 N_EVENTS, EVENT_SECONDS = 500, 10.0
@@ -157,7 +157,7 @@ def killed(desk: Desk) -> dict[str, object]:
         died = time.perf_counter()
         wait_until(lambda: begun_at(desk, job) not in (None, first), every_s=0.1)
         again = time.perf_counter() - died
-        answers = predict_once(desk, work)
+        answers = predict_once(work)
         wait_until(lambda: len(desk.ledger.trainings(work.key)) > before, every_s=0.1)
         took = time.perf_counter() - died
         for version in work.folder.versions():
@@ -183,25 +183,6 @@ def trainer(desk: Desk) -> psutil.Process:
     if TRAINER not in numbers:
         raise BadInputError("the trainer must run under `prelabel up`, but no supervisor knows it; start it")
     return psutil.Process(numbers[TRAINER])
-
-
-def predict_once(desk: Desk, work: ProjectDesk) -> int:
-    """How many of three texts the web process answers now."""
-    body = {
-        "tasks": [{"id": n, "data": {"text": "where is my parcel"}} for n in range(3)],
-        "project": str(work.key).replace("-", "."),
-        "label_config": work.project.label_config,
-        "params": {},
-    }
-    settings = desk.settings
-    answer = requests.post(
-        f"{settings.backend_url}/predict",
-        json=body,
-        auth=(settings.user, settings.password.get_secret_value()),
-        timeout=10,
-    )
-    answer.raise_for_status()
-    return sum(bool(item) for item in answer.json()["results"])
 
 
 def grown(work: ProjectDesk, before: int) -> bool:
