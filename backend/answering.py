@@ -1,6 +1,7 @@
 """What the backend answers to each call of Label Studio, without HTTP: from memory, at once, one state a call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -8,7 +9,7 @@ import structlog
 from backend.assembly import Assembly
 from backend.core.artefacts import cold_version
 from backend.core.deadline import BATCH_S, INTERACTIVE_S, SINGLE_TASK_S
-from backend.core.errors import BadInputError, PrelabelError
+from backend.core.errors import BadInputError, PrelabelError, StateError
 from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
 from backend.core.settings import Settings
 from backend.core.types import Decision
@@ -47,13 +48,16 @@ class Answering:
             LabelConfigError: the config is not well-formed XML.
         """
         key = str(request.key)
-        self.projects.loader.folder(key).remember_control(request.control)
+        with _carrying_on("control", key):
+            self.projects.loader.folder(key).remember_control(request.control)
         control = self._control(key, request.label_config)
         if isinstance(control, Unusable):
             return UNCONFIGURED
-        row, present = self.ledger.project(key), config_hash(request.label_config, self._project_settings(key))
-        if row is None or row.config_hash != present:
-            self._ask("refresh", key)
+        present = config_hash(request.label_config, self._project_settings(key))
+        with _carrying_on("config", key):
+            row = self.ledger.project(key)
+            if row is None or row.config_hash != present:
+                self._ask("refresh", key)
         return self.projects.version(key) or cold_version(present, self._profile(key))
 
     def predict(self, request: PredictRequest) -> list[Json | None]:
@@ -130,7 +134,8 @@ class Answering:
             for place, decision in decisions.items()
             if decision is not None and request.tasks[place].id
         ]
-        self.ledger.add_shown(key, rows)
+        with _carrying_on("shown", key):
+            self.ledger.add_shown(key, rows)
 
     def _control(self, key: str, label_config: str) -> Control | Unusable:
         settings = self._project_settings(key)
@@ -158,6 +163,15 @@ def answering_of(settings: Settings) -> Answering:
         projects.get(key)
     queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
     return Answering(settings, projects, ledger, queue, Telemetry())
+
+
+@contextmanager
+def _carrying_on(what: str, key: str) -> Iterator[None]:
+    """A full disk keeps nobody from a prediction; what could not be written down is logged."""
+    try:
+        yield
+    except StateError as err:
+        log.warning("not_written_down", what=what, project=key, error=str(err))
 
 
 def shown_row(task_id: int, served: Served, decision: Decision) -> Shown:

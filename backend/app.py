@@ -6,7 +6,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from backend.answering import answering_of
-from backend.core.errors import BadInputError, PrelabelError
+from backend.core.errors import PrelabelError
 from backend.core.settings import Settings, load_settings
 from backend.labelstudio import routes
 from backend.logs import configure_logs
@@ -20,8 +20,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         BadInputError: the settings hold no password or no webhook secret; everything would be open, or nothing.
     """
     settings = settings or load_settings()
-    if not settings.password.get_secret_value() or not settings.webhook_secret.get_secret_value():
-        raise BadInputError("PRELABEL_PASSWORD and PRELABEL_WEBHOOK_SECRET must be set, are empty")
+    settings.require_secrets()
     configure_logs(settings.log_level)
     answering = answering_of(settings)
     telemetry = answering.telemetry

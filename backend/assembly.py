@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import ArtefactError, BadInputError, MissingExtraError
+from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
 from backend.core.types import LabelSpace, Stage
@@ -97,7 +97,8 @@ class Assembly:
         """The pipeline of a model folder.
 
         Raises:
-            ArtefactError: the folder or the embedder's weights are missing, damaged or of another format.
+            ModelFolderError: the folder is missing, damaged or of another format.
+        ArtefactError: the embedder's weights are missing.
         """
         manifest = read_manifest(folder)
         _check(manifest, self.profile(manifest.profile), folder)
@@ -193,16 +194,16 @@ def _gate(thresholds: Mapping[Stage, float], *, classifies: bool) -> Gate:
 
 def _classifier(family: str, folder: Path) -> Classifier:
     if family not in CLASSIFIERS:
-        raise ArtefactError(f"{folder} must be of a family known here ({', '.join(CLASSIFIERS)}), was {family!r}")
+        raise ModelFolderError(f"{folder} must be of a family known here ({', '.join(CLASSIFIERS)}), was {family!r}")
     return CLASSIFIERS[family](folder)
 
 
 def _check(manifest: Manifest, profile: Profile, folder: Path) -> None:
-    """Raises ArtefactError where the model was made for another cleaning or another embedder."""
+    """Raises ModelFolderError where the model was made for another cleaning or another embedder."""
     cleaning = manifest.parameters.get("cleaning")
     if cleaning != CLEANING:
-        raise ArtefactError(f"{folder} must be made for cleaning {CLEANING}, was made for {cleaning}; train again")
+        raise ModelFolderError(f"{folder} must be made for cleaning {CLEANING}, was made for {cleaning}; train again")
     uri = profile.embedder(manifest.language).uri
     made_with = manifest.parameters.get("embedder")
     if made_with != uri:
-        raise ArtefactError(f"{folder} must be made with embedder {uri}, was made with {made_with}; train again")
+        raise ModelFolderError(f"{folder} must be made with embedder {uri}, was made with {made_with}; train again")

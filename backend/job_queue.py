@@ -110,10 +110,10 @@ class JobQueue:
         except NoSuchJobError:
             return "unknown"
 
-    def note(self, what: str, project_key: str, text: str) -> None:
-        """Keep a text that may be lost."""
+    def note(self, what: str, project_key: str, text: str, *, keep_s: int = NOTE_TTL_S) -> None:
+        """Keep a text that may be lost, for `keep_s` seconds."""
         with _answering():
-            self.connection.set(_note(what, project_key), text, ex=NOTE_TTL_S)
+            self.connection.set(_note(what, project_key), text, ex=keep_s)
 
     def noted(self, what: str, project_key: str) -> str:
         """The text that was kept last; empty where there is none."""

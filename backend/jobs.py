@@ -91,7 +91,11 @@ def retrain(project_key: str) -> str:
         work = desk().project(project_key)
         if work.row.frozen:
             return work.folder.current()
-        version = training.retrain(work, why="due" if work.row.due_at else "asked")
+        try:
+            version = training.retrain(work, why="due" if work.row.due_at else "asked")
+        except Exception as err:
+            training.note_failure(desk().queue, project_key, err)
+            raise
     desk().queue.enqueue("predict_project", project_key)
     return version
 
@@ -120,7 +124,10 @@ def _tick(key: str, now: float) -> None:
     if row is None:
         return
     due = following.training_due(row, desk().loader.folder(key).settings(), now)
-    if due and not desk().queue.leased("retrain", key):  # a prune that failed is asked for again, or nobody trains
+    free = not desk().queue.leased("retrain", key)
+    if (
+        due and free and not training.failed_lately(desk().queue, key)
+    ):  # a prune that failed is asked for again, or nobody trains
         desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain", key)
     last = polling.last_poll(desk().queue, key) if row.push_only else None
     if row.push_only and (last is None or last.again_at <= now):

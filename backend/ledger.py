@@ -17,9 +17,12 @@ from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy.exc import IntegrityError
 
+from backend.core.artefacts import writing
+from backend.core.errors import StateError
 from backend.core.settings import Settings
 
 How = Literal["seen", "bulk", "blind", "unaided", "imported"]
+WHY_CHARACTERS = 100  # of the database's own words, which end before any value
 CHUNK = 500  # rows of one IN clause: SQLite takes 32,766 variables, PostgreSQL 65,535
 
 metadata = sa.MetaData()
@@ -338,17 +341,36 @@ class Ledger:
 
 
 def open_ledger(settings: Settings) -> Ledger:
-    """Connect, and bring the database to the present format."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    """Connect, and bring the database to the present format.
+
+    Raises:
+        StateError: the state folder or the database takes no writes; so do all methods of a Ledger.
+    """
+    with writing(settings.home):
+        settings.home.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.sqlalchemy_url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _tune_sqlite)
+    sa.event.listen(engine, "handle_error", _as_state_error)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with FileLock(settings.home / "prelabel.migrating"), engine.begin() as connection:  # all processes start at once
+    with (
+        writing(settings.home),
+        FileLock(settings.home / "prelabel.migrating"),  # all processes start at once
+        engine.begin() as connection,
+    ):
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return Ledger(engine)
+
+
+def _as_state_error(context: sa.engine.ExceptionContext) -> None:
+    """Raises StateError for what the database could not do; a broken constraint stays what it is."""
+    if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
+        why = str(context.original_exception).partition("\n")[0][:WHY_CHARACTERS]
+        raise StateError(
+            f"the database must answer and take writes, but it says: {why}; look at its disk, its rights, its log"
+        ) from context.original_exception
 
 
 def _tune_sqlite(connection: Any, _record: object) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from backend.assembly import Assembly
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import PrelabelError
+from backend.core.errors import PrelabelError, StateError
 from backend.core.projects import ProjectFolder, project_folder
 from backend.core.settings import Settings
 from backend.core.types import Example, Pipeline
@@ -43,7 +43,12 @@ class Loader:
         return project_folder(self.settings.projects_dir, key)
 
     def load(self, key: str, version: str) -> Served:
-        """Raises ArtefactError where the version's folder or a model of its profile cannot be used."""
+        """The version, loaded.
+
+        Raises:
+            ModelFolderError: the version's folder cannot be used.
+            ArtefactError: a model of its profile cannot be used.
+        """
         path = self.folder(key).artefact(version)
         manifest = read_manifest(path)
         fresh = Served(version, self.assembly.pipeline(path), manifest, trained_generation(manifest))
@@ -105,7 +110,11 @@ class ServedProjects:
     def _stale(self, key: str, served: Served | None, current: str) -> bool:
         if served is None or served.version != current:
             return True
-        row = self.loader.ledger.project(key)
+        try:
+            row = self.loader.ledger.project(key)
+        except StateError as err:  # what is loaded goes on answering
+            log.warning("ledger_not_read", project=key, error=str(err))
+            return False
         return row is not None and row.generation != served.generation
 
     def _load_in_background(self, key: str, version: str) -> None:

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from backend.assembly import Assembly
 from backend.core.artefacts import read_manifest
+from backend.core.errors import ModelFolderError
 from backend.core.types import Example
 from backend.pipeline.stored import read_examples
 from training.judge import JudgedRow, judge, read_judged
 
 TOLERATED_LOSS = -0.01  # accuracy: what an annotator does not notice
 Z_90 = 1.2816  # one-sided
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,17 @@ def promote(candidate: Path, incumbent: Path | None, *, assembly: Assembly) -> V
     incumbent does not know are left out: it could not have been right.
 
     Raises:
-        ArtefactError: a folder is missing or damaged.
+        ModelFolderError: the candidate's folder is missing or damaged.
     """
+    read_manifest(candidate)
+    try:
+        return _compared(candidate, incumbent, assembly)
+    except ModelFolderError as err:
+        log.warning("incumbent_not_usable", reason=str(err))
+        return Verdict(True, "the version that serves cannot be used any more", 0.0)
+
+
+def _compared(candidate: Path, incumbent: Path | None, assembly: Assembly) -> Verdict:
     if incumbent is None or not read_manifest(incumbent).data.n_examples:
         return Verdict(True, "the first model that was trained", 0.0)
     new = _comparable(read_judged(candidate), incumbent)

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from backend.core.errors import BadInputError, OutsideError, PrelabelError
 from backend.core.settings import Settings, load_settings
+from backend.ledger import open_ledger
 from backend.logs import configure_logs
 from backend.supervisor.bring_up import Event, Report, supervise
 from backend.supervisor.services import COMMAND, LIBRARIES, gunicorn
@@ -82,7 +83,10 @@ def down() -> None:
 
 def serve() -> None:
     """Run the web process that Label Studio talks to."""
-    command = gunicorn(load_settings())
+    settings = load_settings()
+    settings.require_secrets()
+    require_state(settings)
+    command = gunicorn(settings)
     os.execve(command[0], command, {**LIBRARIES, **os.environ})  # noqa: S606
 
 
@@ -92,6 +96,7 @@ def worker(queues: Queues = "live,reconcile,bulk", name: Name = "") -> None:
         os.environ.setdefault(variable, value)
     settings = load_settings()
     configure_logs(settings.log_level)
+    require_state(settings)
     names = [queue.strip() for queue in queues.split(",") if queue.strip()]
     work(settings, names, name or f"worker-{socket.gethostname()}-{'-'.join(names)}")
 
@@ -101,6 +106,15 @@ def cron() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     keep_time(settings)
+
+
+def require_state(settings: Settings) -> None:
+    """Say at once what is wrong with the state folder or the database, not job by job or in gunicorn's traceback.
+
+    Raises:
+        StateError: it cannot be used.
+    """
+    open_ledger(settings).engine.dispose()
 
 
 def samples_of_the_demo(settings: Settings, report: Callable[[str], None]) -> None:

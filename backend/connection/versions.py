@@ -45,8 +45,11 @@ def rollback(work: ProjectDesk, version: str = "") -> str:
 
     Raises:
         BadInputError: there is no older version, or none of that name.
+        ModelFolderError: that version cannot be used any more.
     """
     target = version or _previous(work)
+    if work.folder.artefact(target).exists():
+        work.desk.loader.assembly.pipeline(work.folder.artefact(target))
     work.folder.switch(target)
     work.update(pinned=target)
     if target in work.desk.client.model_versions(work.id):

@@ -3,11 +3,13 @@
 Decides where a version lives and which is current; knows nothing of what is inside but the manifest.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,11 +17,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.errors import ArtefactError
+from backend.core.errors import ArtefactError, ModelFolderError, StateError
 from backend.core.types import DataFingerprint, Label, LabelSpace
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+ROOM_BYTES = 200_000_000  # a model of some ten thousand examples, and the export it is made from
+UNFINISHED_S = 3600.0  # longer than any job that writes one may take
+REFUSALS = {  # why the system takes no write -> what to do
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the quota is used up; free some space",
+    errno.EROFS: "the file system is read-only; mount it writable",
+    errno.EACCES: "it is not allowed; give this user the right to write",
+    errno.EPERM: "it is not allowed; give this user the right to write",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +61,42 @@ def manifest_from_json(text: str, *, where: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        ArtefactError: not JSON, of a format that this code does not read, or with other entries.
+        ModelFolderError: not JSON, of a format that this code does not read, or with other entries.
     """
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as err:
-        raise ArtefactError(f"{where} must be a JSON manifest, but is not; train again or roll back") from err
+        raise ModelFolderError(f"{where} must be a JSON manifest, but is not; train again or roll back") from err
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-        raise ArtefactError(f"{where} must have format {FORMAT}, was {found}; train again with this prelabel")
+        raise ModelFolderError(f"{where} must have format {FORMAT}, was {found}; train again with this prelabel")
     try:
         space = LabelSpace(tuple(Label(**label) for label in raw["labels"]["labels"]), raw["labels"]["oos_value"])
         return Manifest(**{**raw, "labels": space, "data": DataFingerprint(**raw["data"])})
     except (KeyError, TypeError) as err:
-        raise ArtefactError(f"{where} must hold every entry of a manifest and no other; train again: {err}") from err
+        raise ModelFolderError(f"{where} must hold every entry of a manifest and no other; train again: {err}") from err
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a model folder, checked against the files beside it.
 
     Raises:
-        ArtefactError: no manifest, another format, a file missing or changed.
+        ModelFolderError: no manifest, another format, a file missing or changed.
     """
     path = folder / MANIFEST
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as err:
-        raise ArtefactError(f"{folder} must be a model folder with a {MANIFEST}; it has none that can be read") from err
+        raise ModelFolderError(
+            f"{folder} must be a model folder with a {MANIFEST}; it has none that can be read"
+        ) from err
     manifest = manifest_from_json(text, where=path)
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
-            raise ArtefactError(f"{folder} must hold {name}, which is missing; roll back or train again")
+            raise ModelFolderError(f"{folder} must hold {name}, which is missing; roll back or train again")
         found = sha256_of(folder / name)
         if found != expected:
-            raise ArtefactError(f"{folder / name} must have SHA-256 {expected[:12]}…, has {found[:12]}…; roll back")
+            raise ModelFolderError(f"{folder / name} must have SHA-256 {expected[:12]}…, has {found[:12]}…; roll back")
     return manifest
 
 
@@ -109,17 +122,47 @@ def publishing(folder: Path) -> Iterator[Path]:
 
     Raises:
         ArtefactError: `folder` exists already.
+        StateError: there is no room for it, or no right to write.
     """
     if folder.exists():
         raise ArtefactError(f"a model folder is written once, but {folder} exists; choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    with writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        require_room(folder.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(where: Path) -> Iterator[None]:
+    """Raises StateError where the system takes no write."""
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except OSError as err:
+        if err.errno not in REFUSALS:
+            raise
+        raise StateError(f"{where} must take what is written, but {REFUSALS[err.errno]}") from err
+
+
+def require_room(folder: Path, n_bytes: int = ROOM_BYTES) -> None:
+    """Raises StateError before anything is computed that could not be kept."""
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        asked = f"{folder} must have {n_bytes / 1e6:.0f} MB free, has {free / 1e6:.0f}"
+        raise StateError(f"{asked}; free some space")
+
+
+def remove_unfinished(folder: Path, *, older_than_s: float = UNFINISHED_S) -> None:
+    """Remove what killed processes have left half-written in a folder."""
+    before = time.time() - older_than_s
+    for path in folder.glob(".*") if folder.is_dir() else ():
+        if path.stat().st_mtime < before:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -132,16 +175,21 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a small file in one step, so that readers see the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)  # noqa: PTH101
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Replace a small file in one step, so that readers see the old text or the new.
+
+    Raises:
+        StateError: there is no room, or no right to write.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, mode)  # noqa: PTH101
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

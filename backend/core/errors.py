@@ -6,11 +6,13 @@
     │   └── TooLargeError       more than a request may hold                   HTTP 413
     ├── AuthenticationError     credentials are missing or wrong               HTTP 401
     ├── ArtefactError           a model folder or weight file is unusable      exit 2
+    │   └── ModelFolderError    a model folder; a training makes another
     ├── MissingExtraError       an optional library is not installed           exit 2
     ├── DeadlineError           work was stopped because its time was up       never leaves a pipeline
     └── OutsideError            something that is not ours failed              exit 3, HTTP 503
         ├── LabelStudioError    Label Studio refused or did not answer
-        └── QueueError          Redis refused or did not answer
+        ├── QueueError          Redis refused or did not answer
+        └── StateError          the state folder or the database takes no writes
 
 A message states rule, value and remedy, and never a task's text, a label or a secret.
 """
@@ -40,6 +42,10 @@ class ArtefactError(PrelabelError):
     """A model folder or a weight file is missing, damaged or of another format."""
 
 
+class ModelFolderError(ArtefactError):
+    """A model folder is damaged, or was made by another prelabel or for other models; a training makes another."""
+
+
 class MissingExtraError(PrelabelError):
     """An optional library is not installed; the message names the pip line."""
 
@@ -66,3 +72,7 @@ class LabelStudioError(OutsideError):
 
 class QueueError(OutsideError):
     """Redis refused or did not answer."""
+
+
+class StateError(OutsideError):
+    """The state folder or the database did not take a write, or could not be read."""

@@ -6,6 +6,7 @@ The file `current` is the truth about the version that serves; readers look at i
 import hashlib
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.artefacts import write_atomically
+from backend.core.artefacts import remove_unfinished, write_atomically
 from backend.core.errors import BadInputError
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
@@ -119,6 +120,17 @@ class ProjectFolder:
             known = ", ".join(self.versions()) or "none"
             raise BadInputError(f"version must be a published one ({known}), was {version!r}")
         write_atomically(self.current_file, version + "\n")
+
+    def discard(self, version: str) -> None:
+        """Remove a published version at once, also where it is large."""
+        aside = self.artefact(version).with_name(f".{version}-discarded")
+        self.artefact(version).rename(aside)
+        shutil.rmtree(aside)
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed processes have left half-written."""
+        for folder in (self.root, self.root / "artefacts"):
+            remove_unfinished(folder)
 
     def remember_control(self, name: str) -> None:
         """Keep the control that Label Studio named in /setup: /predict and the jobs are not told it again."""

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     def backend_url(self) -> str:
         return self.web_url or f"http://{self.web_host}:{self.web_port}"
 
+    def require_secrets(self) -> None:
+        """Raises BadInputError where no password or no webhook secret is set: everything would be open, or nothing."""
+        if not self.password.get_secret_value() or not self.webhook_secret.get_secret_value():
+            raise BadInputError("PRELABEL_PASSWORD and PRELABEL_WEBHOOK_SECRET must be set, are empty")
+
     @property
     def sqlalchemy_url(self) -> str:
         return self.database_url.get_secret_value() or f"sqlite:///{(self.home / 'prelabel.sqlite3').absolute()}"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import structlog
 
-from backend.core.artefacts import Manifest, cold_version, new_version
+from backend.core.artefacts import Manifest, cold_version, new_version, require_room, writing
+from backend.core.errors import ModelFolderError
 from backend.core.types import Example
+from backend.job_queue import JobQueue
 from backend.labelstudio.records import Task
 from backend.ledger import Training
 from backend.loop.desk import ProjectDesk
@@ -16,6 +18,9 @@ from backend.loop.follow import learn
 from training.dataset import read_export, training_set
 from training.promotion import Verdict, promote
 from training.run import TrainingOptions, train
+
+AGAIN_S = 300  # after a training that failed: a full disk must not be met by one training after the other
+FAILURE = "training-failed"
 
 log = structlog.get_logger()
 
@@ -32,6 +37,8 @@ class Labels:
 def retrain(work: ProjectDesk, *, why: str) -> str:
     """Train on all accepted labels; the version that is current afterwards."""
     started = time.time()
+    work.folder.remove_unfinished()
+    require_room(_made(work.folder.root))
     labels = read_labels(work)
     if not labels.examples:
         work.update(due_at=0.0, changed_labels=0)
@@ -54,6 +61,15 @@ def retrain(work: ProjectDesk, *, why: str) -> str:
     return work.folder.current()
 
 
+def note_failure(queue: JobQueue, key: str, err: Exception) -> None:
+    queue.note(FAILURE, key, type(err).__name__, keep_s=AGAIN_S)
+
+
+def failed_lately(queue: JobQueue, key: str) -> bool:
+    """Whether a training failed just now, so that another would fail, too."""
+    return bool(queue.noted(FAILURE, key))
+
+
 def read_labels(work: ProjectDesk) -> Labels:
     """The training set of now; the ledger and the index learn on the way what they had missed."""
     tasks = annotated_tasks(work)
@@ -66,7 +82,10 @@ def read_labels(work: ProjectDesk) -> Labels:
 
 def annotated_tasks(work: ProjectDesk) -> list[Task]:
     """All annotated tasks, read anew: the one full read that a training may make."""
-    with tempfile.TemporaryDirectory(dir=_made(work.folder.root)) as folder:
+    with (
+        writing(work.folder.root),
+        tempfile.TemporaryDirectory(prefix=".export-", dir=_made(work.folder.root)) as folder,
+    ):
         path = Path(folder) / "export.json"
         work.desk.client.export(work.id, path)
         return list(read_export(path))
@@ -76,12 +95,23 @@ def make_cold(work: ProjectDesk) -> str:
     """Publish and switch to the version that knows label names and hints only; its name."""
     version = cold_version(work.config_hash, work.profile)
     target = work.folder.artefact(version)
+    if target.exists() and not _usable(work, target):
+        work.folder.discard(version)
     if not target.exists():
         train([], work.control.space, out=target, options=_options(work, version), assembly=work.desk.loader.assembly)
     row = work.desk.ledger.project(work.key) or work.row
     if not row.pinned:
         work.folder.switch(version)
     return work.folder.current()
+
+
+def _usable(work: ProjectDesk, folder: Path) -> bool:
+    try:
+        work.desk.loader.assembly.pipeline(folder)
+    except ModelFolderError as err:
+        log.warning("model_discarded", folder=folder.name, reason=str(err))
+        return False
+    return True
 
 
 def _train(work: ProjectDesk, labels: Labels, version: str) -> Manifest:

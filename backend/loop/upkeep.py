@@ -4,10 +4,12 @@ import time
 
 import structlog
 
+from backend.core.errors import ModelFolderError
 from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
-from backend.loop.retrain import annotated_tasks, make_cold
+from backend.loop.push import remove_surplus
+from backend.loop.retrain import annotated_tasks, failed_lately, make_cold
 
 PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
@@ -41,6 +43,10 @@ def reconcile(work: ProjectDesk) -> int:
     """Find what no webhook said; how many things were found."""
     if not work.usable:
         return 0
+    if not _servable(work):
+        if not failed_lately(work.desk.queue, work.key):
+            work.desk.queue.enqueue("retrain", work.key)
+        return 1
     found = 0
     before, now = dict(work.row.counters or {}), dict(work.project.counters)
     if work.row.config_hash != work.config_hash:
@@ -55,9 +61,32 @@ def reconcile(work: ProjectDesk) -> int:
     if version and any(True for _ in _lacking(work, version)):
         found += 1
         work.desk.queue.enqueue("predict_project", work.key)
+    found += _remove_doubled(work, version)
     work.update(counters=now, reconciled_at=time.time())
-    work.served()  # loaded by the time that the first label comes
     return found
+
+
+def _servable(work: ProjectDesk) -> bool:
+    """Whether the current version serves; loaded by the time that the first label comes.
+
+    One that was made by another prelabel or for other models, or is damaged, is trained anew.
+    """
+    try:
+        work.served()
+    except ModelFolderError as err:
+        log.error("version_not_usable", project=work.key, error=str(err))
+        return False
+    return True
+
+
+def _remove_doubled(work: ProjectDesk, version: str) -> int:
+    """Delete what two pushes at once have doubled: one whose worker was killed may still be carried out."""
+    client = work.desk.client
+    stored = client.model_versions(work.id).get(version, 0)
+    if not stored or stored <= client.count(work.id, filters=[having_version(version)]):
+        return 0
+    with work.desk.queue.lease("push", work.key, wait_s=0.1) as held:
+        return remove_surplus(work, version) if held else 1
 
 
 def behind(work: ProjectDesk) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from backend.core.errors import ArtefactError
+from backend.core.errors import ModelFolderError
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import FloatArray, IntArray
 
@@ -80,7 +80,8 @@ class LinearClassifier:
         }  # fmt: skip
         for name, vectorizer in zip(ANALYZERS, self.lexical.vectorizers, strict=True):
             tensors[f"idf.{name}"] = np.asarray(vectorizer.idf_, np.float32)
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / TENSORS)
+        # not by safetensors' own writer, whose error does not say that the disk is full
+        (folder / TENSORS).write_bytes(save({name: np.ascontiguousarray(part) for name, part in tensors.items()}))
         settings = {
             "format": FORMAT, "n_columns": self.n_columns, "lexical_weight": self.lexical_weight,
             "vocabularies": {
@@ -95,11 +96,11 @@ class LinearClassifier:
         """Read what `save` wrote.
 
         Raises:
-            ArtefactError: of a format that this code does not read.
+            ModelFolderError: of a format that this code does not read.
         """
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         if settings.get("format") != FORMAT:
-            raise ArtefactError(
+            raise ModelFolderError(
                 f"{folder / SETTINGS} must have format {FORMAT}, was {settings.get('format')}; train again"
             )
         tensors = load_file(folder / TENSORS)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from backend.core.types import Example, FloatArray, LabelSpace
 from backend.pipeline.retrieve import Index
@@ -20,7 +20,7 @@ def save_index(folder: Path, examples: Iterable[Example], labels: FloatArray, ve
     with (folder / EXAMPLES).open("w", encoding="utf-8", errors=HALF) as file:
         file.writelines(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
     tensors = {"labels": np.ascontiguousarray(labels), "examples": np.ascontiguousarray(vectors)}
-    save_file(tensors, folder / VECTORS)
+    (folder / VECTORS).write_bytes(save(tensors))
 
 
 def load_index(folder: Path, space: LabelSpace) -> Index:

@@ -21,7 +21,7 @@ from backend.supervisor.environments import last_line, tail
 State = Literal["starting", "up", "waiting", "stopped"]
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
-STEADY_S = 60.0  # a process that ran this long starts from the first wait again
+STEADY_S = 10.0  # a process that ran this long starts from the first wait again
 LOG_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 3
 POLL_S = 0.1
