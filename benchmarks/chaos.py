@@ -145,7 +145,7 @@ def kill(work: ProjectDesk, victim: str) -> float:
     before = numbers(work)[victim]
     psutil.Process(before).kill()
     died = time.perf_counter()
-    wait_until(lambda: numbers(work)[victim] not in (0, before), every_s=LOOK_S)
+    wait_until(lambda: all(numbers(work).values()) and numbers(work)[victim] != before, every_s=LOOK_S)
     for works in (answers, labels, listens):
         wait_until(functools.partial(quietly, works, work), every_s=LOOK_S)
     return time.perf_counter() - died
