@@ -3,8 +3,9 @@
     python -m benchmarks.offline          as root; needs `unshare`, `ip`, and weights in $PRELABEL_HOME/models
 
 Runs itself again in a network namespace that has nothing but loopback, where every address of the world leads back to
-it: what is sent to one that is not loopback's own is counted, names that are asked for included. In there: `prelabel up --demo` in an empty state folder, labels until a
-training was promoted and its predictions are shown, `prelabel down`.
+it: what is sent to one that is not loopback's own is counted, and so is every name that a resolver is asked for. In
+there: `prelabel up --demo` in an empty state folder, labels until a training was promoted and its predictions are
+shown, `prelabel down`.
 """
 
 import json
@@ -30,7 +31,7 @@ INSIDE = "PRELABEL_OFFLINE_HOME"
 NAME_SERVER = 53
 ELSEWHERE = "192.0.2.1"  # of the addresses for documentation
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
-IPV6_HEADER = 40  # bytes
+IPV6_HEADER, UDP_HEADER, DNS_HEADER = 40, 8, 12  # bytes
 N_LABELS = 40
 
 
@@ -52,7 +53,8 @@ def inside() -> dict[str, object]:
     """The whole loop; what would have left."""
     make_way_out()
     seen, stop = Counter[str](), threading.Event()
-    watcher = threading.Thread(target=watch, args=(seen, stop), daemon=True)
+    sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+    watcher = threading.Thread(target=watch, args=(sniffer, seen, stop), daemon=True)
     watcher.start()
     proof = attempts_are_seen(seen)
     prelabel("up", "--demo", "--detach")
@@ -72,10 +74,10 @@ def make_way_out() -> None:
         subprocess.run(command.split(), check=True)
 
 
-def watch(seen: Counter[str], stop: threading.Event) -> None:
+def watch(sniffer: socket.socket, seen: Counter[str], stop: threading.Event) -> None:
     """Count what is sent elsewhere, and every question for a name, by destination."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)) as sniffer:
-        sniffer.settimeout(0.2)
+    sniffer.settimeout(0.2)
+    with sniffer:
         while not stop.is_set():
             with suppress(TimeoutError):
                 packet, (_, protocol, kind, *_) = sniffer.recvfrom(65536)
@@ -84,17 +86,29 @@ def watch(seen: Counter[str], stop: threading.Event) -> None:
 
 
 def destination(packet: bytes, protocol: int) -> str:
-    """Address and port of a packet that would leave, or that asks a resolver for a name; empty for others."""
-    if protocol not in (ETH_P_IP, ETH_P_IPV6):
-        return ""
+    """Where a packet goes that would leave, or the name that a resolver is asked for; empty for others."""
     if protocol == ETH_P_IP:
         header, what, address = 4 * (packet[0] & 15), packet[9], ip_address(packet[16:20])
-    else:
+    elif protocol == ETH_P_IPV6:
         header, what, address = IPV6_HEADER, packet[6], ip_address(packet[24:40])
-    ported = what in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
-    port = struct.unpack("!H", packet[header + 2 : header + 4])[0] if ported else 0
+    else:
+        return ""
+    if what not in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):  # ICMP: our own loopback's refusals
+        return ""
+    (port,) = struct.unpack("!H", packet[header + 2 : header + 4])
+    if port == NAME_SERVER and what == socket.IPPROTO_UDP:
+        return f"resolver: {name_asked(packet[header + UDP_HEADER + DNS_HEADER :])}"
     stays = address.is_loopback or address.is_multicast or address.is_link_local
     return "" if stays and port != NAME_SERVER else f"{address} port {port}"
+
+
+def name_asked(question: bytes) -> str:
+    """The name at the beginning of a DNS question (RFC 1035, 4.1.2)."""
+    parts, place = [], 0
+    while length := question[place]:
+        parts.append(question[place + 1 : place + 1 + length].decode("ascii", "replace"))
+        place += 1 + length
+    return ".".join(parts)
 
 
 def attempts_are_seen(seen: Counter[str]) -> bool:
