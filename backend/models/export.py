@@ -19,7 +19,7 @@ from filelock import FileLock
 from backend.core.artefacts import publishing, sha256_of, write_atomically
 from backend.core.errors import ArtefactError, MissingExtraError
 from backend.models.neutral import NEUTRAL
-from backend.models.onnx import OnnxEngine, load_engine
+from backend.models.onnx import OnnxEngine, load_engine, onnx_runtime
 
 TOLERANCE = 1e-4  # largest difference of a coordinate of unit vectors; rounding gives some 1e-7
 GRAPH, TOKENIZER, RECORD = "model.onnx", "tokenizer.json", "export.json"
@@ -96,7 +96,8 @@ def export(model: Any, path: Path) -> None:
     """Write the encoder's graph: token ids to a vector a token, for any number of texts and tokens."""
     import torch
 
-    for library in ("onnx", "onnxscript", "onnxruntime"):
+    onnx_runtime()  # first of all: torch's exporter loads it, too
+    for library in ("onnx", "onnxscript"):
         try:
             importlib.import_module(library)
         except ImportError as err:

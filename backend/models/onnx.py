@@ -4,9 +4,11 @@ Decides how texts become the graph's inputs and its output a vector; where the g
 """
 
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -84,10 +86,7 @@ def load_engine(path: Path, *, file: str, pooling: str, max_tokens: int, prefix:
 
 
 def open_session(graph: Path) -> Any:
-    try:
-        runtime = importlib.import_module("onnxruntime")
-    except ImportError as err:
-        raise MissingExtraError(f"this embedder needs ONNX Runtime, which is not installed; run `{INSTALL}`") from err
+    runtime = onnx_runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only: it warns on standard error about machines that it does not know
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads give the cores to others
@@ -97,6 +96,19 @@ def open_session(graph: Path) -> Any:
         raise ArtefactError(
             f"{graph} must be an ONNX graph, but cannot be loaded; run `prelabel models fetch`"
         ) from err
+
+
+def onnx_runtime() -> ModuleType:
+    """ONNX Runtime, which calls its maker from 1.29 on unless it is told not to before it is loaded.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as err:
+        raise MissingExtraError(f"this embedder needs ONNX Runtime, which is not installed; run `{INSTALL}`") from err
 
 
 def open_tokenizer(path: Path, max_tokens: int) -> Any:

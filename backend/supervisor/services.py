@@ -26,6 +26,7 @@ LIBRARIES = {
     "OMP_WAIT_POLICY": "passive",  # idle threads would spin: single texts are embedded three times slower then
     "HF_HUB_OFFLINE": "1",  # serving never downloads
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
