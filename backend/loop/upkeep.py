@@ -4,6 +4,7 @@ import time
 
 import structlog
 
+from backend.health.notes import Coverage, Reconciled, keep_coverage, keep_reconciled
 from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
@@ -37,27 +38,42 @@ def refresh(work: ProjectDesk) -> None:
         work.desk.queue.enqueue("predict_project", work.key)
 
 
-def reconcile(work: ProjectDesk) -> int:
-    """Find what no webhook said; how many things were found."""
+def reconcile(work: ProjectDesk) -> list[str]:
+    """Find what no webhook said; what was found: config, labels, predictions."""
     if not work.usable:
-        return 0
-    found = 0
+        return []
+    found = []
     before, now = dict(work.row.counters or {}), dict(work.project.counters)
     if work.row.config_hash != work.config_hash:
-        found += 1
+        found.append("config")
         work.desk.queue.enqueue("refresh", work.key)
     if before != now:
-        found += 1
+        found.append("labels")
         follow(work)
         if now["task_number"] < before.get("task_number", 0):
             _forget_vanished(work)
-    version = work.folder.current()
-    if version and any(True for _ in _lacking(work, version)):
-        found += 1
+    if count_open(work):
+        found.append("predictions")
         work.desk.queue.enqueue("predict_project", work.key)
     work.update(counters=now, reconciled_at=time.time())
+    keep_reconciled(work.desk.queue, work.key, Reconciled(tuple(found), time.time()))
+    for what in found:
+        work.desk.telemetry.missed.labels(work.key, what).inc()
     work.served()  # loaded by the time that the first label comes
     return found
+
+
+def count_open(work: ProjectDesk) -> int:
+    """Count the open tasks and keep the figures; how many lack a prediction of the version that serves."""
+    version = work.folder.current()
+    if not version:
+        return 0
+    client = work.desk.client
+    n_lacking = client.count(work.id, [unlabelled(), lacking_version(version)])
+    n_open = client.count(work.id, [unlabelled()])
+    kept = Coverage(version, n_open, max(n_open - n_lacking, 0), time.time())
+    keep_coverage(work.desk.queue, work.key, kept)
+    return n_lacking
 
 
 def behind(work: ProjectDesk) -> bool:
@@ -89,11 +105,6 @@ def prune(work: ProjectDesk) -> bool:
         time.sleep(PRUNE_PAUSE_S)
         return False
     return True
-
-
-def _lacking(work: ProjectDesk, version: str) -> list[int]:
-    filters = [unlabelled(), lacking_version(version)]
-    return [task.id for task in work.desk.client.tasks(work.id, filters=filters, limit=1, all_fields=False)]
 
 
 def _forget_vanished(work: ProjectDesk) -> None:
