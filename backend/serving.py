@@ -98,6 +98,8 @@ class ServedProjects:
         current = self.loader.folder(key).current()
         with self._lock:
             served = self._states.get(key)
+            if key in self._failures and self._failures[key].version != current:
+                del self._failures[key]  # somebody switched away from it
         if current and self._stale(key, served, current):
             self._load_in_background(key, current)
         return served

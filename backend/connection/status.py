@@ -38,6 +38,7 @@ class ProjectStatus:
     training: Training | None  # the last one
     n_changed: int  # labels since then
     ticks: Agreement  # of the version that serves
+    previous_ticks: Agreement
     blind: Agreement
 
     @property
@@ -46,7 +47,7 @@ class ProjectStatus:
 
     def figures(self) -> Mapping[str, Any]:
         """Everything, for programs."""
-        shares = {"ticks": self.ticks, "blind": self.blind}
+        shares = {"ticks": self.ticks, "previous_ticks": self.previous_ticks, "blind": self.blind}
         derived = {name: {**asdict(each), "share": each.share, "needs": each.needs} for name, each in shares.items()}
         coverage = {**asdict(self.coverage), "share": self.coverage.share} if self.coverage else None
         return {**asdict(self), **derived, "coverage": coverage}
@@ -63,7 +64,7 @@ class ProjectStatus:
         yield "last training", _training(self.training, now)
         if self.training is not None:
             yield "", f"{self.training.reason}; {self.n_changed} labels changed since"
-        yield "ticks kept", _agreement(self.ticks)
+        yield "ticks kept", f"{_agreement(self.ticks)}; version before: {_agreement(self.previous_ticks)}"
         yield "blind agreement", _agreement(self.blind)
 
 
@@ -90,6 +91,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         training=seen.trainings[-1] if seen.trainings else None,
         n_changed=row.changed_labels,
         ticks=ticks_kept(seen.acceptance, seen.current),
+        previous_ticks=ticks_kept(seen.acceptance, seen.previous),
         blind=blind_agreement(seen.acceptance),
     )
 
@@ -145,9 +147,9 @@ def _training(training: Training | None, now: float) -> str:
 
 def _agreement(agreement: Agreement) -> str:
     if agreement.share is None:
-        return f"none yet, needs {agreement.needs} to say something"
+        return f"none, needs {agreement.needs}"
     said = f"{agreement.share:.0%} of {agreement.n}"
-    return f"{said}, needs {agreement.needs} more to promise anything" if agreement.needs else said
+    return f"{said}, needs {agreement.needs} more" if agreement.needs else said
 
 
 def _ago(unix: float | None, now: float) -> str:
