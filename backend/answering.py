@@ -119,7 +119,7 @@ class Answering:
             {
                 "kind": fault.kind,
                 "what": fault.what,
-                **({"project": fault.project} if fault.project else {}),
+                **({"about": fault.about} if fault.about else {}),
                 "since": datetime.fromtimestamp(self.watch.since(fault), UTC).isoformat(timespec="seconds"),
                 "remedy": fault.remedy,
             }

@@ -144,11 +144,15 @@ class ServedProjects:
                 self._states[key] = fresh
                 self._failures.pop(key, None)
         except Exception as err:  # noqa: BLE001  (nobody waits for this thread: what it raised would be lost)
-            log.error("version_not_loaded", project=key, version=version, **told(err))
-            with self._lock:
-                self._failures[key] = Failure(
-                    version, str(err) if isinstance(err, PrelabelError) else type(err).__name__
-                )
+            self._note_failure(key, version, err)
         finally:
             with self._lock:
                 self._loading.discard(key)
+
+    def _note_failure(self, key: str, version: str, err: Exception) -> None:
+        """Logged once: it is tried again and again."""
+        failure = Failure(version, str(err) if isinstance(err, PrelabelError) else type(err).__name__)
+        with self._lock:
+            known, self._failures[key] = self._failures.get(key), failure
+        if failure != known:
+            log.error("version_not_loaded", project=key, version=version, **told(err))

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 
 from backend.core.settings import Settings
 from backend.supervisor.process import Service
@@ -52,12 +51,13 @@ def program(name: str) -> str:
 def prometheus_of(settings: Settings, folder: Path) -> Iterator[Prometheus]:
     """A server that scrapes a web process each second, until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))
-    (scraped,) = config["scrape_configs"]
-    (folder / scraped["basic_auth"]["password_file"]).write_text(settings.password.get_secret_value())
-    scraped |= {"scrape_interval": EVERY, "static_configs": [{"targets": [f"127.0.0.1:{settings.web_port}"]}]}
-    config |= {"global": {"evaluation_interval": EVERY, "scrape_timeout": EVERY}}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    config = (MONITORING / "prometheus.yml").read_text(encoding="utf-8")
+    config = config.replace("scrape_interval: 15s", f"scrape_interval: {EVERY}").replace(
+        ":9090", f":{settings.web_port}"
+    )
+    config += f"global: {{evaluation_interval: {EVERY}, scrape_timeout: {EVERY}}}\n"
+    (folder / "prometheus.yml").write_text(config, encoding="utf-8")
+    (folder / "password").write_text(settings.password.get_secret_value(), encoding="utf-8")
     shutil.copy(MONITORING / "alerts.yml", folder)
     prometheus = Prometheus(f"http://127.0.0.1:{free_port()}")
     command = (

@@ -22,12 +22,12 @@ class Loaded(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is wrong. Kind and project name it; they stay the same as long as it lasts."""
+    """Something that is wrong. Kind and `about` name it; they stay the same as long as it lasts."""
 
     kind: str  # queue, workers, database, version, model, disk, reconcile
     what: str
     remedy: str
-    project: str = ""  # key
+    about: str = ""  # a project's key or a model's URI, where it is about one
 
 
 KINDS = ("queue", "workers", "database", "version", "model", "disk", "reconcile")

@@ -29,7 +29,7 @@ class Watch:
     queue: JobQueue
     assembly: Assembly
     sight: Sight | None = None
-    _since: dict[tuple[str, str], float] = field(default_factory=dict)  # unix, by kind and project
+    _since: dict[tuple[str, str], float] = field(default_factory=dict)  # unix, by kind and what it is about
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -60,7 +60,7 @@ class Watch:
 
     def since(self, fault: Fault) -> float:
         """When a fault was seen first, unix."""
-        return self._since.get((fault.kind, fault.project), time.time())
+        return self._since.get((fault.kind, fault.about), time.time())
 
     def obstacles(self) -> list[str]:
         """Why the process is not ready; empty where it is."""
@@ -71,11 +71,11 @@ class Watch:
 
     def _note(self, present: list[Fault]) -> None:
         now, before = time.time(), self._since
-        self._since = {(fault.kind, fault.project): before.get((fault.kind, fault.project), now) for fault in present}
-        for kind, project in self._since.keys() - before.keys():
-            log.warning("degraded", kind=kind, about=project)
-        for kind, project in before.keys() - self._since.keys():
-            log.info("recovered", kind=kind, about=project)
+        self._since = {(fault.kind, fault.about): before.get((fault.kind, fault.about), now) for fault in present}
+        for kind, about in self._since.keys() - before.keys():
+            log.warning("degraded", kind=kind, about=about)
+        for kind, about in before.keys() - self._since.keys():
+            log.info("recovered", kind=kind, about=about)
 
     def _look_forever(self) -> None:
         pause = 0.0

@@ -40,7 +40,8 @@ def refresh(work: ProjectDesk) -> None:
 
 def reconcile(work: ProjectDesk) -> list[str]:
     """Find what no webhook said; what was found: config, labels, predictions."""
-    if not work.usable:
+    if not work.usable:  # doctor says why; there is nothing to look for
+        work.update(reconciled_at=time.time())
         return []
     found = []
     before, now = dict(work.row.counters or {}), dict(work.project.counters)

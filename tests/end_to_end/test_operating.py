@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,10 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.connection.connect import ConnectOptions, connect
-from backend.core.artefacts import MANIFEST, new_version
+from backend.connection.status import project_status
+from backend.core.artefacts import MANIFEST, new_version, write_atomically
+from backend.core.projects import SETTINGS_FILE, is_blind
+from backend.health.agreement import blind_agreement
 from backend.labelstudio.client import SECRET_HEADER
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
@@ -112,6 +116,7 @@ def stage(
         stack.callback(lambda: stage.end(*list(stage.processes)))
         stage.start("web", "trainer", "worker", "cron")
         stage.children["valkey"] = valkey
+        write_atomically(backend.settings.projects_dir / str(project.key) / SETTINGS_FILE, "blind_share = 0.3\n")
         connect(desk, project, ConnectOptions(language="en"), lambda _: None)
         stage.work = desk.project(str(project.key))
         yield stage
@@ -129,8 +134,7 @@ def test_one_id_leads_from_a_webhook_through_training_to_the_push(stage: Stage) 
     tasks = list(stage.desk.client.tasks(stage.work.id))
     stage.annotate(tasks[:N_FIRST])
     wait_for(lambda: len(ledger.index_rows(key)) == N_FIRST, within_s=60, every_s=0.5)
-    before = reconciled_at(stage)
-    wait_for(lambda: reconciled_at(stage) > before, within_s=60, every_s=0.2)  # the next one is far off
+    ledger.update_project(key, reconciled_at=time.time())  # so that the next reconcile is far off
     stage.annotate(tasks[N_FIRST : N_FIRST + N_THEN])
     wait_for(lambda: ledger.trainings(key), within_s=120, every_s=0.5)
     wait_for(lambda: shown(stage) == ledger.trainings(key)[-1].version, within_s=60, every_s=0.5)
@@ -151,6 +155,20 @@ def test_one_id_leads_from_a_webhook_through_training_to_the_push(stage: Stage) 
     assert {"follow", "predict_project"} <= set(ended)
     assert all(line["outcome"] == "done" and line["seconds"] > 0 for line in ended.values())
     assert all(line["project"] == key for line in live)
+
+
+def test_what_blind_tasks_would_have_shown_is_kept_and_compared_with_their_labels(stage: Stage) -> None:
+    ledger, key = stage.desk.ledger, stage.work.key
+    tasks = list(stage.desk.client.tasks(stage.work.id))
+    blind = {task.id: task for task in tasks if is_blind(key, task.id, stage.work.settings.blind_share)}
+    kept = ledger.last_shown(key, blind)
+    assert {row.kind for row in kept.values()} == {"blind"}
+    assert any(row.label for row in kept.values())
+    assert all(item["result"] == [] for task in blind.values() for item in task.predictions)
+    labelled = [row for row in ledger.accepted(key) if row.task_id in blind]
+    assert {row.how for row in labelled} == {"blind"}
+    agreement = blind_agreement(ledger.acceptance_by_version(key))
+    assert agreement.n == sum(bool(row.shown_label) for row in labelled) > 0
 
 
 def of_job(line: dict[str, Any], name: str) -> bool:
@@ -218,7 +236,7 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     assert re.search(r"last training \d+ s ago, due, on 14 labels in \d+ s: promoted", told)
     assert re.search(r"ticks kept none, needs 30; version before: \d+% of \d+, needs \d+ more", told)
 
-    (figures,) = json.loads(stage.backend.command("status", "--json").stdout)["projects"]
+    figures = json.loads(json.dumps(project_status(stage.desk, stage.work.key).figures()))
     assert set(figures) == {
         "key", "title", "state", "version", "shown", "n_tasks", "n_annotated", "n_waiting", "oldest_waiting_s",
         "last_event_at", "reconciled_at", "reconcile_found", "coverage", "training", "n_changed", "ticks",
@@ -244,10 +262,12 @@ def test_what_goes_wrong_leaves_no_text_no_label_and_no_secret_in_any_log(stage:
     raw = f"GET /health HTTP/1.1\r\nHost: a\r\n{SECRET_HEADER} : {secret}\r\n\r\n"
     say(settings.web_port, raw)
 
-    (stage.work.folder.root / "settings.toml").write_text(f'language = "en"\nkeywords = {{"{text}" = [5]}}\n')
+    file = stage.work.folder.root / SETTINGS_FILE
+    before = file.read_text(encoding="utf-8")
+    write_atomically(file, before + f'keywords = {{"{text}" = [5]}}\n')
     stage.desk.queue.enqueue("reconcile", stage.work.key)
     wait_for(lambda: failed(stage, "BadInputError"), within_s=30)
-    (stage.work.folder.root / "settings.toml").write_text('language = "en"\n')
+    write_atomically(file, before)
     stage.desk.queue.enqueue("follow", "999999-1")  # Label Studio says that there is none
     stage.desk.ledger.add_project("999999-1")
     stage.desk.queue.enqueue("follow", "999999-1")
@@ -305,9 +325,10 @@ def test_open_tasks_without_a_prediction_and_a_queue_without_workers_raise_alert
     holds(prometheus, "PrelabelPredictionsMissing")
     holds(prometheus, "PrelabelQueueStands")
     assert "workers" in stage.degraded()
-    (waits,) = json.loads(stage.backend.command("status", "--json").stdout)["projects"]
-    assert waits["n_waiting"] >= 1
-    assert waits["coverage"]["share"] < 0.95
+    status = project_status(stage.desk, stage.work.key)
+    assert status.n_waiting
+    assert status.coverage
+    assert (status.coverage.share or 1.0) < 0.95
 
 
 def test_a_project_that_is_not_reconciled_raises_an_alert(stage: Stage, prometheus: Prometheus) -> None:
