@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 from backend.core.artefacts import MANIFEST, new_version
-from backend.health.faults import faults
+from backend.health.faults import faults, unsettled
 from backend.health.notes import Coverage, keep_coverage
-from backend.health.sight import QueueSight, Sight
+from backend.health.sight import ProjectSight, QueueSight, Sight
 from backend.job_queue import JobQueue
+from backend.ledger import ProjectRow
+from backend.serving import Failure
 from backend.supervisor.valkey import Valkey
 from backend.telemetry.published import publish
 from tests.golden.record import LABEL_CONFIG
@@ -148,3 +151,34 @@ def test_a_disk_that_is_nearly_full_is_a_fault(free: float, size: float, full: b
     queue = QueueSight({}, [], {"live": 1}, {})
     sight = Sight(time.time(), queue, "", [], int(free), int(size))
     assert [fault.kind for fault in faults(sight, web.watch.projects, [])] == (["disk"] if full else [])
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process has loaded, as a test wants it."""
+
+    versions: dict[str, str]
+    failed: dict[str, Failure]
+
+    def ready(self) -> dict[str, str]:
+        return self.versions
+
+    def failures(self) -> dict[str, Failure]:
+        return self.failed
+
+
+SETTLED = [
+    ("nothing yet", Memory({}, {}), ["7-1"]),
+    ("loaded", Memory({"7-1": "pl-1"}, {}), []),
+    ("known to be unusable", Memory({}, {"7-1": Failure("pl-1", "damaged")}), []),
+]
+
+
+@pytest.mark.parametrize(("memory", "left"), [row[1:] for row in SETTLED], ids=[row[0] for row in SETTLED])
+def test_a_project_keeps_the_process_from_being_ready_until_its_version_is_settled(
+    memory: Memory, left: list[str]
+) -> None:
+    project = ProjectSight(ProjectRow("7-1"), "pl-1", "", [], [], None, None)
+    never_published = ProjectSight(ProjectRow("8-1"), "", "", [], [], None, None)
+    sight = Sight(time.time(), None, "", [project, never_published], 1, 1)
+    assert unsettled(sight, memory) == left
