@@ -89,9 +89,9 @@ def note_changes(work: ProjectDesk, n_changed: int, *, n_labels: int) -> None:
     now = time.time()
     total = row.changed_labels + n_changed
     due = worth_training(row, work.settings, total, n_labels)
+    work.update(changed_labels=total, changed_at=now, due_at=(row.due_at or now) if due else 0.0)
     if due and not row.due_at:
         work.desk.queue.note(DUE, work.key, present_trace())
-    work.update(changed_labels=total, changed_at=now, due_at=(row.due_at or now) if due else 0.0)
 
 
 def worth_training(row: ProjectRow, settings: ProjectSettings, n_changed: int, n_labels: int) -> bool:
