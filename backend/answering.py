@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
@@ -13,12 +14,14 @@ from backend.core.errors import BadInputError, PrelabelError, StateError
 from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
 from backend.core.settings import Settings
 from backend.core.types import Decision
+from backend.health.watch import Watch
 from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, read_config
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
 from backend.ledger import Ledger, Shown, open_ledger
+from backend.logs import told
 from backend.serving import Loader, Served, ServedProjects
-from backend.telemetry import Telemetry
+from backend.telemetry.instruments import Telemetry
 
 JOB_OF_EVENT = {
     **dict.fromkeys(LABEL_EVENTS, "follow"),
@@ -40,6 +43,7 @@ class Answering:
     ledger: Ledger
     queue: JobQueue
     telemetry: Telemetry
+    watch: Watch
 
     def setup(self, request: SetupRequest) -> str:
         """The version that serves the project; asks for a refresh where its label config is new.
@@ -86,6 +90,7 @@ class Answering:
 
     def event(self, action: str, key: ProjectKey) -> str:
         """Ask for the job that a webhook hints at; its id, or an empty string where there is nothing to do."""
+        structlog.contextvars.bind_contextvars(project=str(key))
         self.telemetry.events.labels(action if action in JOB_OF_EVENT else "other").inc()
         job = JOB_OF_EVENT.get(action)
         if job is None or self.ledger.project(str(key)) is None:
@@ -112,17 +117,31 @@ class Answering:
     def state(self) -> Mapping[str, str]:
         return self.projects.ready()
 
+    def degraded(self) -> list[Json]:
+        """What is wrong, since when, and what to do."""
+        return [
+            {
+                "kind": fault.kind,
+                "what": fault.what,
+                **({"about": fault.about} if fault.about else {}),
+                "since": datetime.fromtimestamp(self.watch.since(fault), UTC).isoformat(timespec="seconds"),
+                "remedy": fault.remedy,
+            }
+            for fault in self.watch.faults()
+        ]
+
+    def obstacles(self) -> list[str]:
+        return self.watch.obstacles()
+
     def _predictions(
         self, key: str, served: Served, control: Control, decisions: Mapping[int, Decision | None], n_tasks: int
     ) -> list[Json | None]:
         answers: list[Json | None] = [None] * n_tasks
+        self.telemetry.decided(key, decisions.values())
         for place, decision in decisions.items():
             if decision is None:
                 self.telemetry.unanswered.labels("deadline").inc()
                 continue
-            self.telemetry.decisions.labels(key, decision.kind, decision.stage).inc()
-            if decision.share_cut:
-                self.telemetry.cut.observe(decision.share_cut)
             answers[place] = prediction(decision, control, served.version)
         return answers
 
@@ -152,17 +171,19 @@ class Answering:
         try:
             self.queue.enqueue(job, key)
         except PrelabelError as err:
-            log.warning("job_not_queued", job=job, project=key, error=str(err))  # reconcile asks again
+            log.warning("job_not_queued", asked=job, project=key, **told(err))  # reconcile asks again
 
 
 def answering_of(settings: Settings) -> Answering:
     """What answers in this process; the models of all connected projects begin to load, in the background."""
-    ledger = open_ledger(settings)
-    projects = ServedProjects(Loader(settings, Assembly(settings), ledger))
+    ledger, telemetry = open_ledger(settings), Telemetry()
+    telemetry.watch_database(ledger.engine)
+    assembly = Assembly(settings, telemetry.timed)
+    projects = ServedProjects(Loader(settings, assembly, ledger))
     for key in ledger.project_keys():
         projects.get(key)
     queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
-    return Answering(settings, projects, ledger, queue, Telemetry())
+    return Answering(settings, projects, ledger, queue, telemetry, Watch(projects, queue, assembly))
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """The Flask factory that gunicorn calls: settings and collaborators in, an application out. Wiring only."""
 
-import time
-
-from flask import Flask, Response, g, request
+from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from backend.answering import answering_of
 from backend.core.errors import PrelabelError
 from backend.core.settings import Settings, load_settings
-from backend.labelstudio import routes
+from backend.health.exposition import Exposition
+from backend.labelstudio import routes, tracing
 from backend.logs import configure_logs
-from backend.telemetry import LoopCollector
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -23,8 +21,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings.require_secrets()
     configure_logs(settings.log_level)
     answering = answering_of(settings)
-    telemetry = answering.telemetry
-    telemetry.registry.register(LoopCollector(answering.ledger, answering.queue))
+    answering.watch.start()
     gate = routes.Gatekeeper(
         user=settings.user,
         password=settings.password.get_secret_value(),
@@ -33,17 +30,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("prelabel", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * 1024 * 1024
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.register_blueprint(routes.blueprint(answering, gate, telemetry.exposition))
+    app.extensions["watch"] = answering.watch
+    app.register_blueprint(routes.blueprint(answering, gate, Exposition(answering.telemetry, answering.watch).text))
     app.register_error_handler(PrelabelError, routes.on_prelabel_error)
     app.register_error_handler(HTTPException, routes.on_http_error)
     app.register_error_handler(Exception, routes.on_any_error)
-    app.before_request(routes.start_clock)
-
-    @app.after_request
-    def measure(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "unknown"
-        seconds = time.perf_counter() - g.get("started", time.perf_counter())
-        telemetry.requests.labels(route, str(response.status_code)).observe(seconds)
-        return response
-
+    tracing.follow(app, answering.telemetry.requests)
     return app

@@ -37,7 +37,9 @@ from backend.pipeline.levels import (
     Level,
     NoLevel,
     Retrieval,
+    Timed,
     Voting,
+    untimed,
 )
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
@@ -55,6 +57,7 @@ class Assembly:
     """What one process has loaded."""
 
     settings: Settings
+    timed: Timed = untimed  # what times the stages of all pipelines
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
     _embedders: dict[str, LoadedEmbedder] = field(default_factory=dict, repr=False)
@@ -107,7 +110,7 @@ class Assembly:
             manifest.labels, load_index(folder, manifest.labels), classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
-            voting=self.voting(manifest.language, manifest.profile), language=manifest.language,
+            voting=self.voting(manifest.language, manifest.profile), language=manifest.language, timed=self.timed,
         )  # fmt: skip
 
     def reranker(self, profile: str) -> Reranker:
@@ -142,7 +145,7 @@ class Assembly:
         if not chosen.voters:
             return NoLevel()
         voter = self._voter(chosen.voters[0], language)
-        return NoLevel() if voter is None else Voting(voter, int(chosen.parameters.get("n_voted", N_VOTED)))
+        return NoLevel() if voter is None else Voting(voter, int(chosen.parameters.get("n_voted", N_VOTED)), self.timed)
 
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
         key = (spec.uri, language)
@@ -163,14 +166,14 @@ class Assembly:
 
 def compose(
     space: LabelSpace, index: Index, classifier: Classifier | None, parameters: Mapping[str, Any],
-    *, embedder: Embedder, voting: Level, language: str, reranker: Reranker | None = None,
+    *, embedder: Embedder, voting: Level, language: str, reranker: Reranker | None = None, timed: Timed = untimed,
 ) -> Pipeline:  # fmt: skip
     """A pipeline from its parts and the parameters that stand in its manifest."""
     retrieval = Retrieval(
         embedder, index, KeywordRules.of(parameters.get("keywords", {}), space), reranker or NoReranker(),
         n_candidates=int(parameters.get("n_candidates", N_CANDIDATES)),
         weight_lexical=float(parameters.get("weight_lexical", WEIGHT_LEXICAL)),
-        weight_dense=float(parameters.get("weight_dense", WEIGHT_DENSE)),
+        weight_dense=float(parameters.get("weight_dense", WEIGHT_DENSE)), timed=timed,
     )  # fmt: skip
     fuser = FixedFuser(
         weights={**WEIGHTS, "names": float(parameters.get("names_weight", WEIGHTS["names"]))},
@@ -182,7 +185,7 @@ def compose(
         policy=Policy(
             space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), "ru" if language == "ru" else "en"
         ),
-        classification=NoLevel() if classifier is None else Classification(classifier), voting=voting,
+        classification=NoLevel() if classifier is None else Classification(classifier, timed), voting=voting,
         gate=_gate({**THRESHOLDS, **parameters.get("thresholds", {})}, classifies=classifier is not None),
     )  # fmt: skip
 

@@ -5,20 +5,24 @@ nothing waits yet. The job takes the mark away before it reads, so that an event
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import redis
+import structlog
 from redis.exceptions import LockError
 from redis.lock import Lock
-from rq import Queue
+from rq import Queue, Worker
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from backend.core.errors import QueueError
 from backend.core.settings import Settings
+from backend.logs import present_trace
 
 QUEUES = ("train", "live", "reconcile", "bulk")  # `train` has a worker of its own; the others in falling priority
 JOBS = {  # function -> (queue, seconds it may take)
@@ -34,10 +38,13 @@ MARK_TTL_S = 120  # a mark whose process died before it queued must not silence 
 WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
 RESULT_TTL_S = 600
 NOTE_TTL_S = 24 * 3600
+FIGURES = "prelabel:figures"  # what workers count, by worker
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
 WEBHOOK_ANSWER_S = 0.4
 LEASE_S = 15.0
 LEASE_WAIT_S = 20.0  # longer than a dead holder keeps it
+
+log = structlog.get_logger()
 
 
 def connect(settings: Settings, *, answer_within_s: float | None = None) -> redis.Redis:
@@ -56,6 +63,16 @@ def queue(connection: redis.Redis, name: str) -> Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A job that nobody has begun."""
+
+    id: str
+    queue: str
+    project: str  # key; empty for the cron's tick
+    waits_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobQueue:
     """Enqueues the jobs of backend.jobs by name. Every method raises QueueError where Redis does not answer."""
 
@@ -63,6 +80,8 @@ class JobQueue:
 
     def enqueue(self, job: str, project_key: str) -> str:
         """Ask for one more run of a job; its id, or the id of the one that waits already.
+
+        The job carries on the trace of who asks; who joins a waiting one finds its id in the log.
 
         Raises:
             QueueError: Redis did not answer.
@@ -73,12 +92,16 @@ class JobQueue:
             job_id = f"{job}-{project_key}-{number}"
             if not self.connection.set(_mark(job, project_key), job_id, nx=True, ex=MARK_TTL_S):
                 waiting = self.connection.get(_mark(job, project_key))
-                return waiting.decode() if isinstance(waiting, bytes) else job_id
+                job_id = waiting.decode() if isinstance(waiting, bytes) else job_id
+                log.info("job_joined", asked=job_id, project=project_key)
+                return job_id
+            meta = {"project": project_key, "trace": present_trace()}
             queue(self.connection, name).enqueue(
                 f"backend.jobs.{job}", project_key, job_id=job_id, job_timeout=timeout_s,
-                result_ttl=RESULT_TTL_S, failure_ttl=7 * 24 * 3600, meta={"project": project_key},
+                result_ttl=RESULT_TTL_S, failure_ttl=7 * 24 * 3600, meta=meta,
             )  # fmt: skip
             self.connection.expire(_mark(job, project_key), WAITING_TTL_S)
+        log.info("job_queued", asked=job_id, project=project_key)
         return job_id
 
     def begin(self, job: str, project_key: str) -> None:
@@ -101,6 +124,42 @@ class JobQueue:
                 found[name, "running"] = each.started_job_registry.count
                 found[name, "failed"] = each.failed_job_registry.count
         return found
+
+    def waiting(self) -> list[WaitingJob]:
+        """All jobs that wait; there are few, since a job waits once a project."""
+        with _answering():
+            now = datetime.now(UTC)
+            return [
+                WaitingJob(job.id, name, job.meta.get("project", ""), max((now - job.enqueued_at).total_seconds(), 0.0))
+                for name in QUEUES
+                for job in self._jobs(queue(self.connection, name))
+                if job is not None and job.enqueued_at is not None
+            ]
+
+    def _jobs(self, own: Queue) -> list[Job | None]:
+        return list(Job.fetch_many(own.job_ids, connection=self.connection, serializer=JSONSerializer))
+
+    def workers(self) -> dict[str, int]:
+        """How many workers listen for each queue now; a killed one does not."""
+        with _answering():
+            prefix = PUBSUB_CHANNEL_TEMPLATE % ""
+            names = [_text(name).removeprefix(prefix) for name in self.connection.pubsub_channels(f"{prefix}*")]
+            served = [self.connection.hget(f"{Worker.redis_worker_namespace_prefix}{name}", "queues") for name in names]
+            taken = [name for each in served if isinstance(each, bytes) for name in each.decode().split(",")]
+        return {name: taken.count(name) for name in QUEUES}
+
+    def put_figures(self, worker: str, text: str) -> None:
+        with _answering():
+            self.connection.hset(FIGURES, worker, text)
+
+    def figures(self) -> dict[str, str]:
+        with _answering():
+            return {_text(name): _text(text) for name, text in self.connection.hgetall(FIGURES).items()}
+
+    def drop_figures(self, workers: Sequence[str]) -> None:
+        if workers:
+            with _answering():
+                self.connection.hdel(FIGURES, *workers)
 
     def status(self, job_id: str) -> str:
         """RQ's word for a job's state; "unknown" where it is forgotten."""
@@ -154,6 +213,10 @@ def _answering() -> Iterator[None]:
         yield
     except redis.RedisError as err:
         raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _renew(lock: Lock, done: threading.Event) -> None:

@@ -4,19 +4,25 @@ Each takes its mark away first, so that events during its run ask for another on
 """
 
 import time
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from backend.core.errors import PrelabelError
 from backend.core.settings import load_settings
-from backend.logs import configure_logs
+from backend.job_queue import JOBS
+from backend.logs import configure_logs, new_trace, told
 from backend.loop import follow as following
 from backend.loop import poll as polling
 from backend.loop import push, upkeep
 from backend.loop import retrain as training
 from backend.loop.desk import Desk
+from backend.loop.telling import telling
 
+P = ParamSpec("P")
+R = TypeVar("R")
 RECONCILE_S = 30.0  # between two looks for what webhooks missed
 RECONCILE_QUIET_S = 120.0  # where a push-only project is still: polling sees its labels, this its label config
 
@@ -28,7 +34,23 @@ def desk() -> Desk:
     """This worker's collaborators."""
     settings = load_settings()
     configure_logs(settings.log_level)
-    return Desk(settings)
+    desk = Desk(settings)
+    desk.telemetry.expect_jobs([*JOBS, "reconcile_all"])
+    return desk
+
+
+def job(run: Callable[P, R]) -> Callable[P, R]:
+    """A job that begins by taking its mark away, and tells of itself; see backend.loop.telling."""
+
+    @wraps(run)
+    def told_run(*args: P.args, **kwargs: P.kwargs) -> R:
+        project = str(args[0]) if args else ""
+        with telling(desk(), run.__name__, project):
+            if project:
+                desk().queue.begin(run.__name__, project)
+            return run(*args, **kwargs)
+
+    return told_run
 
 
 def connected(project_key: str) -> bool:
@@ -36,32 +58,32 @@ def connected(project_key: str) -> bool:
     return desk().ledger.project(project_key) is not None
 
 
+@job
 def follow(project_key: str) -> None:
     """Learn what changed and keep the head of the label stream fresh."""
-    desk().queue.begin("follow", project_key)
     with desk().queue.lease("labels", project_key) as held:
         if held and connected(project_key):
             work = desk().project(project_key)
             following.follow(work.update(webhook_at=time.time()))
 
 
+@job
 def poll(project_key: str) -> None:
     """Look whether a push-only project moved."""
-    desk().queue.begin("poll", project_key)
     polling.poll(desk(), project_key)
 
 
+@job
 def refresh(project_key: str) -> None:
     """Take over a changed label config."""
-    desk().queue.begin("refresh", project_key)
     with desk().queue.lease("labels", project_key) as held:
         if held:
             upkeep.refresh(desk().project(project_key))
 
 
+@job
 def predict_project(project_key: str) -> None:
     """Give every eligible task a prediction of the present version."""
-    desk().queue.begin("predict_project", project_key)
     with desk().queue.lease("push", project_key, wait_s=0.1) as held:
         if not held or not connected(project_key):
             return  # somebody pushes: labels must not wait behind us for that; reconcile looks again
@@ -69,22 +91,23 @@ def predict_project(project_key: str) -> None:
         if not push.fill(work):
             desk().queue.enqueue("predict_project", project_key)
             return
+        upkeep.count_open(work)
         served = work.served()
         if served is not None:
             following.refresh_head(work, served)
         desk().queue.enqueue("prune", project_key)
 
 
+@job
 def prune(project_key: str) -> None:
     """Delete some of the predictions that nobody can roll back to."""
-    desk().queue.begin("prune", project_key)
     if connected(project_key) and not upkeep.prune(desk().project(project_key)):
         desk().queue.enqueue("prune", project_key)
 
 
+@job
 def retrain(project_key: str) -> str:
     """Train and switch where the new version is not worse; the version that is current afterwards."""
-    desk().queue.begin("retrain", project_key)
     with desk().queue.lease("retrain", project_key) as held:
         if not held or not connected(project_key):
             return desk().loader.folder(project_key).current()
@@ -100,22 +123,23 @@ def retrain(project_key: str) -> str:
     return version
 
 
+@job
 def reconcile(project_key: str) -> None:
     """Find what webhooks missed."""
-    desk().queue.begin("reconcile", project_key)
     with desk().queue.lease("labels", project_key) as held:
         if held and connected(project_key):
-            n_found = upkeep.reconcile(desk().project(project_key))
-            log.info("reconciled", project=project_key, n_found=n_found)
+            found = upkeep.reconcile(desk().project(project_key))
+            log.info("reconciled", found=found)
 
 
+@job
 def reconcile_all() -> None:
     """The cron's tick over all projects; what is wrong with one keeps nobody else waiting."""
     for key in desk().ledger.project_keys():
         try:
             _tick(key, time.time())
         except PrelabelError as err:
-            log.warning("tick_failed", project=key, error=str(err))
+            log.warning("tick_failed", project=key, **told(err))
 
 
 def _tick(key: str, now: float) -> None:
@@ -124,11 +148,10 @@ def _tick(key: str, now: float) -> None:
     if row is None:
         return
     due = following.training_due(row, desk().loader.folder(key).settings(), now)
-    free = not desk().queue.leased("retrain", key)
-    if (
-        due and free and not training.failed_lately(desk().queue, key)
-    ):  # a prune that failed is asked for again, or nobody trains
-        desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain", key)
+    free = not desk().queue.leased("retrain", key) and not training.failed_lately(desk().queue, key)
+    if due and free:  # a prune that failed is asked for again, or nobody trains
+        with structlog.contextvars.bound_contextvars(trace=new_trace(desk().queue.noted(following.DUE, key))):
+            desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain", key)
     last = polling.last_poll(desk().queue, key) if row.push_only else None
     if row.push_only and (last is None or last.again_at <= now):
         desk().queue.enqueue("poll", key)

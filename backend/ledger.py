@@ -4,6 +4,7 @@
 values; what they mean for training is decided in training.dataset.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -56,7 +57,7 @@ shown = sa.Table(
     sa.Column("task_id", sa.BigInteger, nullable=False),
     sa.Column("version", sa.String(60), nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("label", sa.Text, nullable=False),  # ticked; empty where nothing was
+    sa.Column("label", sa.Text, nullable=False),  # ticked, or, of a blind task, what would have been; empty for nothing
     sa.Column("confidence", sa.Float, nullable=False),
     sa.Column("stage", sa.String(20), nullable=False),
     sa.Column("kind", sa.String(20), nullable=False),  # label, out_of_scope, abstain, blind
@@ -77,7 +78,7 @@ ledger = sa.Table(
     sa.Column("lead_time_s", sa.Float, nullable=True),
     sa.Column("version", sa.String(60), nullable=False),  # what was shown at that moment; empty where nothing was
     sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("shown_label", sa.Text, nullable=False),
+    sa.Column("shown_label", sa.Text, nullable=False),  # where `how` is blind, nobody saw it
     sa.Column("confidence", sa.Float, nullable=True),
     sa.Column("stage", sa.String(20), nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
@@ -151,6 +152,17 @@ class Accepted:
     shown_label: str
     confidence: float | None
     stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """How often annotations of one kind went with what a version said."""
+
+    version: str  # empty where none had said anything
+    how: str
+    ticked: bool  # whether the version named a label; shown to nobody where `how` is blind
+    kept: bool  # whether it is the label that people gave
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,14 +305,26 @@ class Ledger:
 
     def acceptance(self, key: str) -> list[tuple[str, bool, int]]:
         """Counts of (how, whether the shown label was kept) over all annotations that are not skips."""
-        kept = ledger.c.label == ledger.c.shown_label
+        counts: Counter[tuple[str, bool]] = Counter()
+        for row in self.acceptance_by_version(key):
+            counts[row.how, row.kept] += row.n
+        return [(how, kept, n) for (how, kept), n in counts.items()]
+
+    def acceptance_by_version(self, key: str) -> list[Acceptance]:
+        """The same, by version and by whether there was a label to keep."""
+        kept, ticked = ledger.c.label == ledger.c.shown_label, ledger.c.shown_label != ""
         query = (
-            sa.select(ledger.c.how, kept, sa.func.count())
+            sa.select(ledger.c.version, ledger.c.how, ticked, kept, sa.func.count())
             .where(ledger.c.project == key, ledger.c.label != "")
-            .group_by(ledger.c.how, kept)
+            .group_by(ledger.c.version, ledger.c.how, ticked, kept)
         )
         with self.engine.connect() as connection:
-            return [(row[0], bool(row[1]), row[2]) for row in connection.execute(query)]
+            return [Acceptance(row[0], row[1], bool(row[2]), bool(row[3]), row[4]) for row in connection.execute(query)]
+
+    def require_writable(self) -> None:
+        """Raises SQLAlchemyError where the database does not answer, or takes no writes."""
+        with self.engine.begin() as connection:
+            connection.execute(projects.update().where(projects.c.key == "").values(key=""))
 
     def add_training(self, key: str, training: Training) -> None:
         with self.engine.begin() as connection:
@@ -348,7 +372,7 @@ def open_ledger(settings: Settings) -> Ledger:
     """
     with writing(settings.home):
         settings.home.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(settings.sqlalchemy_url, pool_pre_ping=True)
+    engine = sa.create_engine(settings.sqlalchemy_url, pool_pre_ping=True, hide_parameters=True)  # texts and labels
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _tune_sqlite)
     sa.event.listen(engine, "handle_error", _as_state_error)

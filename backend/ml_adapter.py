@@ -18,6 +18,7 @@ from backend.core.errors import MissingExtraError, PrelabelError
 from backend.core.projects import UNCONFIGURED, ProjectKey
 from backend.core.settings import load_settings
 from backend.labelstudio.wire import Json, SetupRequest, predict_request
+from backend.logs import told
 
 try:
     from label_studio_ml.model import LabelStudioMLBase
@@ -63,7 +64,7 @@ class Hosted:
         try:
             job = self.answering.event(event, key) if key else ""
         except PrelabelError as err:
-            log.warning("job_not_queued", event_name=event, error=str(err))  # the workers poll: nothing is lost
+            log.warning("job_not_queued", event_name=event, **told(err))  # the workers poll: nothing is lost
             return {}
         return {"job": job} if job else {}
 

@@ -15,6 +15,7 @@ from backend.core.projects import ProjectFolder, project_folder
 from backend.core.settings import Settings
 from backend.core.types import Example, Pipeline
 from backend.ledger import IndexRow, Ledger
+from backend.logs import told
 
 HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
 
@@ -79,12 +80,21 @@ def live_examples(rows: list[IndexRow], *, judged_on_holdout: bool) -> list[Exam
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A version that could not be loaded."""
+
+    version: str
+    why: str
+
+
 @dataclass
 class ServedProjects:
     """The states of all projects in this process. Thread-safe; `get` never waits for a model."""
 
     loader: Loader
     _states: dict[str, Served] = field(default_factory=dict)
+    _failures: dict[str, Failure] = field(default_factory=dict)
     _loading: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -93,6 +103,8 @@ class ServedProjects:
         current = self.loader.folder(key).current()
         with self._lock:
             served = self._states.get(key)
+            if key in self._failures and self._failures[key].version != current:
+                del self._failures[key]  # somebody switched away from it
         if current and self._stale(key, served, current):
             self._load_in_background(key, current)
         return served
@@ -106,6 +118,11 @@ class ServedProjects:
         """Version by project, for those that answer."""
         with self._lock:
             return {key: served.version for key, served in self._states.items()}
+
+    def failures(self) -> dict[str, Failure]:
+        """By project, the current version where it could not be loaded the last time."""
+        with self._lock:
+            return dict(self._failures)
 
     def _stale(self, key: str, served: Served | None, current: str) -> bool:
         if served is None or served.version != current:
@@ -134,8 +151,17 @@ class ServedProjects:
                 fresh = self.loader.load(key, version)
             with self._lock:
                 self._states[key] = fresh
-        except PrelabelError as err:
-            log.error("version_not_loaded", project=key, version=version, error=str(err))
+                self._failures.pop(key, None)
+        except Exception as err:  # noqa: BLE001  (nobody waits for this thread: what it raised would be lost)
+            self._note_failure(key, version, err)
         finally:
             with self._lock:
                 self._loading.discard(key)
+
+    def _note_failure(self, key: str, version: str, err: Exception) -> None:
+        """Logged once: it is tried again and again."""
+        failure = Failure(version, str(err) if isinstance(err, PrelabelError) else type(err).__name__)
+        with self._lock:
+            known, self._failures[key] = self._failures.get(key), failure
+        if failure != known:
+            log.error("version_not_loaded", project=key, version=version, **told(err))

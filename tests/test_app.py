@@ -27,7 +27,7 @@ def web(redis_url: str, tmp_path: Path) -> Iterator[Web]:
     """An application of this test's own."""
     served = serve(settings_for(tmp_path / "home", redis_url), KEY, LABEL_CONFIG)
     yield served
-    served.ledger.engine.dispose()
+    served.close()
 
 
 def predict(web: Web, *texts: str, project: str = PROJECT, **params: Any) -> list[Any]:
@@ -143,7 +143,7 @@ def test_while_the_queue_is_away_predictions_go_on_and_events_say_so(tmp_path: P
     assert web.post("/train", {"project": PROJECT}).status_code == 503
     assert web.post("/job_status", {"job": "retrain-1-1-1"}).status_code == 503
     assert len(predict(web, TEXT)) == 1
-    web.ledger.engine.dispose()
+    web.close()
 
 
 def test_a_project_whose_settings_are_broken_is_told_what_is_wrong(web: Web) -> None:
@@ -165,12 +165,13 @@ def test_a_changed_label_config_asks_for_one_refresh(web: Web) -> None:
 def test_metrics_count_what_happened_and_hold_no_text_and_no_label(web: Web) -> None:
     predict(web, TEXT, "", "верните деньги")
     web.post("/webhook", {"action": "NOSUCH", "project": {"id": 84, "created_at": "2026-11-21T03:04:24Z"}})
+    web.watch.look()
     answer = web.client.get("/metrics", headers={"Authorization": BASIC})
     text = answer.get_data(as_text=True)
     assert answer.content_type.startswith("text/plain")
-    assert f'prelabel_decisions_total{{kind="label",project="{KEY}",stage="retrieve"}} 2.0' in text
-    assert 'prelabel_request_seconds_count{route="/predict",status="200"} 1.0' in text
-    assert 'prelabel_events_total{action="other"} 1.0' in text
+    assert f'prelabel_decisions_total{{kind="label",process="web",project="{KEY}",stage="retrieve"}} 2.0' in text
+    assert 'prelabel_request_seconds_count{process="web",route="/predict",status="200"} 1.0' in text
+    assert 'prelabel_events_total{action="other",process="web"} 1.0' in text
     assert 'prelabel_jobs{queue="train",state="waiting"} 0.0' in text
     assert f'prelabel_trainings{{project="{KEY}",promoted="true"}} 0.0' in text
     for hidden in (TEXT, "доставка", "refund", "NOSUCH"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 from pydantic import SecretStr
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -210,3 +211,22 @@ def test_the_lease_of_a_killed_holder_ends_by_itself(work: JobQueue, redis_url: 
     wait_for(lambda: not work.connection.exists(name))
     with work.lease("push", KEY) as mine:
         assert mine
+
+
+def test_a_job_carries_the_trace_of_who_asked_first_and_who_joins_finds_its_id(work: JobQueue) -> None:
+    with structlog.contextvars.bound_contextvars(trace="the-first"):
+        asked = work.enqueue("follow", KEY)
+    with structlog.contextvars.bound_contextvars(trace="the-second"), structlog.testing.capture_logs() as lines:
+        assert work.enqueue("follow", KEY) == asked
+    assert [(line["event"], line["asked"]) for line in lines] == [("job_joined", asked)]
+    (job,) = queue(work.connection, "live").get_jobs()
+    assert job.meta == {"project": KEY, "trace": "the-first"}
+
+
+def test_what_waits_is_told_with_its_project_and_age(work: JobQueue) -> None:
+    work.enqueue("retrain", KEY)
+    work.enqueue("follow", KEY)
+    assert [(job.queue, job.project) for job in work.waiting()] == [("train", KEY), ("live", KEY)]
+    assert all(0 <= job.waits_s < 60 for job in work.waiting())
+    work.begin("retrain", KEY)
+    assert work.workers() == {"train": 0, "live": 0, "reconcile": 0, "bulk": 0}

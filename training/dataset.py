@@ -53,7 +53,7 @@ def how_accepted(annotation: Annotation, key: str, shown: Shown | None, before: 
     """
     if annotation.updated_by is None:
         return before or ("bulk" if annotation.parent_prediction is not None else "imported")
-    if shown is not None and shown.task_id and is_blind(key, shown.task_id, share):
+    if shown is not None and (shown.kind == "blind" or is_blind(key, shown.task_id, share)):
         return "blind"
     return "seen" if shown is not None and shown.label else "unaided"
 

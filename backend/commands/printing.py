@@ -26,6 +26,10 @@ class Printer:
         for name, value in values.items():
             Console(soft_wrap=True).out(f"{name}: {value}", highlight=False)
 
+    def text(self, lines: str) -> None:
+        """Lines for people, as they are."""
+        Console(soft_wrap=True).out(lines, highlight=False)
+
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table: as JSON a list of objects under "rows"."""
         if self.as_json:

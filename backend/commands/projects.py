@@ -13,7 +13,7 @@ from backend.connection import versions
 from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
 from backend.connection.connect import disconnect as untie
-from backend.connection.status import ProjectStatus, project_status
+from backend.connection.status import project_status, report
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
 from backend.core.settings import load_settings
@@ -126,11 +126,11 @@ def status(
         if impact:
             _tell_impact(desk, printer, html)
             return
-        rows = [project_status(desk, key) for key in desk.ledger.project_keys()]
+        found = [project_status(desk, key) for key in desk.ledger.project_keys()]
         if json:
-            printer.result({"projects": [row.__dict__ for row in rows]})
+            printer.result({"projects": [each.figures() for each in found]})
             return
-        printer.rows(ProjectStatus.columns(), [row.cells() for row in rows])
+        printer.text(report(found))
 
 
 def _tell_impact(desk: Desk, printer: Printer, html: Path | None) -> None:
@@ -139,7 +139,7 @@ def _tell_impact(desk: Desk, printer: Printer, html: Path | None) -> None:
 
     found = []
     for key in desk.ledger.project_keys():
-        impact = impact_of(project_status(desk, key).project, desk.ledger.accepted(key))
+        impact = impact_of(project_status(desk, key).name, desk.ledger.accepted(key))
         found += [(impact.project, *group.cells()) for group in impact.rows]
         if impact.caution:
             printer.step(f"{impact.project}: {impact.caution}")

@@ -1,71 +1,178 @@
-"""Where a project stands, in one line: versions, coverage, trainings, acceptance."""
+"""Where a project stands: version, queue, coverage, trainings, acceptance; as figures, and in lines of 80 columns."""
 
+import textwrap
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from backend.core.errors import PrelabelError
-from backend.loop.desk import Desk, ProjectDesk
+from backend.core.errors import PrelabelError, QueueError
+from backend.health.agreement import Agreement, blind_agreement, ticks_kept
+from backend.health.notes import Coverage
+from backend.health.sight import ProjectSight, look_at_project
+from backend.job_queue import JobQueue, WaitingJob
+from backend.ledger import Training
+from backend.loop.desk import Desk
+
+COLUMNS = 80
+NAME_WIDTH = 15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProjectStatus:
-    """One project as `prelabel status` shows it; texts, ready to print."""
+    """One project. Times are unix seconds, None for never."""
 
-    project: str
-    version: str
-    shown: str  # whether Label Studio shows that version
-    tasks: str  # annotated / all
-    trained_on: str  # labels of the last training, and those that changed since
-    last_event: str
-    reconciled: str
-    kept: str  # share of shown labels that were accepted as they were, one by one
-    state: str
+    key: str
+    title: str  # empty where Label Studio does not answer
+    state: tuple[str, ...]  # pinned, frozen, push-only; or why it cannot be read
+    version: str  # that serves; empty where none was published
+    shown: bool  # whether Label Studio shows it
+    n_tasks: int
+    n_annotated: int
+    n_waiting: int | None  # jobs; None where Redis does not answer
+    oldest_waiting_s: float | None
+    last_event_at: float | None
+    reconciled_at: float | None
+    reconcile_found: tuple[str, ...]  # what no webhook had said: config, labels, predictions
+    coverage: Coverage | None  # as last counted
+    training: Training | None  # the last one
+    n_changed: int  # labels since then
+    ticks: Agreement  # of the version that serves
+    previous_ticks: Agreement
+    blind: Agreement
 
-    @staticmethod
-    def columns() -> tuple[str, ...]:
-        return ("project", "version", "shown", "tasks", "trained on", "last event", "reconciled", "kept", "state")
+    @property
+    def name(self) -> str:
+        return f"{self.key.partition('-')[0]} {self.title}".strip()
 
-    def cells(self) -> tuple[str, ...]:
-        return (
-            self.project, self.version, self.shown, self.tasks, self.trained_on, self.last_event, self.reconciled,
-            self.kept, self.state,
-        )  # fmt: skip
+    def figures(self) -> Mapping[str, Any]:
+        """Everything, for programs."""
+        shares = {"ticks": self.ticks, "previous_ticks": self.previous_ticks, "blind": self.blind}
+        derived = {name: {**asdict(each), "share": each.share, "needs": each.needs} for name, each in shares.items()}
+        coverage = {**asdict(self.coverage), "share": self.coverage.share} if self.coverage else None
+        return {**asdict(self), **derived, "coverage": coverage}
+
+    def lines(self, now: float) -> Iterator[tuple[str, str]]:
+        """What a person reads, by name."""
+        shown = "shown" if self.shown else "not shown by Label Studio"
+        yield "version", f"{self.version}, {shown}" if self.version else "none yet"
+        yield "tasks", f"{self.n_annotated} of {self.n_tasks} annotated"
+        yield "open tasks", _coverage(self.coverage, now)
+        yield "queue", _queue(self.n_waiting, self.oldest_waiting_s)
+        yield "last event", _ago(self.last_event_at, now)
+        yield "last reconcile", f"{_ago(self.reconciled_at, now)}, found {_found(self.reconcile_found)}"
+        yield "last training", _training(self.training, now)
+        if self.training is not None:
+            yield "", f"{self.training.reason}; {self.n_changed} labels changed since"
+        yield "ticks kept", f"{_agreement(self.ticks)}; version before: {_agreement(self.previous_ticks)}"
+        yield "blind agreement", _agreement(self.blind)
 
 
 def project_status(desk: Desk, key: str) -> ProjectStatus:
-    """The status of a connected project; a project that cannot be read says why."""
-    try:
-        work = desk.project(key)
-    except PrelabelError as err:
-        return ProjectStatus(key, desk.loader.folder(key).current(), "", "", "", "", "", "", str(err))
-    counters, row = work.project.counters, work.row
+    """The status of a connected project; where Label Studio does not answer, what is known without it."""
+    seen, waiting = _seen(desk, key)
+    title, shown_version, counters, problem = _told_by_label_studio(desk, key)
+    row = seen.row
     words = ((f"pinned to {row.pinned}", row.pinned), ("frozen", row.frozen), ("push-only", row.push_only))
-    state = [word for word, holds in words if holds]
     return ProjectStatus(
-        project=f"{work.id} {work.project.title}",
-        version=work.folder.current() or "none",
-        shown="yes" if work.project.model_version == work.folder.current() else work.project.model_version or "no",
-        tasks=f"{counters['num_tasks_with_annotations']}/{counters['task_number']}",
-        trained_on=f"{row.trained_labels} (+{row.changed_labels})",
-        last_event=_ago(row.webhook_at),
-        reconciled=_ago(row.reconciled_at),
-        kept=_kept(work),
-        state=", ".join(state) or "ok",
+        key=key,
+        title=title,
+        state=(*(word for word, holds in words if holds), *([problem] if problem else [])),
+        version=seen.current,
+        shown=bool(seen.current) and shown_version == seen.current,
+        n_tasks=counters.get("task_number", 0),
+        n_annotated=counters.get("num_tasks_with_annotations", 0),
+        n_waiting=None if waiting is None else len(waiting),
+        oldest_waiting_s=None if waiting is None else max((job.waits_s for job in waiting), default=0.0),
+        last_event_at=row.webhook_at or None,
+        reconciled_at=row.reconciled_at or None,
+        reconcile_found=seen.reconciled.found if seen.reconciled else (),
+        coverage=seen.coverage,
+        training=seen.trainings[-1] if seen.trainings else None,
+        n_changed=row.changed_labels,
+        ticks=ticks_kept(seen.acceptance, seen.current),
+        previous_ticks=ticks_kept(seen.acceptance, seen.previous),
+        blind=blind_agreement(seen.acceptance),
     )
 
 
-def _kept(work: ProjectDesk) -> str:
-    counts: Counter[bool] = Counter()
-    for how, kept, n in work.desk.ledger.acceptance(work.key):
-        if how == "seen":
-            counts[kept] += n
-    total = counts.total()
-    return f"{counts[True] / total:.0%} of {total}" if total else "-"
+def _seen(desk: Desk, key: str) -> tuple[ProjectSight, Sequence[WaitingJob] | None]:
+    waiting = _waiting(desk.queue, key)
+    return look_at_project(desk.ledger, None if waiting is None else desk.queue, desk.loader, key), waiting
 
 
-def _ago(unix: float) -> str:
+def _waiting(queue: JobQueue, key: str) -> Sequence[WaitingJob] | None:
+    try:
+        return [job for job in queue.waiting() if job.project == key]
+    except QueueError:
+        return None
+
+
+def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, int], str]:
+    """Title, shown version and counters; and why they are missing, where they are."""
+    try:
+        project = desk.project(key).project
+    except PrelabelError as err:
+        row = desk.ledger.project(key)
+        return "", "", dict(row.counters or {}) if row else {}, str(err)
+    return project.title, project.model_version, project.counters, ""
+
+
+def _coverage(coverage: Coverage | None, now: float) -> str:
+    if coverage is None:
+        return "not counted yet"
+    if coverage.share is None:
+        return f"none, as of {_ago(coverage.at, now)}"
+    share = f"{coverage.share:.0%} of {coverage.n_open} have a prediction of that version"
+    return f"{share}, as of {_ago(coverage.at, now)}"
+
+
+def _queue(n_waiting: int | None, oldest_s: float | None) -> str:
+    if n_waiting is None:
+        return "Redis does not answer"
+    return f"{n_waiting} waiting, the oldest for {oldest_s or 0.0:.0f} s" if n_waiting else "nothing waits"
+
+
+def _found(found: Sequence[str]) -> str:
+    return f"new: {', '.join(found)}" if found else "nothing missing"
+
+
+def _training(training: Training | None, now: float) -> str:
+    if training is None:
+        return "never"
+    verdict = "promoted" if training.promoted else "not promoted"
+    when = _ago(training.started_at, now)
+    return f"{when}, {training.why}, on {training.n_examples} labels in {training.seconds:.0f} s: {verdict}"
+
+
+def _agreement(agreement: Agreement) -> str:
+    if agreement.share is None:
+        return f"none, needs {agreement.needs}"
+    said = f"{agreement.share:.0%} of {agreement.n}"
+    return f"{said}, needs {agreement.needs} more" if agreement.needs else said
+
+
+def _ago(unix: float | None, now: float) -> str:
     if not unix:
         return "never"
-    seconds = int(time.time() - unix)
-    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
+    seconds = int(now - unix)
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago" if seconds < 7200 else _days(seconds)
+
+
+def _days(seconds: int) -> str:
+    return f"{seconds // 3600} h ago" if seconds < 48 * 3600 else f"{seconds // 86400} days ago"
+
+
+def report(statuses: Sequence[ProjectStatus]) -> str:
+    """All projects, a block each."""
+    now = time.time()
+    blocks = []
+    for status in statuses:
+        head = f"{status.name}: {', '.join(status.state) or 'ok'}"
+        blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
+    return "\n\n".join(blocks) or "no project is connected; run: prelabel connect"
+
+
+def _line(name: str, text: str) -> str:
+    margin = " " * (NAME_WIDTH + 4)
+    return textwrap.fill(text, COLUMNS, initial_indent=f"  {name:<{NAME_WIDTH}}  ", subsequent_indent=margin)

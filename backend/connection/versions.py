@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError
+from backend.health.agreement import served_before
 from backend.ledger import Training
 from backend.loop.desk import Desk, ProjectDesk
 
@@ -86,13 +87,10 @@ def key_of(desk: Desk, project_id: int) -> str:
 def _previous(work: ProjectDesk) -> str:
     """The version that served before the current one: the last that was promoted and is not it."""
     current = work.folder.current()
-    promoted = [item.version for item in work.desk.ledger.trainings(work.key) if item.promoted]
-    cold = [version for version in work.folder.versions() if version.startswith("pl-0-")]
-    served = [*cold, *promoted]
-    older = served[: served.index(current)] if current in served else served
+    older = served_before(current, work.folder.versions(), work.desk.ledger.trainings(work.key))
     if not older:
         raise BadInputError(f"a version older than {current or 'none'} must exist to roll back to; there is none")
-    return older[-1]
+    return older
 
 
 def _manifest(work: ProjectDesk, version: str) -> Manifest | None:

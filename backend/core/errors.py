@@ -14,7 +14,8 @@
         ├── QueueError          Redis refused or did not answer
         └── StateError          the state folder or the database takes no writes
 
-A message states rule, value and remedy, and never a task's text, a label or a secret.
+A message states rule, value and remedy, and never a secret. Where it tells a value, the value is quoted (`!r`), so
+that logs can leave it out: it may be a label.
 """
 
 
@@ -63,11 +64,13 @@ class LabelStudioError(OutsideError):
 
     Attributes:
         status: the HTTP status, or 0 where there was no answer.
+        summary: the message without Label Studio's own words, which may quote a task; for logs.
     """
 
-    def __init__(self, message: str, *, status: int = 0) -> None:
+    def __init__(self, message: str, *, status: int = 0, summary: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.summary = summary or message
 
 
 class QueueError(OutsideError):

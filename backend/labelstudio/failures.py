@@ -35,7 +35,8 @@ def refused(what: str, answer: httpx.Response) -> LabelStudioError:
         detail = str(said)[:300]
     except ValueError:
         detail = ""
-    return LabelStudioError(_explain(what, answer.status_code, detail), status=answer.status_code)
+    status = answer.status_code
+    return LabelStudioError(_explain(what, status, detail), status=status, summary=_explain(what, status, ""))
 
 
 def _unreached(what: str, err: BaseException, *, proxied: bool) -> str:

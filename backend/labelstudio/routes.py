@@ -4,13 +4,12 @@ Label Studio shows a person nothing of an error but the reason phrase, so that i
 """
 
 import hmac
-import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import ParamSpec, Protocol
 
 import structlog
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from backend.core.errors import (
@@ -33,6 +32,7 @@ from backend.labelstudio.wire import (
     setup_request,
     webhook_event,
 )
+from backend.logs import told
 
 P = ParamSpec("P")
 STATUS: tuple[tuple[type[PrelabelError], int], ...] = (  # first match wins
@@ -57,6 +57,8 @@ class Backend(Protocol):
     def job_status(self, job_id: str) -> str: ...
     def versions(self) -> list[str]: ...
     def state(self) -> Mapping[str, str]: ...
+    def degraded(self) -> list[Json]: ...
+    def obstacles(self) -> list[str]: ...
 
 
 class Gatekeeper:
@@ -100,7 +102,23 @@ def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes
         allowed = gate.basic()
         if allowed is False:
             raise AuthenticationError("basic auth must carry the backend's user and password")
-        return jsonify({"status": "UP", "versions": dict(backend.state())} if allowed else {"status": "UP"})
+        if not allowed:
+            return jsonify({"status": "UP"})
+        return jsonify({"status": "UP", "versions": dict(backend.state()), "degraded": backend.degraded()})
+
+    @routes.get("/live")
+    def live() -> Response:
+        return jsonify({"status": "live"})
+
+    @routes.get("/ready")
+    def ready() -> Response:
+        allowed = gate.basic()
+        if allowed is False:
+            raise AuthenticationError("basic auth must carry the backend's user and password")
+        obstacles = backend.obstacles()
+        if not obstacles:
+            return jsonify({"status": "ready"})
+        return with_reason(503, "; ".join(["not ready", *obstacles]) if allowed else "not ready")
 
     @routes.post("/setup")
     @gate.required
@@ -190,16 +208,8 @@ TOO_LARGE = 413
 
 def on_any_error(err: Exception) -> Response:
     """Nothing of an unforeseen error leaves but its kind: its message may hold a task's text."""
-    frame = err.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-    log.error("unforeseen_error", kind=type(err).__name__, where=where, route=request.path)
+    log.error("unforeseen_error", **told(err))
     return with_reason(500, f"unforeseen {type(err).__name__}; the log of the web process says where")
-
-
-def start_clock() -> None:
-    g.started = time.perf_counter()
 
 
 def _body() -> object:

@@ -15,6 +15,7 @@ from backend.labelstudio.records import Project
 from backend.labelstudio.schema import Control, Unusable, read_config
 from backend.ledger import Ledger, ProjectRow, open_ledger
 from backend.serving import Loader, Served
+from backend.telemetry.instruments import Telemetry
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Desk:
     """One worker's collaborators; models are loaded on first use and kept."""
 
     settings: Settings
+    telemetry: Telemetry = field(default_factory=Telemetry)
     _served: dict[str, Served] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -43,7 +45,9 @@ class Desk:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return open_ledger(self.settings)
+        ledger = open_ledger(self.settings)
+        self.telemetry.watch_database(ledger.engine)
+        return ledger
 
     @cached_property
     def queue(self) -> JobQueue:
@@ -51,7 +55,7 @@ class Desk:
 
     @cached_property
     def loader(self) -> Loader:
-        return Loader(self.settings, Assembly(self.settings), self.ledger)
+        return Loader(self.settings, Assembly(self.settings, self.telemetry.timed), self.ledger)
 
     def project(self, key: str) -> "ProjectDesk":
         """A connected project, read from Label Studio now.

@@ -11,6 +11,7 @@ from backend.labelstudio.filters import having_version, newer_than, unlabelled
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.ledger import Accepted, ProjectRow
+from backend.logs import present_trace
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import add_blind, refresh_tasks
 from backend.serving import Served
@@ -20,6 +21,7 @@ from training.splits import bucket_of
 OVERLAP = timedelta(seconds=2)  # a transaction may become visible later than one that began after it
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only spelling that Label Studio's filter takes
 FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
+DUE = "due"  # the note of whose label made a training worth it
 MIN_CHANGE = 5  # changed labels that make a retraining worth it, however small the project
 
 log = structlog.get_logger()
@@ -44,7 +46,7 @@ def follow(work: ProjectDesk) -> None:
         work.desk.queue.enqueue("predict_project", work.key)
     if tasks:
         work.update(watermark=max(task.updated_at for task in tasks))
-    log.info("followed", project=work.key, n_tasks=len(tasks), n_learned=n_learned)
+    log.info("followed", n_tasks=len(tasks), n_learned=n_learned)
 
 
 def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
@@ -88,6 +90,8 @@ def note_changes(work: ProjectDesk, n_changed: int, *, n_labels: int) -> None:
     total = row.changed_labels + n_changed
     due = worth_training(row, work.settings, total, n_labels)
     work.update(changed_labels=total, changed_at=now, due_at=(row.due_at or now) if due else 0.0)
+    if due and not row.due_at:
+        work.desk.queue.note(DUE, work.key, present_trace())
 
 
 def worth_training(row: ProjectRow, settings: ProjectSettings, n_changed: int, n_labels: int) -> bool:

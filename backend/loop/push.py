@@ -7,7 +7,7 @@ a mark says that a push was begun, and after any doubt the version's predictions
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,8 @@ def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
         log.error("predictions_dropped", project=work.key, version=served.version, n=len(rows) - n_kept)
     work.desk.ledger.add_shown(work.key, [Shown(**row["shown"]) for row in rows])
     spool.clear()
+    work.desk.telemetry.pushed.labels(work.key).inc(n_kept)
+    log.info("pushed", project=work.key, version=served.version, n=n_kept)
     if client.model_versions(work.id).get(served.version):
         show_version(work, served.version)
 
@@ -143,25 +145,29 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
         shown_row(task.id, served, decision) for (task, decision), new in zip(pairs, written, strict=True) if new
     ]
     work.desk.ledger.add_shown(work.key, changed)
+    work.desk.telemetry.pushed.labels(work.key).inc(len(changed))
     return len(changed)
 
 
 def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[Decision | None]:
     """The cheap levels decide all; where no other work waits, LLMs look at the first ones for REFRESH_S."""
     decided = served.pipeline.without_llm().run(texts, deadline_s=float("inf"))
+    work.desk.telemetry.decided(work.key, decided)
     if work.desk.queue.waits(*QUEUES):
         return decided
     refined = served.pipeline.run(texts[:N_REFINED], deadline_s=REFRESH_S)
+    work.desk.telemetry.decided(work.key, refined)
     return [new or old for new, old in zip(refined, decided, strict=False)] + decided[N_REFINED:]
 
 
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     """Give blind tasks their empty prediction, which places them in the order of showing and ticks nothing."""
-    for task in tasks:
-        if _blind(work, task.id) and not _own(task, served.version):
-            item = empty_prediction(blind_rank(work.key, task.id), served.version)
-            work.desk.client.create_prediction(work.id, task.id, item)
-            work.desk.ledger.add_shown(work.key, [_blind_row(work, task.id, served)])
+    blind = [task for task in tasks if _blind(work, task.id) and not _own(task, served.version)]
+    decided = _decisions(work, served, blind)
+    for task in blind:
+        item = empty_prediction(blind_rank(work.key, task.id), served.version)
+        work.desk.client.create_prediction(work.id, task.id, item)
+        work.desk.ledger.add_shown(work.key, [_blind_row(task.id, served, decided.get(task.id))])
 
 
 def remove_surplus(work: ProjectDesk, version: str) -> int:
@@ -189,26 +195,36 @@ def _still_lacking(work: ProjectDesk, version: str, rows: list[Json]) -> list[Js
 
 def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[Json]:
     """Spool rows of a chunk; tasks without a text get none. LLMs are asked at the head of the label stream only."""
-    texts = {task.id: text_of(task.data, work.control) for task in tasks}
-    sighted = [task.id for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
-    decided = served.pipeline.without_llm().run([texts[task_id] or "" for task_id in sighted], deadline_s=float("inf"))
+    decided = _decisions(work, served, tasks)
     rows = [
         _row(task_id, prediction(decision, work.control, served.version), shown_row(task_id, served, decision))
-        for task_id, decision in zip(sighted, decided, strict=True)
-        if decision is not None
+        for task_id, decision in decided.items()
+        if not _blind(work, task_id)
     ]
     blind = [task.id for task in tasks if _blind(work, task.id)]
     return rows + [
-        _row(task_id, empty_prediction(0.0, served.version), _blind_row(work, task_id, served)) for task_id in blind
+        _row(task_id, empty_prediction(0.0, served.version), _blind_row(task_id, served, decided.get(task_id)))
+        for task_id in blind
     ]
+
+
+def _decisions(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> dict[int, Decision]:
+    """What the cheap levels say, by task; tasks without a text are left out."""
+    texts = {task.id: text for task in tasks if (text := text_of(task.data, work.control)) is not None}
+    decided = served.pipeline.without_llm().run(list(texts.values()), deadline_s=float("inf"))
+    work.desk.telemetry.decided(work.key, decided)
+    return {task_id: decision for task_id, decision in zip(texts, decided, strict=True) if decision is not None}
 
 
 def _row(task_id: int, item: Json, shown: Shown) -> Json:
     return {"task": task_id, **item, "shown": asdict(shown)}
 
 
-def _blind_row(work: ProjectDesk, task_id: int, served: Served) -> Shown:
-    return Shown(task_id, served.version, served.generation, "", blind_rank(work.key, task_id), "", "blind")
+def _blind_row(task_id: int, served: Served, decision: Decision | None) -> Shown:
+    """What would have been ticked, marked as not shown: it is compared with what people say unled."""
+    if decision is None:
+        return Shown(task_id, served.version, served.generation, "", 0.0, "", "blind")
+    return replace(shown_row(task_id, served, decision), kind="blind")
 
 
 def _with_blind_scores(work: ProjectDesk, rows: list[Json]) -> list[Json]:

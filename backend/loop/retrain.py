@@ -47,17 +47,18 @@ def retrain(work: ProjectDesk, *, why: str) -> str:
     manifest = _train(work, labels, version)
     verdict = _judge(work, version)
     row = work.desk.ledger.project(work.key) or work.row
-    if verdict.promote and not row.pinned:
+    promoted = verdict.promote and not row.pinned
+    if promoted:
         work.folder.switch(version)
     work.desk.ledger.add_training(
         work.key,
         Training(
             version, why, started, time.time() - started, manifest.data.n_examples,
-            verdict.promote and not row.pinned, verdict.reason if not row.pinned else f"pinned to {row.pinned}",
+            promoted, verdict.reason if not row.pinned else f"pinned to {row.pinned}",
         ),
     )  # fmt: skip
     _note_trained(work, labels, started)
-    log.info("trained", project=work.key, version=version, promoted=verdict.promote, n=manifest.data.n_examples)
+    log.info("trained", version=version, why=why, promoted=promoted, n_examples=manifest.data.n_examples)
     return work.folder.current()
 
 

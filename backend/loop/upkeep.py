@@ -5,6 +5,7 @@ import time
 import structlog
 
 from backend.core.errors import ModelFolderError
+from backend.health.notes import Coverage, Reconciled, keep_coverage, keep_reconciled
 from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
@@ -39,30 +40,40 @@ def refresh(work: ProjectDesk) -> None:
         work.desk.queue.enqueue("predict_project", work.key)
 
 
-def reconcile(work: ProjectDesk) -> int:
-    """Find what no webhook said; how many things were found."""
-    if not work.usable:
-        return 0
+def reconcile(work: ProjectDesk) -> list[str]:
+    """Find what no webhook said; what was found: version, config, labels, predictions, doubled.
+
+    Nothing is looked for where the label config cannot be served: doctor says why.
+    """
+    found = _missed(work) if work.usable else []
+    work.update(reconciled_at=time.time())
+    keep_reconciled(work.desk.queue, work.key, Reconciled(tuple(found), time.time()))
+    for what in found:
+        work.desk.telemetry.missed.labels(work.key, what).inc()
+    return found
+
+
+def _missed(work: ProjectDesk) -> list[str]:
     if not _servable(work):
         if not failed_lately(work.desk.queue, work.key):
             work.desk.queue.enqueue("retrain", work.key)
-        return 1
-    found = 0
+        return ["version"]
+    found = []
     before, now = dict(work.row.counters or {}), dict(work.project.counters)
     if work.row.config_hash != work.config_hash:
-        found += 1
+        found.append("config")
         work.desk.queue.enqueue("refresh", work.key)
     if before != now:
-        found += 1
+        found.append("labels")
         follow(work)
         if now["task_number"] < before.get("task_number", 0):
             _forget_vanished(work)
-    version = work.folder.current()
-    if version and any(True for _ in _lacking(work, version)):
-        found += 1
+    if count_open(work):
+        found.append("predictions")
         work.desk.queue.enqueue("predict_project", work.key)
-    found += _remove_doubled(work, version)
-    work.update(counters=now, reconciled_at=time.time())
+    if _remove_doubled(work):
+        found.append("doubled")
+    work.update(counters=now)
     return found
 
 
@@ -79,14 +90,30 @@ def _servable(work: ProjectDesk) -> bool:
     return True
 
 
-def _remove_doubled(work: ProjectDesk, version: str) -> int:
-    """Delete what two pushes at once have doubled: one whose worker was killed may still be carried out."""
-    client = work.desk.client
+def _remove_doubled(work: ProjectDesk) -> bool:
+    """Delete what two pushes at once have doubled; whether there was any.
+
+    A push whose worker was killed may still be carried out while the next one begins.
+    """
+    version, client = work.folder.current(), work.desk.client
     stored = client.model_versions(work.id).get(version, 0)
-    if not stored or stored <= client.count(work.id, filters=[having_version(version)]):
+    if not stored or stored <= client.count(work.id, [having_version(version)]):
+        return False
+    with work.desk.queue.lease("push", work.key, wait_s=0.1) as held:  # whoever pushes now is looked after next time
+        return bool(held and remove_surplus(work, version))
+
+
+def count_open(work: ProjectDesk) -> int:
+    """Count the open tasks and keep the figures; how many lack a prediction of the version that serves."""
+    version = work.folder.current()
+    if not version:
         return 0
-    with work.desk.queue.lease("push", work.key, wait_s=0.1) as held:
-        return remove_surplus(work, version) if held else 1
+    client = work.desk.client
+    n_lacking = client.count(work.id, [unlabelled(), lacking_version(version)])
+    n_open = client.count(work.id, [unlabelled()])
+    kept = Coverage(version, n_open, max(n_open - n_lacking, 0), time.time())
+    keep_coverage(work.desk.queue, work.key, kept)
+    return n_lacking
 
 
 def behind(work: ProjectDesk) -> bool:
@@ -118,11 +145,6 @@ def prune(work: ProjectDesk) -> bool:
         time.sleep(PRUNE_PAUSE_S)
         return False
     return True
-
-
-def _lacking(work: ProjectDesk, version: str) -> list[int]:
-    filters = [unlabelled(), lacking_version(version)]
-    return [task.id for task in work.desk.client.tasks(work.id, filters=filters, limit=1, all_fields=False)]
 
 
 def _forget_vanished(work: ProjectDesk) -> None:

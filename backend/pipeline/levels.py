@@ -3,7 +3,8 @@
 Each looks at the rows it is given and turns what it sees into features; none of them decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -36,6 +37,14 @@ class Level(Protocol):
         ...
 
 
+Timed = Callable[[str], AbstractContextManager[object]]  # given a stage's name, times what is done in the context
+
+
+def untimed(_stage: str) -> AbstractContextManager[object]:
+    """Where nobody wants to know how long a stage takes."""
+    return nullcontext()
+
+
 class NoLevel:
     """A stage that is switched off."""
 
@@ -54,6 +63,7 @@ class Retrieval:
     n_candidates: int = N_CANDIDATES
     weight_lexical: float = WEIGHT_LEXICAL
     weight_dense: float = WEIGHT_DENSE
+    timed: Timed = untimed
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
         """As every level.
@@ -65,19 +75,18 @@ class Retrieval:
         if not len(rows):
             return evidence
         texts = [evidence.texts[row] for row in rows]
-        vectors = embed_texts(texts, self.embedder, self.index.labels, deadline=deadline)
-        found = self.index.search(texts, vectors)
-        features = (
-            *self._scores(found),
-            self._neighbours(found.neighbours),
-            *self.keywords.append(texts, len(evidence.labels) + 1),
-        )
+        with self.timed("keywords"):
+            ruled = self.keywords.append(texts, len(evidence.labels) + 1)
+        with self.timed("retrieve"):
+            vectors = embed_texts(texts, self.embedder, self.index.labels, deadline=deadline)
+            found = self.index.search(texts, vectors)
+            features = (*self._scores(found), self._neighbours(found.neighbours), *ruled)
         return evidence.append(Finding("retrieve", features, vectors, found.neighbours), where=where)
 
     @property
-    def reranking(self) -> "Reranking":
+    def reranking(self) -> Level:
         """What reads the candidates that were found, as a level of its own: it has less time."""
-        return Reranking(self.reranker, self.index)
+        return NoLevel() if isinstance(self.reranker, NoReranker) else Reranking(self.reranker, self.index, self.timed)
 
     def with_live(self, examples: Sequence[Example]) -> "Retrieval":
         return replace(self, index=self.index.with_live(examples, self.embedder))
@@ -123,9 +132,11 @@ class Reranking:
 
     reranker: Reranker
     index: Index
+    timed: Timed = untimed
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
-        judged = self.reranker.rerank(evidence, self.index.text_of, where=where, deadline=deadline)
+        with self.timed("rerank"):
+            judged = self.reranker.rerank(evidence, self.index.text_of, where=where, deadline=deadline)
         return evidence.append(Finding("retrieve", judged), where=where) if judged else evidence
 
 
@@ -142,12 +153,14 @@ class Classification:
     """The trained classifier."""
 
     classifier: Classifier
+    timed: Timed = untimed
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
         rows = np.flatnonzero(where)
         if not len(rows):
             return evidence
-        logs = self.classifier.predict_log_proba([evidence.texts[row] for row in rows], evidence.vectors[rows])
+        with self.timed("classify"):
+            logs = self.classifier.predict_log_proba([evidence.texts[row] for row in rows], evidence.vectors[rows])
         known = np.isfinite(logs)
         values = np.where(known, logs, 0.0).astype(np.float32)
         feature = Feature("classifier", values, np.exp(logs).astype(np.float32), known)
@@ -160,6 +173,7 @@ class Voting:
 
     voter: Voter
     n_voted: int = N_VOTED
+    timed: Timed = untimed
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
         rows = np.flatnonzero(where)
@@ -167,7 +181,8 @@ class Voting:
             return evidence
         chosen = [self._likeliest(probs[row]) for row in rows]
         candidates = [[evidence.labels.labels[column] for column in columns] for columns in chosen]
-        votes = self.voter.vote([evidence.texts[row] for row in rows], candidates, deadline=deadline)
+        with self.timed("vote"):
+            votes = self.voter.vote([evidence.texts[row] for row in rows], candidates, deadline=deadline)
         voted = np.zeros(len(evidence), np.bool_)
         voted[rows] = [vote is not None for vote in votes]
         cast = [(vote, columns) for vote, columns in zip(votes, chosen, strict=True) if vote is not None]

@@ -80,7 +80,9 @@ class Pipeline:
         Raises:
             DeadlineError: time was up before the first level had looked at them.
         """
-        evidence = Evidence.of([clean(text) for text in texts], self.labels)
+        with self.retrieval.timed("clean"):
+            cleaned = [clean(text) for text in texts]
+        evidence = Evidence.of(cleaned, self.labels)
         evidence = self._append(self.retrieval, evidence, deadline)
         evidence = self._append(self.retrieval.reranking, evidence, deadline.part(reranking_share))
         return self._append(self.classification, evidence, deadline)

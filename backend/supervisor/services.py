@@ -94,10 +94,10 @@ def child_environment(home: Path) -> Mapping[str, str]:
 
 
 def web_answers(settings: Settings) -> bool:
-    """Whether /health says UP, in time."""
+    """Whether the process answers: whatever else is wrong, starting it again would not mend."""
     host = "127.0.0.1" if settings.web_host == "0.0.0.0" else settings.web_host  # noqa: S104
     try:
-        reply = direct().get(f"http://{host}:{settings.web_port}/health", timeout=ANSWER_S)
+        reply = direct().get(f"http://{host}:{settings.web_port}/live", timeout=ANSWER_S)
         return bool(reply.status_code == 200)
     except requests.RequestException:
         return False

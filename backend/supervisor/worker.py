@@ -7,6 +7,7 @@ Models hang in a forked child, so jobs run in the worker itself (SimpleWorker).
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import redis
 from rq import Queue, SimpleWorker
@@ -38,6 +39,10 @@ class Worker(SimpleWorker):  # type: ignore[misc]
     """RQ's worker without a fork, back soon after the queue was away."""
 
     max_connection_wait_time = RECONNECT_WITHIN_S
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Without RQ's traceback, which may quote a task's text; see backend.loop.telling for the rest."""
+        log.error("job %s failed: %s", job.id, exc_info[0].__name__)
 
 
 def work(settings: Settings, queues: Sequence[str], name: str) -> None:

@@ -11,10 +11,12 @@ from tests.labelstudio.served import Web, serve, settings_for
 
 
 @pytest.fixture(scope="session")
-def served(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Web:
+def served(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """The project that the recordings are about, answering."""
     key = str(recording("setup")["request"]["body"]["project"]).replace(".", "-")
-    return serve(settings_for(tmp_path_factory.mktemp("home"), valkey), key, LABEL_CONFIG)
+    web = serve(settings_for(tmp_path_factory.mktemp("home"), valkey), key, LABEL_CONFIG)
+    yield web
+    web.close()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from backend.assembly import Assembly
 from backend.core.artefacts import cold_version, write_atomically
 from backend.core.projects import SETTINGS_FILE, ProjectFolder, ProjectSettings, config_hash, project_folder
 from backend.core.settings import Settings
+from backend.health.watch import Watch
 from backend.labelstudio.schema import label_space
 from backend.ledger import Ledger, open_ledger
 from tests.stack import wait_for
@@ -45,6 +46,16 @@ class Web:
     def post(self, path: str, body: object) -> TestResponse:
         """A call with the right credentials."""
         return self.client.post(path, json=body, headers={"Authorization": BASIC})
+
+    @property
+    def watch(self) -> Watch:
+        """What looks for /health and /metrics; a test that cannot wait for the next look asks for one."""
+        watch: Watch = self.app.extensions["watch"]
+        return watch
+
+    def close(self) -> None:
+        self.watch.stop()
+        self.ledger.engine.dispose()
 
     @property
     def folder(self) -> ProjectFolder:
@@ -98,4 +109,5 @@ def serve(settings: Settings, key: str, label_config: str) -> Web:
     version = publish(settings, key, label_config)
     web = Web(settings, create_app(settings), ledger, key, label_config)
     wait_for(lambda: web.serves() == version)
+    web.watch.look()
     return web

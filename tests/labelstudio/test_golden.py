@@ -134,7 +134,7 @@ WRONG = [
 ROUTES = [(rule, method) for rule, method in (
     ("/", "GET"), ("/health", "GET"), ("/versions", "GET"), ("/metrics", "GET"), ("/setup", "POST"),
     ("/predict", "POST"), ("/webhook", "POST"), ("/train", "POST"), ("/job_status", "POST"), ("/validate", "POST"),
-    ("/delete", "POST"), ("/duplicate_model", "POST"),
+    ("/delete", "POST"), ("/duplicate_model", "POST"), ("/live", "GET"), ("/ready", "GET"),
 )]  # fmt: skip
 
 
@@ -150,8 +150,9 @@ def test_wrong_credentials_open_nothing(
     path: str, method: str, headers: dict[str, str], web: Web, queues: redis.Redis
 ) -> None:
     answer = web.client.open(path, method=method, headers=headers, data="{}")
-    if path in ("/", "/health") and "Authorization" not in headers:
-        assert (answer.status_code, answer.get_json()) == (200, {"status": "UP"}), "nothing else is told to strangers"
+    told = {"/": "UP", "/health": "UP", "/ready": "ready", "/live": "live"}.get(path)
+    if path == "/live" or (told and "Authorization" not in headers):
+        assert (answer.status_code, answer.get_json()) == (200, {"status": told}), "nothing else is told to strangers"
         return
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
@@ -160,6 +161,8 @@ def test_wrong_credentials_open_nothing(
 
 def test_a_stranger_learns_nothing_from_health_that_a_friend_does(web: Web) -> None:
     friend = web.client.get("/health", headers={"Authorization": BASIC}).get_json()
+    (fault,) = [each for each in friend.pop("degraded") if each["kind"] == "workers"]
+    assert fault["remedy"] == "start: prelabel worker --queues train,live,reconcile,bulk"
     assert friend == {"status": "UP", "versions": {web.key: web.folder.current()}}
 
 

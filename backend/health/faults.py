@@ -1,0 +1,96 @@
+"""What is wrong, from one look and what the process has loaded: what, since when, and what to do about it."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.health.sight import ProjectSight, Sight
+from backend.serving import Failure
+
+RECONCILE_LATE_S = 300.0  # ten times what lies between two of them
+LEAST_FREE = 0.05  # of the disk
+LEAST_FREE_BYTES = 1_000_000_000  # a training of a large project writes some hundred megabytes
+
+
+class Loaded(Protocol):
+    """What a process has loaded; backend.serving.ServedProjects has it."""
+
+    def ready(self) -> Mapping[str, str]: ...
+    def failures(self) -> Mapping[str, Failure]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is wrong. Kind and `about` name it; they stay the same as long as it lasts."""
+
+    kind: str  # queue, workers, database, version, model, disk, reconcile
+    what: str
+    remedy: str
+    about: str = ""  # a project's key or a model's URI, where it is about one
+
+
+KINDS = ("queue", "workers", "database", "version", "model", "disk", "reconcile")
+
+
+def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[Fault]:
+    """All that is wrong, the worst first."""
+    return [
+        *_database(sight),
+        *_queue(sight),
+        *(fault for project in sight.projects for fault in _version(project, loaded)),
+        *(
+            Fault("model", f"{uri} cannot be loaded and is left out", "run: prelabel models fetch", uri)
+            for uri in missing_models
+        ),
+        *_disk(sight),
+        *(fault for project in sight.projects for fault in _reconcile(project, sight)),
+    ]
+
+
+def unsettled(sight: Sight, loaded: Loaded) -> list[str]:
+    """The projects whose version is neither loaded nor known to be unusable."""
+    ready, failures = loaded.ready(), loaded.failures()
+    return [each.key for each in sight.projects if each.current and each.key not in ready and each.key not in failures]
+
+
+def _database(sight: Sight) -> Iterator[Fault]:
+    if sight.database:
+        yield Fault(
+            "database", f"the database does not answer or takes no writes ({sight.database})",
+            "check that it runs, that its disk has room, and PRELABEL_DATABASE_URL",
+        )  # fmt: skip
+
+
+def _queue(sight: Sight) -> Iterator[Fault]:
+    if sight.queue is None:
+        remedy = "check that Redis runs, and PRELABEL_REDIS_URL"
+        yield Fault("queue", "the queue does not answer: labels are not followed", remedy)
+        return
+    idle = [name for name, n in sight.queue.workers.items() if not n]
+    if idle:
+        command = f"start: prelabel worker --queues {','.join(idle)}"
+        yield Fault("workers", f"nobody takes jobs from: {', '.join(idle)}", command)
+
+
+def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:
+    failure = loaded.failures().get(project.key)
+    if failure is not None:
+        remedy = "mend that, or run: prelabel rollback"
+        yield Fault("version", f"{failure.version} cannot be loaded: {failure.why}", remedy, project.key)
+    elif project.current and project.key not in loaded.ready():
+        yield Fault("version", f"{project.current} is being loaded", "wait a few seconds", project.key)
+
+
+def _disk(sight: Sight) -> Iterator[Fault]:
+    if sight.disk_free < max(LEAST_FREE * sight.disk_size, LEAST_FREE_BYTES):
+        free = f"{sight.disk_free / 1e9:.1f} of {sight.disk_size / 1e9:.0f} GB are free"
+        yield Fault("disk", f"the disk of the state folder is nearly full: {free}", "make room")
+
+
+def _reconcile(project: ProjectSight, sight: Sight) -> Iterator[Fault]:
+    last = project.row.reconciled_at
+    if last and sight.at - last > RECONCILE_LATE_S:
+        ago = f"{(time.time() - last) / 60:.0f} min"
+        remedy = "check that prelabel cron and a worker run; see prelabel doctor"
+        yield Fault("reconcile", f"the last reconcile was {ago} ago", remedy, project.key)
