@@ -4,8 +4,9 @@ The only place that knows which class stands behind which name. Models are loade
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from backend.models.llm import LlamaModel
 from backend.models.model_uri import graph_folder
 from backend.models.reranker import load_reranker
 from backend.models.weights import WeightStore
+from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
+from backend.pipeline.dense import FaissIndex
 from backend.pipeline.fuse import TEMPERATURES, WEIGHTS, FixedFuser
 from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.keywords import KeywordRules
@@ -39,10 +42,11 @@ from backend.pipeline.levels import (
     Retrieval,
     Voting,
 )
+from backend.pipeline.lexical import Stemmer
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
-from backend.pipeline.retrieve import Embedder, Index
-from backend.pipeline.stored import load_index
+from backend.pipeline.retrieve import Embedder, Index, Indexer
+from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import Voter, load_voter
 
 CLASSIFIERS = {"linear": LinearClassifier.load}  # family -> who reads its files
@@ -61,6 +65,7 @@ class Assembly:
     _rerankers: dict[str, RelevanceModel] = field(default_factory=dict, repr=False)
     _voters: dict[tuple[str, str], Voter] = field(default_factory=dict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _stemmer: Stemmer = field(default_factory=Stemmer, repr=False)  # words are stemmed once, whoever's they are
 
     @property
     def store(self) -> WeightStore:
@@ -93,21 +98,47 @@ class Assembly:
     def _options(self, spec: ModelSpec) -> EmbedderOptions:
         return EmbedderOptions.of(spec.options, graph=graph_folder(self.settings.models_dir, spec.uri))
 
-    def pipeline(self, folder: Path) -> Pipeline:
+    def pipeline(self, folder: Path, *, project: str = "") -> Pipeline:
         """The pipeline of a model folder.
+
+        Args:
+            project: the key of the project that it serves, whose vectors lie where the settings say; others' stay here.
 
         Raises:
             ArtefactError: the folder or the embedder's weights are missing, damaged or of another format.
+            VectorIndexError: the settings name a Chroma that does not answer.
         """
         manifest = read_manifest(folder)
         _check(manifest, self.profile(manifest.profile), folder)
         classifier = None if manifest.family == "none" else _classifier(manifest.family, folder)
+        indexer = self._indexer(folder, manifest, project)
         return compose(
-            manifest.labels, load_index(folder, manifest.labels), classifier, manifest.parameters,
+            manifest.labels, load_index(folder, manifest.labels, indexer=indexer, stemmer=self._stemmer),
+            classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
             voting=self.voting(manifest.language, manifest.profile), language=manifest.language,
         )  # fmt: skip
+
+    def _indexer(self, folder: Path, manifest: Manifest, project: str) -> Indexer:
+        if not project or self.settings.vector_index == "faiss":
+            return FaissIndex.of
+        name, again = collection_name(project, folder.name), partial(read_vectors, folder)
+        return lambda _vectors: ChromaIndex.of(self._chroma, name, manifest.files[VECTORS], again)
+
+    def sweep(self, project: str, keep: Collection[str]) -> None:
+        """Drop what a project's versions, but those to keep, have stored outside their folders.
+
+        Raises:
+            VectorIndexError: the settings name a Chroma that does not answer.
+        """
+        if self.settings.vector_index == "chroma":
+            self._chroma.sweep(project, keep)
+
+    @cached_property
+    def _chroma(self) -> Chroma:
+        url = self.settings.chroma_url.get_secret_value()
+        return open_chroma(url, authorities=self.settings.authorities)
 
     def reranker(self, profile: str) -> Reranker:
         """The cross-encoder of a profile; none, with a warning, where it cannot be loaded."""

@@ -16,6 +16,7 @@ from backend.core.settings import Settings
 from backend.core.types import Example, Pipeline
 from backend.ledger import IndexRow, Ledger
 
+KEPT_VERSIONS = 2  # whose derived files stay: the newest, and the one to go back to; others' are made again if need be
 HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
 
 log = structlog.get_logger()
@@ -43,10 +44,17 @@ class Loader:
         return project_folder(self.settings.projects_dir, key)
 
     def load(self, key: str, version: str) -> Served:
-        """Raises ArtefactError where the version's folder or a model of its profile cannot be used."""
-        path = self.folder(key).artefact(version)
+        """Read a version.
+
+        Raises:
+            ArtefactError: its folder or a model of its profile cannot be used.
+            VectorIndexError: its vectors lie in a Chroma that does not answer.
+        """
+        folder = self.folder(key)
+        path = folder.artefact(version)
         manifest = read_manifest(path)
-        fresh = Served(version, self.assembly.pipeline(path), manifest, trained_generation(manifest))
+        fresh = Served(version, self.assembly.pipeline(path, project=key), manifest, trained_generation(manifest))
+        self.assembly.sweep(key, {version, folder.current(), *folder.versions()[-KEPT_VERSIONS:]})
         return self.follow(key, fresh)
 
     def follow(self, key: str, served: Served) -> Served:

@@ -10,7 +10,8 @@
     ├── DeadlineError           work was stopped because its time was up       never leaves a pipeline
     └── OutsideError            something that is not ours failed              exit 3, HTTP 503
         ├── LabelStudioError    Label Studio refused or did not answer
-        └── QueueError          Redis refused or did not answer
+        ├── QueueError          Redis refused or did not answer
+        └── VectorIndexError    Chroma refused or did not answer
 
 A message states rule, value and remedy, and never a task's text, a label or a secret.
 """
@@ -66,3 +67,7 @@ class LabelStudioError(OutsideError):
 
 class QueueError(OutsideError):
     """Redis refused or did not answer."""
+
+
+class VectorIndexError(OutsideError):
+    """Chroma refused or did not answer."""

@@ -8,6 +8,7 @@ import os
 import ssl
 import urllib.request
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import certifi
@@ -45,6 +46,9 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")  # may hold a password
     database_url: SecretStr = SecretStr("")  # empty: SQLite in the state folder
+
+    vector_index: Literal["faiss", "chroma"] = "faiss"  # who finds the nearest examples; both find the same ones
+    chroma_url: SecretStr = SecretStr("")  # for "chroma": its server; empty: a Chroma inside each process
 
     hub_url: str = "https://huggingface.co"  # for `models fetch` only: the model hub, or a mirror of it
     hub_token: SecretStr = SecretStr("")  # for `models fetch` only: where a hub asks who has accepted its terms
