@@ -9,13 +9,14 @@ from backend.assembly import Assembly
 from backend.core.artefacts import cold_version
 from backend.core.deadline import BATCH_S, INTERACTIVE_S, SINGLE_TASK_S
 from backend.core.errors import BadInputError, PrelabelError
+from backend.core.memory import STAY_S, Memory
 from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
 from backend.core.settings import Settings
 from backend.core.types import Decision
 from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, read_config
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
-from backend.ledger import Ledger, Shown, open_ledger
+from backend.ledger import Ledger, ProjectRow, Shown, open_ledger
 from backend.serving import Loader, Served, ServedProjects
 from backend.telemetry import Telemetry
 
@@ -151,13 +152,17 @@ class Answering:
 
 
 def answering_of(settings: Settings) -> Answering:
-    """What answers in this process; the models of all connected projects begin to load, in the background."""
+    """What answers in this process; the connected projects' models begin to load, as many as there is room for."""
     ledger = open_ledger(settings)
-    projects = ServedProjects(Loader(settings, Assembly(settings), ledger))
-    for key in ledger.project_keys():
-        projects.get(key)
+    assembly = Assembly(settings, Memory(settings.memory_bytes, stay_s=STAY_S))
+    projects = ServedProjects(Loader(settings, assembly, ledger))
+    projects.warm(sorted(ledger.project_keys(), key=lambda key: _last_moved(ledger.project(key)), reverse=True))
     queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
     return Answering(settings, projects, ledger, queue, Telemetry())
+
+
+def _last_moved(row: ProjectRow | None) -> float:
+    return max(row.webhook_at, row.trained_at) if row else 0.0
 
 
 def shown_row(task_id: int, served: Served, decision: Decision) -> Shown:

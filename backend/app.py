@@ -10,7 +10,7 @@ from backend.core.errors import BadInputError, PrelabelError
 from backend.core.settings import Settings, load_settings
 from backend.labelstudio import routes
 from backend.logs import configure_logs
-from backend.telemetry import LoopCollector
+from backend.telemetry import LoopCollector, MemoryCollector
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -26,6 +26,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     answering = answering_of(settings)
     telemetry = answering.telemetry
     telemetry.registry.register(LoopCollector(answering.ledger, answering.queue))
+    telemetry.registry.register(MemoryCollector(answering.projects.memory))
     gate = routes.Gatekeeper(
         user=settings.user,
         password=settings.password.get_secret_value(),

@@ -6,12 +6,14 @@ the workers need no port of their own.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from backend.core.errors import QueueError
+from backend.core.memory import Memory
 from backend.job_queue import JobQueue
 from backend.ledger import Ledger
 
@@ -55,6 +57,28 @@ class Telemetry:
     def exposition(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+@dataclass(frozen=True)
+class MemoryCollector(Collector):
+    """What the web process keeps loaded, and what it put away."""
+
+    memory: Memory[Any]
+
+    def collect(self) -> Iterator[Metric]:
+        usage = self.memory.usage()
+        loads = CounterMetricFamily("prelabel_model_loads", "Times that a model was loaded.", labels=["model"])
+        for name, n in usage.loads.items():
+            loads.add_metric([name], n)
+        evictions = CounterMetricFamily("prelabel_evictions", "What was put away for want of memory.", labels=["kind"])
+        nbytes = GaugeMetricFamily("prelabel_loaded_bytes", "Bytes that loaded things take.", labels=["kind"])
+        for kind in usage.n:
+            evictions.add_metric([kind], usage.evictions[kind])
+            nbytes.add_metric([kind], usage.nbytes[kind])
+        yield from (loads, evictions, nbytes)
+        yield GaugeMetricFamily("prelabel_models_loaded", "Models in memory.", usage.n["model"])
+        yield GaugeMetricFamily("prelabel_projects_loaded", "Projects that answer at once.", usage.n["state"])
+        yield GaugeMetricFamily("prelabel_memory_limit_bytes", "Bytes that may be loaded.", self.memory.limit)
 
 
 @dataclass(frozen=True)

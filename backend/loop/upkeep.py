@@ -56,7 +56,7 @@ def reconcile(work: ProjectDesk) -> int:
         found += 1
         work.desk.queue.enqueue("predict_project", work.key)
     work.update(counters=now, reconciled_at=time.time())
-    work.served()  # loaded by the time that the first label comes
+    work.desk.warm(work.key)  # loaded by the time that the first label comes
     return found
 
 
