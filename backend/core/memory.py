@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from backend.core.weighing import resident, weigh
+from backend.core.weighing import give_back, resident, weigh
 
 STAY_S = 20.0  # a state that was just loaded answers for so long, also where projects with no room for all take turns
 MB = 1024 * 1024
@@ -115,7 +115,7 @@ class Memory(Generic[State]):
             self._make_room(state=key)
 
     def would_help(self, key: str) -> bool:
-        """Whether a project's state, loaded now, would stay: it is held, there is room, or another has stayed enough."""
+        """Whether a project's state, loaded now, would stay: it is held, there is room, or another can go."""
         with self._lock:
             stayed = any(self._stayed(held) for held in self._states.values())
             return key in self._states or stayed or not self._states or self._used() < self.limit
@@ -161,18 +161,25 @@ class Memory(Generic[State]):
     def _make_room(self, *, state: str = "", model: str = "") -> None:
         """Put away models that no state uses, then the states that were used least recently, and so on, but never
         what is named. Where that is not enough, the budget is exceeded: who asked is served."""
-        while self._used() > self.limit:
-            used = frozenset[str]().union(*(held.uses for held in self._states.values()))
-            unused = next((name for name in self._models if name not in used and name != model), None)
-            if unused is not None:
-                del self._models[unused]
-                self._note("model", unused)
-                continue
-            oldest = next((key for key, held in self._states.items() if key != state and self._stayed(held)), None)
-            if oldest is None:
-                return
-            del self._states[oldest]
-            self._note("state", oldest)
+        evicted = False
+        while self._used() > self.limit and self._put_away_one(state, model):
+            evicted = True
+        if evicted:
+            give_back()
+
+    def _put_away_one(self, state: str, model: str) -> bool:
+        used = frozenset[str]().union(*(held.uses for held in self._states.values()))
+        unused = next((name for name in self._models if name not in used and name != model), None)
+        if unused is not None:
+            del self._models[unused]
+            self._note("model", unused)
+            return True
+        oldest = next((key for key, held in self._states.items() if key != state and self._stayed(held)), None)
+        if oldest is None:
+            return False
+        del self._states[oldest]
+        self._note("state", oldest)
+        return True
 
     def _note(self, kind: Kind, name: str) -> None:
         self._evictions[kind] += 1
