@@ -130,13 +130,13 @@ def redis_url(valkey: str) -> str:
     return valkey
 
 
-@pytest.fixture(scope="session")
-def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real Chroma server."""
+@contextmanager
+def running_chroma(folder: Path) -> Iterator[str]:
+    """The URL of a real Chroma server, until the block ends."""
     program = Path(sys.executable).with_name("chroma")
     if not program.is_file():
         pytest.skip(f"needs Chroma at {program}: `make test-environment` installs it")
-    folder, port = tmp_path_factory.mktemp("chroma"), free_port()
+    port = free_port()
     command = (str(program), "run", "--path", str(folder / "data"), "--port", str(port))
 
     def answers(_pid: int) -> bool:
@@ -146,6 +146,13 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with running(Service("chroma", command, os.environ, answers), folder):
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Chroma server for all tests, which leave it as they found it."""
+    with running_chroma(tmp_path_factory.mktemp("chroma")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

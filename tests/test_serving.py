@@ -20,7 +20,7 @@ from backend.pipeline.dense import FaissIndex
 from backend.pipeline.pipeline import Pipeline
 from backend.serving import Loader, Served, ServedProjects
 from samples import load_samples
-from tests.stack import free_port, wait_for
+from tests.stack import free_port, running_chroma, wait_for
 from training.run import TrainingOptions, train
 
 KEYS = [f"{number}-1795230264" for number in (1, 2, 3)]
@@ -148,6 +148,17 @@ def test_while_chroma_is_away_a_project_does_not_answer_by_other_means(home: Pat
     projects = ServedProjects(loader)
     assert projects.get(KEYS[0]) is None
     assert projects.version(KEYS[0]) == VERSION
+
+
+def test_once_chroma_has_gone_away_a_prediction_is_an_error_that_says_so(
+    home: Path, ledger: Ledger, tmp_path: Path
+) -> None:
+    with running_chroma(tmp_path) as url:
+        settings = with_chroma(home, url)
+        served = Loader(settings, Assembly(settings), ledger).load(KEYS[0], VERSION)
+        assert served.pipeline.run(["где мой заказ"], deadline_s=60)[0] is not None
+    with pytest.raises(VectorIndexError, match="PRELABEL_CHROMA_URL"):
+        served.pipeline.run(["где мой заказ"], deadline_s=60)
 
 
 def test_the_collections_of_versions_that_were_deleted_go_when_a_newer_one_is_loaded(
