@@ -4,7 +4,8 @@
 
 projects   20 projects of 150 labels, half English, half Russian, served by one process: without examples, then trained
            on 1,000 examples each; how often each model was loaded
-steady     two trained projects, 10,000 requests of mixed kind and size by four callers: memory after every 1,000
+steady     two trained projects, 10,000 requests of mixed kind and size by four callers: memory after every 1,000;
+           without the language model, which would take hours
 
 A real gunicorn and a Valkey of their own run over a temporary state folder. Memory is PSS, which counts pages that
 processes share by halves, of gunicorn and its worker.
@@ -31,6 +32,7 @@ import requests
 
 from backend.assembly import Assembly
 from backend.core.artefacts import new_version, write_atomically
+from backend.core.profiles import load_profile
 from backend.core.projects import SETTINGS_FILE, ProjectSettings, config_hash, project_folder
 from backend.core.settings import Settings, load_settings
 from backend.core.types import Example
@@ -38,6 +40,7 @@ from backend.files import read_rows
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import label_space
 from backend.ledger import open_ledger
+from backend.models.model_uri import parse_uri
 from backend.supervisor.process import Child, Service
 from backend.supervisor.services import Prelabel
 from backend.supervisor.state import StateFolder
@@ -141,7 +144,7 @@ def projects() -> dict[str, object]:
 
 def steady() -> dict[str, object]:
     keys = {key_of(number): material_of(language) for number, language in enumerate(FILES)}
-    with state_folder(keys) as settings, web(settings) as running:
+    with state_folder(keys, voter=False) as settings, web(settings) as running:
         for key in keys:
             project_folder(settings.projects_dir, key).switch(TRAINED)
         wait_until(lambda: all(running.setup(key, keys[key]) == TRAINED for key in keys), every_s=0.5)
@@ -151,6 +154,7 @@ def steady() -> dict[str, object]:
             with ThreadPoolExecutor(N_CALLERS) as callers:
                 list(callers.map(lambda number: call(running, keys, number), range(done - 1_000, done)))
             course[done] = running.pss_mb()
+            print(done, course[done], file=sys.stderr)
         return {"MB after so many requests": course, "seconds": round(time.monotonic() - started)}
 
 
@@ -184,13 +188,16 @@ def material_of(language: str) -> Material:
 
 
 @contextmanager
-def state_folder(keys: dict[str, Material]) -> Iterator[Settings]:
+def state_folder(keys: dict[str, Material], *, voter: bool = True) -> Iterator[Settings]:
     """Projects as workers would have left them, connected to nothing; the cold version is current."""
-    weights = load_settings().models_dir
+    voters = {parse_uri(spec.uri).slug for spec in load_profile("embedded").voters}
     with tempfile.TemporaryDirectory() as name:
         folder = StateFolder(Path(name))
         folder.make()
-        (folder.home / "models").symlink_to(weights.resolve())
+        (folder.home / "models").mkdir()
+        for weights in load_settings().models_dir.iterdir():
+            if voter or weights.name not in voters:
+                (folder.home / "models" / weights.name).symlink_to(weights.resolve())
         secrets = {"PRELABEL_PASSWORD": "benchmark", "PRELABEL_WEBHOOK_SECRET": "benchmark"}
         redis_url = f"redis://:benchmark@127.0.0.1:{free_port()}/0"
         folder.remember({**secrets, "PRELABEL_WEB_PORT": str(free_port()), "PRELABEL_REDIS_URL": redis_url})
