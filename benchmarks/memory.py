@@ -11,6 +11,7 @@ A real gunicorn and a Valkey of their own run over a temporary state folder. Mem
 processes share by halves, of gunicorn and its worker.
 """
 
+import functools
 import json
 import os
 import random
@@ -98,6 +99,11 @@ class Web:
         body = {"project": key.replace("-", "."), "schema": material.label_config}
         return str(self.post("/setup", body).json()["model_version"])
 
+    def serves(self, keys: dict[str, Material], version: str) -> bool:
+        """Whether a version of all projects is loaded; asked, the process looks for a newer one."""
+        told = {self.setup(key, material) for key, material in keys.items()}
+        return told == {version} == set(self.health().values()) and len(self.health()) == len(keys)
+
     def health(self) -> dict[str, str]:
         """Version by project."""
         answer = requests.get(f"{self.settings.backend_url}/health", auth=self.auth, timeout=100)
@@ -132,8 +138,7 @@ def projects() -> dict[str, object]:
         for name, version in (("cold", COLD), ("trained", TRAINED)):
             for key in keys:
                 project_folder(settings.projects_dir, key).switch(version)
-            wait_until(lambda: all(running.setup(key, keys[key]) == version for key in keys), every_s=0.5)  # noqa: B023
-            wait_until(lambda: set(running.health().values()) == {version}, every_s=0.5)  # noqa: B023
+            wait_until(functools.partial(running.serves, keys, version), every_s=0.5)
             figures[f"{name}: loaded, MB"] = running.pss_mb()
             answered = sum(running.predict(key, keys[key], keys[key].texts[-32:]) for key in keys)
             figures[f"{name}: after 32 texts each, MB"] = running.pss_mb()
@@ -147,8 +152,7 @@ def steady() -> dict[str, object]:
     with state_folder(keys, voter=False) as settings, web(settings) as running:
         for key in keys:
             project_folder(settings.projects_dir, key).switch(TRAINED)
-        wait_until(lambda: all(running.setup(key, keys[key]) == TRAINED for key in keys), every_s=0.5)
-        wait_until(lambda: set(running.health().values()) == {TRAINED}, every_s=0.5)
+        wait_until(functools.partial(running.serves, keys, TRAINED), every_s=0.5)
         course, started = {0: running.pss_mb()}, time.monotonic()
         for done in range(1_000, N_REQUESTS + 1, 1_000):
             with ThreadPoolExecutor(N_CALLERS) as callers:
