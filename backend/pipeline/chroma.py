@@ -66,7 +66,7 @@ class Chroma:
         with self.answering():
             for name in self.names() if self.shared else ():
                 if name.startswith(collection_name(project, "")) and name not in kept:
-                    self.client.delete_collection(name)
+                    _forget(self.client, name)
 
     def names(self) -> list[str]:
         n = self.client.count_collections()
@@ -162,7 +162,7 @@ class ChromaIndex:
         if marks.get(MADE_OF) == self.made_of and marks.get(COMPLETE):
             return collection
         if collection is not None and marks.get(MADE_OF) != self.made_of:
-            self.chroma.client.delete_collection(self.name)
+            _forget(self.chroma.client, self.name)
         vectors = np.ascontiguousarray(self.vectors(), np.float32)
         collection = self.chroma.client.get_or_create_collection(
             self.name, embedding_function=None, metadata={MADE_OF: self.made_of, COMPLETE: False},
@@ -186,5 +186,6 @@ def _close(client: Any) -> None:
 
 
 def _forget(client: Any, name: str) -> None:
+    """Delete a collection, unless another process was faster."""
     with suppress(importlib.import_module("chromadb.errors").NotFoundError):
         client.delete_collection(name)
