@@ -11,6 +11,7 @@ from backend.assembly import Assembly
 from backend.core.artefacts import cold_version
 from backend.core.deadline import BATCH_S, INTERACTIVE_S, SINGLE_TASK_S
 from backend.core.errors import BadInputError, PrelabelError, StateError
+from backend.core.memory import STAY_S, Memory
 from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
 from backend.core.settings import Settings
 from backend.core.types import Decision
@@ -18,10 +19,11 @@ from backend.health.watch import Watch
 from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, read_config
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
-from backend.ledger import Ledger, Shown, open_ledger
+from backend.ledger import Ledger, ProjectRow, Shown, open_ledger
 from backend.logs import told
 from backend.serving import Loader, Served, ServedProjects
 from backend.telemetry.instruments import Telemetry
+from backend.telemetry.loaded import MemoryCollector
 
 JOB_OF_EVENT = {
     **dict.fromkeys(LABEL_EVENTS, "follow"),
@@ -175,13 +177,13 @@ class Answering:
 
 
 def answering_of(settings: Settings) -> Answering:
-    """What answers in this process; the models of all connected projects begin to load, in the background."""
+    """What answers in this process; the connected projects' models begin to load, as many as there is room for."""
     ledger, telemetry = open_ledger(settings), Telemetry()
     telemetry.watch_database(ledger.engine)
-    assembly = Assembly(settings, telemetry.timed)
+    assembly = Assembly(settings, Memory(settings.memory_bytes, stay_s=STAY_S), telemetry.timed)
+    telemetry.registry.register(MemoryCollector(assembly.memory))
     projects = ServedProjects(Loader(settings, assembly, ledger))
-    for key in ledger.project_keys():
-        projects.get(key)
+    projects.warm(sorted(ledger.project_keys(), key=lambda key: _last_moved(ledger.project(key)), reverse=True))
     queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
     return Answering(settings, projects, ledger, queue, telemetry, Watch(projects, queue, assembly))
 
@@ -193,6 +195,10 @@ def _carrying_on(what: str, key: str) -> Iterator[None]:
         yield
     except StateError as err:
         log.warning("not_written_down", what=what, project=key, error=str(err))
+
+
+def _last_moved(row: ProjectRow | None) -> float:
+    return max(row.webhook_at, row.trained_at) if row else 0.0
 
 
 def shown_row(task_id: int, served: Served, decision: Decision) -> Shown:

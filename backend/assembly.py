@@ -1,11 +1,13 @@
 """Names to objects: a profile's entries to loaded models, a model folder to a pipeline.
 
-The only place that knows which class stands behind which name. Models are loaded once and shared.
+The only place that knows which class stands behind which name. Models are loaded once and shared, as long as there is
+room for them.
 """
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import structlog
 
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
+from backend.core.memory import Memory
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
 from backend.core.types import LabelSpace, Stage
@@ -20,10 +23,12 @@ from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, ex
 from backend.models.linear import LinearClassifier
 from backend.models.llm import LlamaModel
 from backend.models.model_uri import graph_folder
-from backend.models.reranker import load_reranker
+from backend.models.reranker import LoadedReranker, load_reranker
 from backend.models.weights import WeightStore
+from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
+from backend.pipeline.dense import FaissIndex
 from backend.pipeline.fuse import TEMPERATURES, WEIGHTS, FixedFuser
 from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.keywords import KeywordRules
@@ -41,10 +46,11 @@ from backend.pipeline.levels import (
     Voting,
     untimed,
 )
+from backend.pipeline.lexical import STEMS_BYTES, Stemmer
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
-from backend.pipeline.retrieve import Embedder, Index
-from backend.pipeline.stored import load_index
+from backend.pipeline.retrieve import Embedder, Index, Indexer
+from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import Voter, load_voter
 
 CLASSIFIERS = {"linear": LinearClassifier.load}  # family -> who reads its files
@@ -57,13 +63,10 @@ class Assembly:
     """What one process has loaded."""
 
     settings: Settings
+    memory: Memory[Any] = field(default_factory=Memory)  # without a limit: commands load one model and end
     timed: Timed = untimed  # what times the stages of all pipelines
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
-    _embedders: dict[str, LoadedEmbedder] = field(default_factory=dict, repr=False)
-    _rerankers: dict[str, RelevanceModel] = field(default_factory=dict, repr=False)
-    _voters: dict[tuple[str, str], Voter] = field(default_factory=dict, repr=False)
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def store(self) -> WeightStore:
@@ -81,12 +84,15 @@ class Assembly:
             MissingExtraError: the library that loads it is not installed.
         """
         spec = self.profile(profile).embedder(language)
-        with self._lock:
-            if spec.uri not in self._embedders:
-                if spec.kind not in LOADERS:
-                    raise BadInputError(f"an embedder's kind must be one of {', '.join(LOADERS)}, was {spec.kind!r}")
-                self._embedders[spec.uri] = LOADERS[spec.kind](self.store.path(spec), self._options(spec))
-            return self._embedders[spec.uri]
+        if spec.kind not in LOADERS:
+            raise BadInputError(f"an embedder's kind must be one of {', '.join(LOADERS)}, was {spec.kind!r}")
+
+        def load() -> LoadedEmbedder:
+            embedder = LOADERS[spec.kind](self.store.path(spec), self._options(spec))
+            embedder.embed(["."])  # engines that map their file read it now, so that it is weighed
+            return embedder
+
+        return self.memory.model(f"embedder {spec.uri}", load, later=lambda embedder: embedder.cache_bytes)
 
     def export_graphs(self, profile: str = "") -> dict[str, bool]:
         """Make the ONNX graphs that a profile asks for; by URI, whether each is there then."""
@@ -96,22 +102,52 @@ class Assembly:
     def _options(self, spec: ModelSpec) -> EmbedderOptions:
         return EmbedderOptions.of(spec.options, graph=graph_folder(self.settings.models_dir, spec.uri))
 
-    def pipeline(self, folder: Path) -> Pipeline:
+    def pipeline(self, folder: Path, *, project: str = "") -> Pipeline:
         """The pipeline of a model folder.
+
+        Args:
+            project: the key of the project that it serves, whose vectors lie where the settings say; others' stay here.
 
         Raises:
             ModelFolderError: the folder is missing, damaged or of another format.
-        ArtefactError: the embedder's weights are missing.
+            ArtefactError: the embedder's weights are missing.
+            VectorIndexError: the settings name a Chroma that does not answer.
         """
         manifest = read_manifest(folder)
         _check(manifest, self.profile(manifest.profile), folder)
         classifier = None if manifest.family == "none" else _classifier(manifest.family, folder)
+        indexer = self._indexer(folder, manifest, project)
         return compose(
-            manifest.labels, load_index(folder, manifest.labels), classifier, manifest.parameters,
+            manifest.labels, load_index(folder, manifest.labels, indexer=indexer, stemmer=self._stemmer()),
+            classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
             voting=self.voting(manifest.language, manifest.profile), language=manifest.language, timed=self.timed,
         )  # fmt: skip
+
+    def _stemmer(self) -> Stemmer:
+        """Words are stemmed once, whoever's they are."""
+        return self.memory.model("stemmer", Stemmer, later=lambda _: STEMS_BYTES)
+
+    def _indexer(self, folder: Path, manifest: Manifest, project: str) -> Indexer:
+        if not project or self.settings.vector_index == "faiss":
+            return FaissIndex.of
+        name, again = collection_name(project, folder.name), partial(read_vectors, folder)
+        return lambda _vectors: ChromaIndex.of(self._chroma, name, manifest.files[VECTORS], again)
+
+    def sweep(self, project: str, keep: Collection[str]) -> None:
+        """Drop what a project's versions, but those to keep, have stored outside their folders.
+
+        Raises:
+            VectorIndexError: the settings name a Chroma that does not answer.
+        """
+        if self.settings.vector_index == "chroma":
+            self._chroma.sweep(project, keep)
+
+    @cached_property
+    def _chroma(self) -> Chroma:
+        url = self.settings.chroma_url.get_secret_value()
+        return open_chroma(url, authorities=self.settings.authorities)
 
     def reranker(self, profile: str) -> Reranker:
         """The cross-encoder of a profile; none, with a warning, where it cannot be loaded."""
@@ -125,19 +161,24 @@ class Assembly:
         return NoReranker() if model is None else CrossEncoderReranker(model, k, threshold)
 
     def _relevance(self, spec: ModelSpec) -> RelevanceModel | None:
-        with self._lock:
-            if spec.uri in self._rerankers:
-                return self._rerankers[spec.uri]
-            try:
-                model = load_reranker(spec.kind, self.store.path(spec), spec.options)
-            except (ArtefactError, MissingExtraError) as err:
-                if spec.uri not in self.missing_rerankers:
-                    log.warning("reranker_missing", model=spec.uri, reason=str(err))
-                self.missing_rerankers.add(spec.uri)
-                return None
-            self.missing_rerankers.discard(spec.uri)
-            self._rerankers[spec.uri] = model
-            return model
+        def load() -> LoadedReranker:
+            return load_reranker(spec.kind, self.store.path(spec), spec.options)
+
+        with self._left_out("reranker", spec.uri, self.missing_rerankers):
+            return self.memory.model(f"reranker {spec.uri}", load)
+        return None
+
+    @contextmanager
+    def _left_out(self, role: str, uri: str, missing: set[str]) -> Iterator[None]:
+        """Go on without a model that cannot be loaded, and say so once."""
+        try:
+            yield
+        except (ArtefactError, MissingExtraError) as err:
+            if uri not in missing:
+                log.warning(f"{role}_missing", model=uri, reason=str(err))
+            missing.add(uri)
+        else:
+            missing.discard(uri)
 
     def voting(self, language: str, profile: str) -> Level:
         """The language models' level; switched off, with a warning, where the voter cannot be loaded."""
@@ -148,20 +189,12 @@ class Assembly:
         return NoLevel() if voter is None else Voting(voter, int(chosen.parameters.get("n_voted", N_VOTED)), self.timed)
 
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
-        key = (spec.uri, language)
-        with self._lock:
-            if key in self._voters:
-                return self._voters[key]
-            try:
-                voter = load_voter(spec, self.store, language=language, load=LlamaModel)
-            except (ArtefactError, MissingExtraError) as err:
-                if spec.uri not in self.missing_voters:
-                    log.warning("voter_missing", model=spec.uri, reason=str(err))
-                self.missing_voters.add(spec.uri)
-                return None
-            self.missing_voters.discard(spec.uri)
-            self._voters[key] = voter
-            return voter
+        def load() -> Voter:
+            return load_voter(spec, self.store, language=language, load=LlamaModel)
+
+        with self._left_out("voter", spec.uri, self.missing_voters):
+            return self.memory.model(f"voter {spec.uri} {language}", load)
+        return None
 
 
 def compose(

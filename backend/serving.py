@@ -1,9 +1,11 @@
 """What serves: per project one atomic state of version and pipeline, swapped whole.
 
-Answers come from memory. Loading happens in a thread of its own; until it is done the old state answers, or nothing.
+Answers come from memory. Loading happens in a thread of its own; until it is done the old state answers, or nothing. So
+it is for a project that was put away because there was no room for all.
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -11,12 +13,14 @@ import structlog
 from backend.assembly import Assembly
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import PrelabelError, StateError
+from backend.core.memory import Memory
 from backend.core.projects import ProjectFolder, project_folder
 from backend.core.settings import Settings
 from backend.core.types import Example, Pipeline
 from backend.ledger import IndexRow, Ledger
 from backend.logs import told
 
+KEPT_VERSIONS = 2  # whose derived files stay: the newest, and the one to go back to; others' are made again if need be
 HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
 
 log = structlog.get_logger()
@@ -44,15 +48,18 @@ class Loader:
         return project_folder(self.settings.projects_dir, key)
 
     def load(self, key: str, version: str) -> Served:
-        """The version, loaded.
+        """Read a version.
 
         Raises:
-            ModelFolderError: the version's folder cannot be used.
+            ModelFolderError: its folder cannot be used.
             ArtefactError: a model of its profile cannot be used.
+            VectorIndexError: its vectors lie in a Chroma that does not answer.
         """
-        path = self.folder(key).artefact(version)
+        folder = self.folder(key)
+        path = folder.artefact(version)
         manifest = read_manifest(path)
-        fresh = Served(version, self.assembly.pipeline(path), manifest, trained_generation(manifest))
+        fresh = Served(version, self.assembly.pipeline(path, project=key), manifest, trained_generation(manifest))
+        self.assembly.sweep(key, {version, folder.current(), *folder.versions()[-KEPT_VERSIONS:]})
         return self.follow(key, fresh)
 
     def follow(self, key: str, served: Served) -> Served:
@@ -90,39 +97,67 @@ class Failure:
 
 @dataclass
 class ServedProjects:
-    """The states of all projects in this process. Thread-safe; `get` never waits for a model."""
+    """The states of all projects in this process. Thread-safe; nothing here waits for a model."""
 
     loader: Loader
-    _states: dict[str, Served] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)  # loaded once, or left out at the start: loaded for a prediction only
     _failures: dict[str, Failure] = field(default_factory=dict)
     _loading: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def memory(self) -> Memory[Served]:
+        return self.loader.assembly.memory
+
     def get(self, key: str) -> Served | None:
         """What answers now; asks for a swap in the background where the state folder has moved on."""
-        current = self.loader.folder(key).current()
-        with self._lock:
-            served = self._states.get(key)
-            if key in self._failures and self._failures[key].version != current:
-                del self._failures[key]  # somebody switched away from it
-        if current and self._stale(key, served, current):
-            self._load_in_background(key, current)
+        served = self.memory.state(key)
+        self._refresh(key, served, self.loader.folder(key).current())
         return served
 
     def version(self, key: str) -> str:
-        """The version that answers; where nothing is loaded yet, the one that will. Empty for unknown projects."""
-        served = self.get(key)
-        return served.version if served else self.loader.folder(key).current()
+        """The version that answers; where nothing is loaded, the one that will. Empty for unknown projects.
+
+        Does not count as use, and does not bring back a project that was put away for want of memory.
+        """
+        served, current = self.memory.states().get(key), self.loader.folder(key).current()
+        if served is not None or key not in self._seen:
+            self._refresh(key, served, current)
+        return served.version if served else current
 
     def ready(self) -> dict[str, str]:
         """Version by project, for those that answer."""
-        with self._lock:
-            return {key: served.version for key, served in self._states.items()}
+        return {key: served.version for key, served in self.memory.states().items()}
 
     def failures(self) -> dict[str, Failure]:
         """By project, the current version where it could not be loaded the last time."""
         with self._lock:
             return dict(self._failures)
+
+    def put_away(self) -> frozenset[str]:
+        """Projects for which there was no room; they come back when they are asked for a prediction."""
+        return frozenset(self._seen - self.memory.states().keys())
+
+    def warm(self, keys: Sequence[str]) -> None:
+        """Begin to load projects in the background, one after the other, until there is no room for another."""
+        threading.Thread(target=self._warm, args=(keys,), daemon=True, name="warm").start()
+
+    def _warm(self, keys: Sequence[str]) -> None:
+        for place, key in enumerate(keys):
+            if not self.memory.room_for_another():
+                self._seen.update(keys[place:])
+                log.info("projects_left_out", n=len(keys) - place)
+                return
+            if (current := self.loader.folder(key).current()) and self._claim(key):
+                self._load(key, current)
+
+    def _refresh(self, key: str, served: Served | None, current: str) -> None:
+        """Load in the background what is current, where that is not what answers."""
+        with self._lock:
+            if key in self._failures and self._failures[key].version != current:
+                del self._failures[key]  # somebody switched away from it
+        if current and self._stale(key, served, current) and self.memory.would_help(key) and self._claim(key):
+            threading.Thread(target=self._load, args=(key, current), daemon=True, name=f"load-{key}").start()
 
     def _stale(self, key: str, served: Served | None, current: str) -> bool:
         if served is None or served.version != current:
@@ -134,23 +169,24 @@ class ServedProjects:
             return False
         return row is not None and row.generation != served.generation
 
-    def _load_in_background(self, key: str, version: str) -> None:
+    def _claim(self, key: str) -> bool:
+        """Whether nobody loads this project yet; from here on, the caller does."""
         with self._lock:
             if key in self._loading:
-                return
+                return False
             self._loading.add(key)
-        threading.Thread(target=self._load, args=(key, version), daemon=True, name=f"load-{key}").start()
+            return True
 
     def _load(self, key: str, version: str) -> None:
         try:
-            with self._lock:
-                served = self._states.get(key)
+            served = self.memory.states().get(key)
             if served and served.version == version:
                 fresh = self.loader.follow(key, served)
             else:
                 fresh = self.loader.load(key, version)
+            self.memory.put(key, fresh)
             with self._lock:
-                self._states[key] = fresh
+                self._seen.add(key)
                 self._failures.pop(key, None)
         except Exception as err:  # noqa: BLE001  (nobody waits for this thread: what it raised would be lost)
             self._note_failure(key, version, err)

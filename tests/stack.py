@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
+import requests
 from filelock import FileLock
 
 from backend.core.errors import PrelabelError
@@ -127,6 +128,31 @@ def redis_url(valkey: str) -> str:
     client.flushall()
     client.close()
     return valkey
+
+
+@contextmanager
+def running_chroma(folder: Path) -> Iterator[str]:
+    """The URL of a real Chroma server, until the block ends."""
+    program = Path(sys.executable).with_name("chroma")
+    if not program.is_file():
+        pytest.skip(f"needs Chroma at {program}: `make test-environment` installs it")
+    port = free_port()
+    command = (str(program), "run", "--path", str(folder / "data"), "--port", str(port))
+
+    def answers(_pid: int) -> bool:
+        with suppress(requests.RequestException):
+            return requests.get(f"http://127.0.0.1:{port}/api/v2/heartbeat", timeout=1).ok
+        return False
+
+    with running(Service("chroma", command, os.environ, answers), folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Chroma server for all tests, which leave it as they found it."""
+    with running_chroma(tmp_path_factory.mktemp("chroma")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

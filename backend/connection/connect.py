@@ -142,6 +142,7 @@ def _leave(work: ProjectDesk, snapshot: Json, report: Report) -> None:
     report("settings")
     before = {name: snapshot[name] for name in ("sampling", "show_collab_predictions") if name in snapshot}
     client.update_project(work.id, **before, **_restorable_version(client, work, snapshot))
+    work.desk.loader.assembly.sweep(work.key, ())
 
 
 def snapshot_of(project: Project) -> Json:

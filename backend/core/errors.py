@@ -12,6 +12,7 @@
     └── OutsideError            something that is not ours failed              exit 3, HTTP 503
         ├── LabelStudioError    Label Studio refused or did not answer
         ├── QueueError          Redis refused or did not answer
+        ├── VectorIndexError    Chroma refused or did not answer
         └── StateError          the state folder or the database takes no writes
 
 A message states rule, value and remedy, and never a secret. Where it tells a value, the value is quoted (`!r`), so
@@ -75,6 +76,10 @@ class LabelStudioError(OutsideError):
 
 class QueueError(OutsideError):
     """Redis refused or did not answer."""
+
+
+class VectorIndexError(OutsideError):
+    """Chroma refused or did not answer."""
 
 
 class StateError(OutsideError):

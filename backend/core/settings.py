@@ -8,6 +8,7 @@ import os
 import ssl
 import urllib.request
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import certifi
@@ -16,9 +17,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.core.errors import BadInputError
 from backend.core.package_index import is_loopback, pip_environment, without_credentials
+from backend.core.weighing import machine
 
 DEFAULT_HOME = Path(".prelabel")
 ENV_FILE = "prelabel.env"
+MEMORY_SHARE = 0.25  # web, trainer and worker hold models, each with a budget of its own; the rest is Label Studio's
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # what other programs call PRELABEL_CA_BUNDLE
 
 
@@ -45,6 +48,11 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")  # may hold a password
     database_url: SecretStr = SecretStr("")  # empty: SQLite in the state folder
+
+    memory_mb: int = Field(default=0, ge=0)  # for models and projects, a process; 0: MEMORY_SHARE of the machine's
+
+    vector_index: Literal["faiss", "chroma"] = "faiss"  # who finds the nearest examples; both find the same ones
+    chroma_url: SecretStr = SecretStr("")  # for "chroma": its server; empty: a Chroma inside each process
 
     hub_url: str = "https://huggingface.co"  # for `models fetch` only: the model hub, or a mirror of it
     hub_token: SecretStr = SecretStr("")  # for `models fetch` only: where a hub asks who has accepted its terms
@@ -107,6 +115,11 @@ class Settings(BaseSettings):
         return pip_environment(
             index_url=self.index_url.get_secret_value(), ca_bundle=self.ca_bundle, proxy=self.proxy.get_secret_value()
         )
+
+    @property
+    def memory_bytes(self) -> int:
+        """What one process may keep loaded."""
+        return self.memory_mb * 1024 * 1024 or int(machine() * MEMORY_SHARE)
 
     @property
     def models_dir(self) -> Path:

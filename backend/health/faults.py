@@ -1,7 +1,7 @@
 """What is wrong, from one look and what the process has loaded: what, since when, and what to do about it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ class Loaded(Protocol):
 
     def ready(self) -> Mapping[str, str]: ...
     def failures(self) -> Mapping[str, Failure]: ...
+    def put_away(self) -> Collection[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[
 
 
 def unsettled(sight: Sight, loaded: Loaded) -> list[str]:
-    """The projects whose version is neither loaded nor known to be unusable."""
-    ready, failures = loaded.ready(), loaded.failures()
-    return [each.key for each in sight.projects if each.current and each.key not in ready and each.key not in failures]
+    """The projects whose version is neither loaded, nor put away, nor known to be unusable."""
+    settled = {*loaded.ready(), *loaded.failures(), *loaded.put_away()}
+    return [each.key for each in sight.projects if each.current and each.key not in settled]
 
 
 def _database(sight: Sight) -> Iterator[Fault]:
@@ -78,7 +79,7 @@ def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:
     if failure is not None:
         remedy = "mend that, or run: prelabel rollback"
         yield Fault("version", f"{failure.version} cannot be loaded: {failure.why}", remedy, project.key)
-    elif project.current and project.key not in loaded.ready():
+    elif project.current and project.key not in {*loaded.ready(), *loaded.put_away()}:
         yield Fault("version", f"{project.current} is being loaded", "wait a few seconds", project.key)
 
 

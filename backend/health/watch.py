@@ -45,7 +45,7 @@ class Watch:
         self.sight = seen = look(loader.settings, loader.ledger, self.queue, loader, before)
         if not seen.database:
             for project in seen.projects:
-                self.projects.get(project.key)
+                self.projects.version(project.key)
         self._note(self.faults())
         return seen
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from backend.assembly import Assembly
 from backend.core.errors import BadInputError
+from backend.core.memory import Memory
 from backend.core.projects import ProjectFolder, ProjectSettings, config_hash
 from backend.core.settings import Settings
 from backend.job_queue import JobQueue, connect
@@ -16,15 +17,15 @@ from backend.labelstudio.schema import Control, Unusable, read_config
 from backend.ledger import Ledger, ProjectRow, open_ledger
 from backend.serving import Loader, Served
 from backend.telemetry.instruments import Telemetry
+from backend.telemetry.loaded import MemoryCollector
 
 
 @dataclass
 class Desk:
-    """One worker's collaborators; models are loaded on first use and kept."""
+    """One worker's collaborators; models are loaded on first use and kept as long as there is room."""
 
     settings: Settings
     telemetry: Telemetry = field(default_factory=Telemetry)
-    _served: dict[str, Served] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +56,9 @@ class Desk:
 
     @cached_property
     def loader(self) -> Loader:
-        return Loader(self.settings, Assembly(self.settings, self.telemetry.timed), self.ledger)
+        assembly = Assembly(self.settings, Memory(self.settings.memory_bytes), self.telemetry.timed)
+        self.telemetry.registry.register(MemoryCollector(assembly.memory))
+        return Loader(self.settings, assembly, self.ledger)
 
     def project(self, key: str) -> "ProjectDesk":
         """A connected project, read from Label Studio now.
@@ -77,11 +80,21 @@ class Desk:
         version = self.loader.folder(key).current()
         if not version:
             return None
-        known = self._served.get(key)
-        if known is None or known.version != version:
-            known = self.loader.load(key, version)
-        self._served[key] = self.loader.follow(key, known)
-        return self._served[key]
+        held: Served | None = self.memory.state(key)
+        known = held if held is not None and held.version == version else self.loader.load(key, version)
+        fresh = self.loader.follow(key, known)
+        if fresh is not held:
+            self.memory.put(key, fresh)
+        return fresh
+
+    def warm(self, key: str) -> None:
+        """Load a project before it is needed, unless another would have to go for it."""
+        if key in self.memory.states() or self.memory.room_for_another():
+            self.served(key)
+
+    @property
+    def memory(self) -> Memory[Served]:
+        return self.loader.assembly.memory
 
 
 @dataclass(frozen=True)

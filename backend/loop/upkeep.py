@@ -83,7 +83,7 @@ def _servable(work: ProjectDesk) -> bool:
     One that was made by another prelabel or for other models, or is damaged, is trained anew.
     """
     try:
-        work.served()
+        work.desk.warm(work.key)
     except ModelFolderError as err:
         log.error("version_not_usable", project=work.key, error=str(err))
         return False

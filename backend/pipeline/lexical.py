@@ -11,6 +11,7 @@ from backend.core.reading import READ_CHARACTERS
 WORD = regex.compile(r"\w+")
 CYRILLIC = regex.compile(r"[\u0400-\u04ff]")
 MAX_KNOWN = 200_000  # stems kept; a word costs 20 microseconds to stem
+STEMS_BYTES = MAX_KNOWN * 200  # all of them: two short strings and their place in the table
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,24 @@
-"""Retrieval: which labels and which accepted examples resemble a text, by words (BM25) and by meaning (FAISS).
+"""Retrieval: which labels and which accepted examples resemble a text, by words (BM25) and by meaning (vectors).
 
 Documents are label names with their hints, and examples. Examples that arrive between trainings lie in a second, small
 segment which is rebuilt at once; the first one never changes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import bm25s
-import faiss
 import numpy as np
 
 from backend.core.deadline import FOREVER, Deadline
 from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Neighbour
 from backend.pipeline.clean import clean
+from backend.pipeline.dense import FaissIndex
 from backend.pipeline.lexical import Stemmer
 
 K_NEIGHBOURS = 25  # nearest examples whose labels count
 NONE_HIDDEN: IntArray = np.zeros(0, np.int64)
-PARTED_FROM = 5_000  # examples; from there on comparing with all costs more than the rest of the pipeline
-PARTS_LOOKED_AT = 6  # one part in so many: 95 of the 100 nearest are found, in a tenth of the time
-BATCH = 16  # texts that FAISS looks up at once: from 20 on it multiplies matrices, at twice the time for so few
 HIDDEN = -2.0  # below any cosine
 SHARPNESS = 0.25  # spreads by which a window stands out for e times the weight; found on mixed texts of two languages
 K_SEARCHED = 100  # examples fetched a text: enough for the neighbours and for the best example of each likely label
@@ -56,6 +53,21 @@ class Embedder(Protocol):
         ...
 
 
+class DenseIndex(Protocol):
+    """Vectors of unit length by row, and which of them are nearest."""
+
+    def search(self, queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+        """Cosines, falling, and rows of the nearest vectors, both (n_queries, k); row -1 where fewer were found.
+
+        Raises:
+            VectorIndexError: the vectors lie elsewhere, and nobody answered there.
+        """
+        ...
+
+
+Indexer = Callable[[FloatArray], DenseIndex]  # from (n_vectors, dim), at least one
+
+
 @dataclass(frozen=True)
 class Segment:
     """Examples that are indexed once, by meaning, and with the labels' own words by words.
@@ -66,7 +78,7 @@ class Segment:
     ids: tuple[str, ...]  # of the examples
     texts: tuple[str, ...] = field(repr=False)  # cleaned, for models that read a text beside an example
     columns: IntArray  # (n_examples,), of their labels; the last column is out-of-scope
-    _dense: Any  # a FAISS index over the examples, by inner product
+    _dense: DenseIndex | None  # over the examples; None where there are none
     _lexical: Any  # bm25s.BM25 over labels and examples, or None where none of them holds a word
     _place: IntArray  # (n_examples,): where an example lies among the words' documents
     _starts: IntArray  # first of these documents of each column that occurs
@@ -75,16 +87,18 @@ class Segment:
 
     @classmethod
     def build(
-        cls, labels: Sequence[str], examples: Sequence[tuple[str, int, str]], vectors: FloatArray, stemmer: Stemmer
-    ) -> "Segment":
+        cls, labels: Sequence[str], examples: Sequence[tuple[str, int, str]], vectors: FloatArray, stemmer: Stemmer,
+        indexer: Indexer,
+    ) -> "Segment":  # fmt: skip
         """Index.
 
         Args:
             labels: each label's own words, in the order of the columns.
             examples: (id, column, cleaned text).
             vectors: (n_examples, dim).
+            indexer: who keeps the vectors.
         """
-        dense = _faiss(np.ascontiguousarray(vectors, np.float32))
+        dense = indexer(vectors) if len(vectors) else None
         columns = np.array([column for _, column, _ in examples], np.int64)
         all_columns = np.concatenate([np.arange(len(labels)), columns])
         order = np.argsort(all_columns, kind="stable")
@@ -110,12 +124,10 @@ class Segment:
 
     def nearest(self, vectors: FloatArray, k: int, *, hidden: IntArray) -> tuple[FloatArray, IntArray]:
         """Cosines and rows of the nearest examples, both (n_texts, at most k + hidden); hidden ones have HIDDEN."""
-        if not len(self):
+        if self._dense is None:
             return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
-        faiss.omp_set_num_threads(1)  # holds for this thread only; waking others costs more than 16 look-ups
-        queries, k = np.ascontiguousarray(vectors, np.float32), min(k + len(hidden), len(self))
-        parts = [self._dense.search(queries[at : at + BATCH], k) for at in range(0, max(len(queries), 1), BATCH)]
-        found, rows = (np.concatenate(both) for both in zip(*parts, strict=True))
+        queries = np.ascontiguousarray(vectors, np.float32)
+        found, rows = self._dense.search(queries, min(k + len(hidden), len(self)))
         return np.where(np.isin(rows, hidden) | (rows < 0), HIDDEN, found).astype(np.float32), rows
 
     def lexical(self, stems: Sequence[str], n_columns: int, *, hidden: IntArray) -> FloatArray:
@@ -126,33 +138,6 @@ class Segment:
             scores[self._place[hidden]] = 0.0
             best[self._occurring] = np.maximum.reduceat(scores, self._starts)
         return best
-
-
-def _faiss(vectors: FloatArray) -> Any:
-    """Few examples are compared with every text, many only with texts whose neighbourhood is the same."""
-    flat = faiss.IndexFlatIP(vectors.shape[1])
-    if len(vectors) < PARTED_FROM:
-        flat.add(vectors)
-        return flat
-    n_parts = int(len(vectors) ** 0.5)
-    parted = faiss.IndexIVFFlat(flat, vectors.shape[1], n_parts, faiss.METRIC_INNER_PRODUCT)
-    parted.train(vectors)
-    parted.add(vectors)
-    parted.nprobe = max(1, n_parts // PARTS_LOOKED_AT)
-    parted.own_fields = False
-    return _Parted(parted, flat)
-
-
-@dataclass(frozen=True)
-class _Parted:
-    """FAISS does not keep the index that finds the part alive."""
-
-    index: Any
-    quantizer: Any
-
-    def search(self, queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-        found: tuple[FloatArray, IntArray] = self.index.search(queries, k)
-        return found
 
 
 def _bm25(texts: Sequence[str], stemmer: Stemmer) -> Any:
@@ -186,16 +171,21 @@ class Index:
     stemmer: Stemmer = field(default_factory=Stemmer)
 
     @classmethod
-    def of(cls, space: LabelSpace, labels: FloatArray, examples: Sequence[Example], vectors: FloatArray) -> "Index":
+    def of(
+        cls, space: LabelSpace, labels: FloatArray, examples: Sequence[Example], vectors: FloatArray,
+        *, indexer: Indexer = FaissIndex.of, stemmer: Stemmer | None = None,
+    ) -> "Index":  # fmt: skip
         """From what is known already.
 
         Args:
             labels: (n_labels, dim), vectors of the labels' own words.
             examples: each with a label of the space and something to read; see `usable`.
             vectors: (n_examples, dim).
+            indexer: who keeps these vectors; those of live examples, few and never the same for long, stay here.
+            stemmer: one that others use too; None: one of its own.
         """
-        stemmer = Stemmer()
-        return cls(space, labels, _segment(space, examples, vectors, stemmer), None, NONE_HIDDEN, stemmer)
+        stemmer = stemmer or Stemmer()
+        return cls(space, labels, _segment(space, examples, vectors, stemmer, indexer), None, NONE_HIDDEN, stemmer)
 
     def with_live(self, examples: Sequence[Example], embedder: Embedder) -> "Index":
         """The index whose live examples are these, the last of each id; an empty label forgets an id."""
@@ -204,7 +194,8 @@ class Index:
         kept = usable(list(latest.values()), self.space)
         if not kept:
             return replace(self, live=None, hidden=hidden)
-        live = _segment(self.space, kept, embed_examples(kept, embedder, self.labels), self.stemmer)
+        vectors = embed_examples(kept, embedder, self.labels)
+        live = _segment(self.space, kept, vectors, self.stemmer, FaissIndex.of)
         return replace(self, live=live, hidden=hidden)
 
     def text_of(self, id_: str) -> str:
@@ -300,8 +291,10 @@ def pooled(windows: FloatArray, labels: FloatArray, spread: float) -> FloatArray
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 
-def _segment(space: LabelSpace, examples: Sequence[Example], vectors: FloatArray, stemmer: Stemmer) -> Segment:
+def _segment(
+    space: LabelSpace, examples: Sequence[Example], vectors: FloatArray, stemmer: Stemmer, indexer: Indexer
+) -> Segment:
     columns = {value: column for column, value in enumerate((*space.values, space.oos_value)) if value}
     names = [clean(label.document) for label in space.labels]
     held = [(example.id, columns[example.label], clean(example.text)) for example in examples]
-    return Segment.build(names, held, vectors, stemmer)
+    return Segment.build(names, held, vectors, stemmer, indexer)

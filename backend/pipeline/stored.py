@@ -9,7 +9,9 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from backend.core.types import Example, FloatArray, LabelSpace
-from backend.pipeline.retrieve import Index
+from backend.pipeline.dense import FaissIndex
+from backend.pipeline.lexical import Stemmer
+from backend.pipeline.retrieve import Index, Indexer
 
 HALF = "backslashreplace"  # half a character (a lone surrogate) has no UTF-8; in JSON this writes its escape
 EXAMPLES, VECTORS = "examples.jsonl", "vectors.safetensors"
@@ -23,9 +25,19 @@ def save_index(folder: Path, examples: Iterable[Example], labels: FloatArray, ve
     (folder / VECTORS).write_bytes(save(tensors))
 
 
-def load_index(folder: Path, space: LabelSpace) -> Index:
-    tensors = load_file(folder / VECTORS)
-    return Index.of(space, tensors["labels"], list(read_examples(folder)), tensors["examples"])
+def load_index(
+    folder: Path, space: LabelSpace, *, indexer: Indexer = FaissIndex.of, stemmer: Stemmer | None = None
+) -> Index:
+    """The index of a model folder; see Index.of."""
+    vectors = load_file(folder / VECTORS)
+    examples = list(read_examples(folder))
+    return Index.of(space, vectors["labels"], examples, vectors["examples"], indexer=indexer, stemmer=stemmer)
+
+
+def read_vectors(folder: Path) -> FloatArray:
+    """(n_examples, dim), of the examples in their order."""
+    vectors: FloatArray = load_file(folder / VECTORS)["examples"]
+    return vectors
 
 
 def read_examples(folder: Path) -> Iterator[Example]:

@@ -159,6 +159,7 @@ class Memory:
 
     versions: dict[str, str]
     failed: dict[str, Failure]
+    away: frozenset[str] = frozenset()
 
     def ready(self) -> dict[str, str]:
         return self.versions
@@ -166,10 +167,14 @@ class Memory:
     def failures(self) -> dict[str, Failure]:
         return self.failed
 
+    def put_away(self) -> frozenset[str]:
+        return self.away
+
 
 SETTLED = [
     ("nothing yet", Memory({}, {}), ["7-1"]),
     ("loaded", Memory({"7-1": "pl-1"}, {}), []),
+    ("put away for want of memory", Memory({}, {}, frozenset({"7-1"})), []),
     ("known to be unusable", Memory({}, {"7-1": Failure("pl-1", "damaged")}), []),
 ]
 

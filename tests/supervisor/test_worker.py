@@ -10,7 +10,7 @@ import redis
 from rq.job import Job
 
 from backend.core.settings import Settings
-from backend.job_queue import connect, queue
+from backend.job_queue import QUEUES, connect, queue
 from backend.supervisor.process import Child
 from backend.supervisor.services import Prelabel
 from backend.supervisor.worker import (
@@ -165,3 +165,9 @@ def test_no_job_is_pickled_and_the_recurring_one_does_not_pile_up(connection: re
 def test_the_cron_process_queues_the_recurring_job(stack: Backend, connection: redis.Redis) -> None:
     with running(Prelabel(stack.settings).cron(), stack.home / "logs"):
         wait_for(lambda: queue(connection, "reconcile").job_ids == [RECONCILE_ID])
+
+
+def test_trainings_have_a_worker_of_their_own_so_that_one_project_never_keeps_another_waiting(tmp_path: Path) -> None:
+    commands = [service.command for service in Prelabel(Settings(home=tmp_path)).workers()]
+    queues = [set(command[command.index("--queues") + 1].split(",")) for command in commands]
+    assert queues == [{"train"}, set(QUEUES) - {"train"}]
