@@ -23,7 +23,7 @@ threading.Thread(target=watch, args=(sniffer, seen, stop), daemon=True).start()
 assert attempts_are_seen(seen)
 embedder = Assembly(Settings(home=Path(sys.argv[1]))).embedder("en")
 assert embedder.embed(["where is my parcel"]).shape == (1, 384)
-time.sleep(12.0)  # ONNX Runtime makes its first call after nine
+time.sleep(15.0)  # ONNX Runtime makes its first call after nine seconds
 sys.exit(", ".join(seen) or 0)
 """
 
