@@ -100,7 +100,7 @@ class Assembly:
             ArtefactError: the folder or the embedder's weights are missing, damaged or of another format.
         """
         manifest = read_manifest(folder)
-        _check(manifest, self.profile(manifest.profile), folder)
+        require_fitting(manifest, self.profile(manifest.profile), folder)
         classifier = None if manifest.family == "none" else _classifier(manifest.family, folder)
         return compose(
             manifest.labels, load_index(folder, manifest.labels), classifier, manifest.parameters,
@@ -197,7 +197,7 @@ def _classifier(family: str, folder: Path) -> Classifier:
     return CLASSIFIERS[family](folder)
 
 
-def _check(manifest: Manifest, profile: Profile, folder: Path) -> None:
+def require_fitting(manifest: Manifest, profile: Profile, folder: Path) -> None:
     """Raises ArtefactError where the model was made for another cleaning or another embedder."""
     cleaning = manifest.parameters.get("cleaning")
     if cleaning != CLEANING:

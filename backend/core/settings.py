@@ -104,6 +104,15 @@ class Settings(BaseSettings):
         )
 
     @property
+    def env_file(self) -> Path:
+        return self.home / ENV_FILE
+
+    @property
+    def queue_config(self) -> Path:
+        """The config file of the queue's server where prelabel runs it; holds its password."""
+        return self.home / "run" / "valkey.conf"
+
+    @property
     def models_dir(self) -> Path:
         return self.home / "models"
 

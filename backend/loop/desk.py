@@ -22,6 +22,7 @@ class Desk:
     """One worker's collaborators; models are loaded on first use and kept."""
 
     settings: Settings
+    queue_answers_within_s: float | None = None
     _served: dict[str, Served] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -47,7 +48,7 @@ class Desk:
 
     @cached_property
     def queue(self) -> JobQueue:
-        return JobQueue(connect(self.settings))
+        return JobQueue(connect(self.settings, answer_within_s=self.queue_answers_within_s))
 
     @cached_property
     def loader(self) -> Loader:
