@@ -114,7 +114,7 @@ class Assembly:
             VectorIndexError: the settings name a Chroma that does not answer.
         """
         manifest = read_manifest(folder)
-        _check(manifest, self.profile(manifest.profile), folder)
+        require_fitting(manifest, self.profile(manifest.profile), folder)
         classifier = None if manifest.family == "none" else _classifier(manifest.family, folder)
         indexer = self._indexer(folder, manifest, project)
         return compose(
@@ -234,7 +234,7 @@ def _classifier(family: str, folder: Path) -> Classifier:
     return CLASSIFIERS[family](folder)
 
 
-def _check(manifest: Manifest, profile: Profile, folder: Path) -> None:
+def require_fitting(manifest: Manifest, profile: Profile, folder: Path) -> None:
     """Raises ModelFolderError where the model was made for another cleaning or another embedder."""
     cleaning = manifest.parameters.get("cleaning")
     if cleaning != CLEANING:

@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "down": "system",
     "status": "projects",
     "connect": "projects",
-    "doctor": "projects",
+    "doctor": "doctor",
     "disconnect": "projects",
     "label-config": "label_config",
     "train": "files",

@@ -292,16 +292,17 @@ class Ledger:
         with self.engine.connect() as connection:
             return [Accepted(**row) for row in connection.execute(query.order_by(ledger.c.id)).mappings()]
 
-    def annotated_labels(self, key: str) -> dict[str, int]:
-        """How many annotations hold each label, by their newest state."""
+    def tasks_labelled_otherwise(self, key: str, known: Iterable[str]) -> list[int]:
+        """Tasks with an annotation whose newest state held none of these labels; it may be deleted by now."""
         newest = sa.select(sa.func.max(ledger.c.id)).where(ledger.c.project == key).group_by(ledger.c.annotation_id)
         query = (
-            sa.select(ledger.c.label, sa.func.count())
-            .where(ledger.c.id.in_(newest), ledger.c.label != "")
-            .group_by(ledger.c.label)
+            sa.select(ledger.c.task_id)
+            .where(ledger.c.id.in_(newest), ledger.c.label.not_in([*known, ""]))
+            .distinct()
+            .order_by(ledger.c.task_id)
         )
         with self.engine.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            return list(connection.execute(query).scalars())
 
     def acceptance(self, key: str) -> list[tuple[str, bool, int]]:
         """Counts of (how, whether the shown label was kept) over all annotations that are not skips."""

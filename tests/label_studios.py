@@ -1,8 +1,9 @@
 """Label Studio as its makers ship it: SSRF protection on, so that it may not call a backend on this machine."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,28 @@ from tests.stack import (
     template,
 )
 
+DATABASE = "label_studio.sqlite3"
+
 
 @contextmanager
-def label_studio_of_defaults(folder: Path, *, host: str = "") -> Iterator[RunningLabelStudio]:
-    """A real Label Studio without any word about subnets; `host` is the URL that people see, where it is another."""
+def label_studio_of_defaults(
+    folder: Path, *, host: str = "", like: RunningLabelStudio | None = None
+) -> Iterator[RunningLabelStudio]:
+    """A real Label Studio without any word about subnets.
+
+    Args:
+        host: the URL that people see, where it is another.
+        like: one whose projects it has, as if that one had been started again without its settings.
+    """
     executable = label_studio_executable()
     made = template(executable)
     shutil.copytree(made / "data", folder / "data")
+    if like is not None:
+        with (
+            closing(sqlite3.connect(like.program.data / DATABASE)) as present,
+            closing(sqlite3.connect(folder / "data" / DATABASE)) as copy,
+        ):
+            present.backup(copy)
     program = LabelStudio(executable, folder / "data", f"http://127.0.0.1:{free_port()}", EMAIL, PASSWORD)
     service = program.service()
     environment = {name: value for name, value in service.environment.items() if "SUBNETS" not in name}

@@ -1,10 +1,14 @@
-"""Small HTTP servers that stand between prelabel and a Label Studio: a TLS front under a sub-path, a forward proxy."""
+"""Small HTTP servers that stand between prelabel and a Label Studio.
+
+A TLS front under a sub-path, a forward proxy, a machine whose clock is another.
+"""
 
 import http.client
 import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,9 +24,11 @@ class Relay(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, target: Address, *, prefix: str = "", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, target: Address, *, prefix: str = "", tls: ssl.SSLContext | None = None, ahead_s: float = 0.0
+    ) -> None:
         super().__init__(("127.0.0.1", 0), RelayHandler)
-        self.target, self.prefix = target, prefix
+        self.target, self.prefix, self.ahead_s = target, prefix, ahead_s
         self.asked: list[str] = []  # "GET http://host/path", "CONNECT host:port"
         self.authorizations: set[str] = set()  # as a proxy
         if tls is not None:
@@ -77,6 +83,9 @@ class RelayHandler(BaseHTTPRequestHandler):
     def note(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
         self.server.authorizations.add(self.headers.get("Proxy-Authorization", ""))
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.server.ahead_s)
 
     def log_message(self, *_: object) -> None:
         pass

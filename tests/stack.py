@@ -6,6 +6,7 @@ without them the environment that `make test` has made is used, and weights are 
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -221,7 +222,7 @@ def make_backend(home: Path, values: dict[str, str], models: Path | None = None)
     defaults = {
         "PRELABEL_WEB_PORT": str(free_port()),
         "PRELABEL_PASSWORD": "password-of-tests",
-        "PRELABEL_WEBHOOK_SECRET": "webhook-secret-of-tests",
+        "PRELABEL_WEBHOOK_SECRET": secrets.token_hex(),  # each its own: webhooks are known by it
     }
     folder.remember({**defaults, **values})
     if models is not None:

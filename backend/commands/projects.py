@@ -1,4 +1,4 @@
-"""Commands on projects in Label Studio: connect, disconnect, doctor, models, rollback, unpin, freeze, status."""
+"""Commands on projects in Label Studio: connect, disconnect, models, rollback, unpin, freeze, status."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +8,6 @@ import typer
 
 from backend.assembly import Assembly
 from backend.commands.printing import Printer
-from backend.connection import doctor as examination
 from backend.connection import versions
 from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
@@ -65,23 +64,6 @@ def disconnect(project: ProjectId, json: AsJson = False) -> None:
     with Desk(load_settings()) as desk:
         untie(desk, versions.key_of(desk, project), printer.step)
         printer.result({"project": project, "connected": False})
-
-
-def doctor(
-    project: Annotated[int, typer.Option("--project", help="Examine this project too; all where left out.")] = 0,
-    json: AsJson = False,
-) -> None:
-    """Look at every link between Label Studio and this backend; say ok, or what to do."""
-    printer = Printer(json)
-    with Desk(load_settings()) as desk:
-        keys = [versions.key_of(desk, project)] if project else desk.ledger.project_keys()
-        checks = list(examination.examine(desk))
-        for key in keys:
-            checks += list(examination.examine_project(desk, key))
-        rows = [("ok" if item.ok else "FAULT", item.name, item.finding, item.remedy) for item in checks]
-        printer.rows(("", "what", "found", "what to do"), rows)
-        if not all(item.ok for item in checks):
-            raise typer.Exit(1)
 
 
 def rollback(

@@ -2,15 +2,17 @@
 
 Order matters: our webhook before the backend (Label Studio then adds no second one), predictions before their version
 can be shown. A push-only project has neither webhook nor backend. What a project was before stands in the ledger, so
-that `disconnect` can put it back.
+that `disconnect` can put it back, and so can a first `connect` that fails.
 """
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
-from backend.core.errors import BadInputError, LabelStudioError, OutsideError
+from backend.core.errors import BadInputError, LabelStudioError, OutsideError, PrelabelError
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
@@ -23,6 +25,8 @@ from backend.loop.retrain import make_cold, read_labels
 TITLE = "prelabel"
 OWN_PREFIX = "pl-"
 UNCERTAINTY = "Uncertainty sampling"
+CONNECTED = "CO"  # a backend's state
+GONE = 404
 ALONE_WAIT_S = 120.0  # a push of a large project takes half a minute
 INLINE_TASKS = 2000  # a larger project is predicted by the workers
 
@@ -70,30 +74,60 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
 def connect(desk: Desk, project: Project, options: ConnectOptions, report: Report) -> str:
     """Connect a project, predict it, and show the predictions; the version that serves.
 
+    A first connect that fails leaves nothing behind; a foreign backend that was replaced does not come back.
+
     Raises:
         BadInputError: the label config cannot be served, or something foreign is in the way.
         LabelStudioError: Label Studio refused, or cannot reach this backend.
+        QueueError: Redis does not answer, without which nothing is pushed.
     """
-    settings, client, key = desk.settings, desk.client, str(project.key)
-    planned(settings, client, project, options)
-    report("first version")
-    work = prepare(desk, project, options)
-    snapshot = dict(work.row.snapshot or {}) or snapshot_of(project)
-    work.update(snapshot=snapshot)
-    if options.replace:
-        _remove_foreign(settings, client, project)
-    if options.push_only:
-        _untie(desk, project)
-    else:
-        report("webhook")
-        snapshot["webhook"] = _ensure_webhook(settings, client, project)
-        report("backend")
-        snapshot["backend"] = _ensure_backend(settings, client, project)
-    work = work.update(snapshot={**snapshot, "push_only": options.push_only})
-    if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
-        client.update_project(project.id, sampling=UNCERTAINTY)
-    _catch_up(desk.project(key), report)
+    key = str(project.key)
+    planned(desk.settings, desk.client, project, options)
+    desk.queue.waits("live")
+    with _whole_or_not_at_all(desk, project, report):
+        report("first version")
+        work = prepare(desk, project, options)
+        work = work.update(snapshot=dict(work.row.snapshot or {}) or snapshot_of(project))
+        if options.replace:
+            _remove_foreign(desk.settings, desk.client, project)
+        _untie(desk, project) if options.push_only else tie(work, report)
+        _remember(work, push_only=options.push_only)
+        if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
+            desk.client.update_project(project.id, sampling=UNCERTAINTY)
+        _catch_up(desk.project(key), report)
     return work.folder.current()
+
+
+@contextmanager
+def _whole_or_not_at_all(desk: Desk, project: Project, report: Report) -> Iterator[None]:
+    """Undo a first connect that fails. Where that fails, too, the project stays known, and doctor names what it has."""
+    key = str(project.key)
+    folder = desk.loader.folder(key)
+    known, had_folder = desk.ledger.project(key) is not None, folder.exists
+    try:
+        yield
+    except Exception:
+        if not known and desk.ledger.project(key) is not None:
+            report("it failed: everything is put back")
+            with suppress(PrelabelError):
+                _part(desk, key, lambda work: _undo(work, snapshot_of(project)))
+                if not had_folder:
+                    shutil.rmtree(folder.root, ignore_errors=True)
+        raise
+
+
+def _undo(work: ProjectDesk, snapshot: Json) -> None:
+    _untie(work.desk, work.project)
+    _remove_predictions(work, lambda _: None)
+    _restore(work, snapshot)
+
+
+def tie(work: ProjectDesk, report: Report) -> None:
+    """Have Label Studio call us: our webhook first, then our backend, each made where it is missing."""
+    report("webhook")
+    ensure_webhook(work)
+    report("backend")
+    ensure_backend(work)
 
 
 def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDesk:
@@ -123,23 +157,45 @@ def disconnect(desk: Desk, key: str, report: Report) -> None:
     row = desk.ledger.project(key)
     if row is None:
         raise BadInputError(f"project must be connected, {key} is not; prelabel status lists those that are")
+    _part(desk, key, lambda work: _leave(work, dict(row.snapshot or {}), report))
+
+
+def _part(desk: Desk, key: str, leave: Callable[[ProjectDesk], None]) -> None:
+    """Leave a project while nobody else works on it, then forget it."""
     with (
         desk.queue.lease("labels", key, wait_s=ALONE_WAIT_S) as first,
         desk.queue.lease("push", key, wait_s=ALONE_WAIT_S) as second,
     ):
         if not (first and second):
             raise OutsideError(f"nobody else may work on project {key}, but a worker does; try again when it is done")
-        _leave(desk.project(key), dict(row.snapshot or {}), report)
+        work = _still_there(desk, key)
+        if work is not None:
+            leave(work)
         desk.ledger.remove_project(key)
 
 
+def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
+    """None where the project was deleted in Label Studio, or its number belongs to another by now."""
+    try:
+        project = desk.client.project(int(key.partition("-")[0]))
+    except LabelStudioError as err:
+        if err.status != GONE:
+            raise
+        return None
+    return desk.project(key) if str(project.key) == key else None
+
+
 def _leave(work: ProjectDesk, snapshot: Json, report: Report) -> None:
-    client = work.desk.client
     report("backend and webhook")
     _untie(work.desk, work.project)
     _remove_predictions(work, report)
     _remove_data_keys(work, report)
     report("settings")
+    _restore(work, snapshot)
+
+
+def _restore(work: ProjectDesk, snapshot: Json) -> None:
+    client = work.desk.client
     before = {name: snapshot[name] for name in ("sampling", "show_collab_predictions") if name in snapshot}
     client.update_project(work.id, **before, **_restorable_version(client, work, snapshot))
     work.desk.loader.assembly.sweep(work.key, ())
@@ -205,33 +261,53 @@ def _own_webhooks(settings: Settings, client: LabelStudioClient, project: Projec
 
 
 def _own_backends(settings: Settings, client: LabelStudioClient, project: Project) -> list[Json]:
-    url = settings.backend_url.rstrip("/")
-    return [backend for backend in client.backends(project.id) if backend["url"].rstrip("/") == url]
+    return [backend for backend in client.backends(project.id) if is_own_backend(backend, settings)]
 
 
-def _ensure_webhook(settings: Settings, client: LabelStudioClient, project: Project) -> int:
-    secret = settings.webhook_secret.get_secret_value()
-    own = _own_webhooks(settings, client, project)
+def is_own_backend(backend: Json, settings: Settings) -> bool:
+    return str(backend["url"]).rstrip("/") == settings.backend_url.rstrip("/")
+
+
+def ensure_webhook(work: ProjectDesk) -> None:
+    """One webhook of ours, authentic and switched on, whatever it was; its number is remembered."""
+    settings, client = work.desk.settings, work.desk.client
+    secret, url = settings.webhook_secret.get_secret_value(), webhook_url(settings)
+    own = _own_webhooks(settings, client, work.project)
     if own:
-        client.update_webhook(own[0]["id"], project, webhook_url(settings), secret)
-        return int(own[0]["id"])
-    return client.create_webhook(project, webhook_url(settings), secret)
+        client.update_webhook(own[0]["id"], work.project, url, secret)
+    number = int(own[0]["id"]) if own else client.create_webhook(work.project, url, secret)
+    _remember(work, webhook=number)
 
 
-def _ensure_backend(settings: Settings, client: LabelStudioClient, project: Project) -> int:
-    own = _own_backends(settings, client, project)
-    if own:
-        return int(own[0]["id"])
+def ensure_backend(work: ProjectDesk) -> None:
+    """Our backend, which Label Studio reaches with the present password; its number is remembered.
+
+    Raises:
+        LabelStudioError: Label Studio does not reach it.
+    """
+    settings, client = work.desk.settings, work.desk.client
+    own = _own_backends(settings, client, work.project) or moved_backends(work)
+    entry = {"url": settings.backend_url, "title": TITLE, "user": settings.user}
+    entry["password"] = settings.password.get_secret_value()
     try:
-        return client.create_backend(
-            project.id,
-            url=settings.backend_url,
-            title=TITLE,
-            user=settings.user,
-            password=settings.password.get_secret_value(),
-        )
+        if own and (own[0].get("state") != CONNECTED or not is_own_backend(own[0], settings)):
+            client.update_backend(own[0]["id"], work.id, **entry)
+        number = int(own[0]["id"]) if own else client.create_backend(work.id, **entry)
     except LabelStudioError as err:
         raise LabelStudioError(f"Label Studio must reach {settings.backend_url}; {err}", status=err.status) from err
+    _remember(work, backend=number)
+
+
+def moved_backends(work: ProjectDesk) -> list[Json]:
+    """What `connect` made while this backend had another address."""
+    made = (work.row.snapshot or {}).get("backend")
+    return [item for item in work.desk.client.backends(work.id) if item["id"] == made and item["title"] == TITLE]
+
+
+def _remember(work: ProjectDesk, **values: int) -> None:
+    """Keep what connecting made, beside what the project was before."""
+    row = work.desk.ledger.project(work.key) or work.row
+    work.update(snapshot={**(row.snapshot or {}), **values})
 
 
 def _catch_up(work: ProjectDesk, report: Report) -> None:

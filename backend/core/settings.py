@@ -122,6 +122,15 @@ class Settings(BaseSettings):
         return self.memory_mb * 1024 * 1024 or int(machine() * MEMORY_SHARE)
 
     @property
+    def env_file(self) -> Path:
+        return self.home / ENV_FILE
+
+    @property
+    def queue_config(self) -> Path:
+        """The config file of the queue's server where prelabel runs it; holds its password."""
+        return self.home / "run" / "valkey.conf"
+
+    @property
     def models_dir(self) -> Path:
         return self.home / "models"
 

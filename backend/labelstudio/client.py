@@ -15,7 +15,7 @@ from label_studio_sdk import LabelStudio
 
 from backend.core.errors import LabelStudioError
 from backend.core.settings import Settings
-from backend.labelstudio.failures import refused, translated
+from backend.labelstudio.failures import refused, said_in, translated
 from backend.labelstudio.records import Json, Project, Pulse, Task, project_of, task_of
 
 READ_TIMEOUT_S = 60.0
@@ -119,8 +119,12 @@ class LabelStudioClient:
     def task(self, task_id: int) -> Task:
         return task_of(self._json("GET", f"api/tasks/{task_id}/"))
 
-    def export(self, project_id: int, target: Path) -> None:
-        """All annotated tasks (skipped ones included) as JSON, streamed to a file; about 1 ms a task."""
+    def export(self, project_id: int, target: Path, *, task_ids: Sequence[int] = ()) -> None:
+        """Annotated tasks (skipped ones included) as JSON, streamed to a file; about 1 ms a task.
+
+        Args:
+            task_ids: only these; all where there are none. They stand in the URL, so some hundreds at once.
+        """
         stream = self.sdk._client_wrapper.httpx_client.stream
         options = {"timeout_in_seconds": int(PUSH_TIMEOUT_S), "max_retries": READ_RETRIES}
         with (
@@ -128,7 +132,7 @@ class LabelStudioClient:
             stream(
                 f"api/projects/{project_id}/export",
                 method="GET",
-                params={"exportType": "JSON"},
+                params={"exportType": "JSON", "ids[]": list(task_ids)},
                 request_options=options,  # type: ignore[arg-type]
             ) as answer,
             target.open("wb") as file,
@@ -202,8 +206,10 @@ class LabelStudioClient:
 
     # webhooks and backends
 
-    def webhooks(self, project_id: int) -> list[Json]:
-        return list(self._list("GET", "api/webhooks/", params={"project": project_id}))
+    def webhooks(self, project_id: int | None = None) -> list[Json]:
+        """Of a project, or all that the account may see."""
+        params = {} if project_id is None else {"project": project_id}
+        return list(self._list("GET", "api/webhooks/", params=params))
 
     def create_webhook(self, project: Project, url: str, secret: str) -> int:
         """Our own webhook: explicit actions, no payload, two headers; its id."""
@@ -220,11 +226,23 @@ class LabelStudioClient:
 
     def create_backend(self, project_id: int, *, url: str, title: str, user: str, password: str) -> int:
         """Connect a backend: Label Studio calls its /health and /setup before it answers."""
-        body = {
-            "url": url, "project": project_id, "title": title, "is_interactive": True,
-            "auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password,
-        }  # fmt: skip
+        body = backend_body(project_id, url=url, title=title, user=user, password=password)
         return int(self._json("POST", "api/ml/", body=body)["id"])
+
+    def update_backend(
+        self, backend_id: int, project_id: int, *, url: str, title: str, user: str, password: str
+    ) -> None:
+        """Connect a backend again; nothing changes where Label Studio does not reach it."""
+        body = backend_body(project_id, url=url, title=title, user=user, password=password)
+        self._json("PATCH", f"api/ml/{backend_id}", body=body)
+
+    def backend_problem(self, backend_id: int) -> str:
+        """What keeps Label Studio from a backend, in its own words; empty where nothing does.
+
+        The backend's state does not tell: why /health failed is forgotten. So it is made to call /versions.
+        """
+        answer = self._send("GET", f"api/ml/{backend_id}/versions", retries=0)
+        return "" if answer.is_success else said_in(answer)
 
     def delete_backend(self, backend_id: int) -> None:
         self._call("DELETE", f"api/ml/{backend_id}")
@@ -258,11 +276,17 @@ class LabelStudioClient:
         except ValueError as err:
             raise LabelStudioError(f"{method} {path} must answer JSON; is {self.url} a Label Studio?") from err
 
-    def _call(
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        answer = self._send(method, path, **options)
+        if not answer.is_success:
+            raise refused(f"{method} {path}", answer)
+        return answer
+
+    def _send(
         self, method: str, path: str, *, params: Json | None = None, body: object = None,
-        timeout_s: float = READ_TIMEOUT_S,
+        timeout_s: float = READ_TIMEOUT_S, retries: int = READ_RETRIES,
     ) -> httpx.Response:  # fmt: skip
-        retries = READ_RETRIES if method == "GET" else 0
+        """An answer of any status; `retries` are those of a GET, because no write is ever repeated."""
         with translated(f"{method} {path}", proxied=self.proxied):
             answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
                 path,
@@ -270,10 +294,11 @@ class LabelStudioClient:
                 params=params,
                 json=body,
                 headers={"Content-Type": "application/json"} if body is not None else None,
-                request_options={"timeout_in_seconds": int(timeout_s), "max_retries": retries},
+                request_options={
+                    "timeout_in_seconds": int(timeout_s),
+                    "max_retries": retries if method == "GET" else 0,
+                },
             )
-        if not answer.is_success:
-            raise refused(f"{method} {path}", answer)
         return answer
 
 
@@ -307,3 +332,10 @@ def webhook_body(project: Project, url: str, secret: str) -> Json:
         "headers": {SECRET_HEADER: secret, PROJECT_HEADER: str(project.key)},
         "actions": list(WEBHOOK_ACTIONS),
     }
+
+
+def backend_body(project_id: int, *, url: str, title: str, user: str, password: str) -> Json:
+    return {
+        "url": url, "project": project_id, "title": title, "is_interactive": True,
+        "auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password,
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 """What goes wrong between prelabel and Label Studio, in words: the rule, what was seen, and what to do about it."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,20 +24,27 @@ def translated(what: str, *, proxied: bool) -> Iterator[None]:
         raise LabelStudioError(_explain(what, status, ""), status=status) from err
     except httpx.HTTPError as err:
         raise LabelStudioError(_unreached(what, err, proxied=proxied)) from err
+    except json.JSONDecodeError as err:  # from the SDK, where a page answers instead of a token
+        raise LabelStudioError(f"{what} must answer JSON; is it a Label Studio? check its URL") from err
     except UnicodeEncodeError as err:  # escaped, Label Studio would take it, and fail ever after on that project
         raise BadInputError(f"{what} must send no half of a surrogate pair; repair the text") from err
 
 
 def refused(what: str, answer: httpx.Response) -> LabelStudioError:
     """An answer that is not a success, as an error."""
+    status, said = answer.status_code, said_in(answer)[:300]
+    return LabelStudioError(_explain(what, status, said), status=status, summary=_explain(what, status, ""))
+
+
+def said_in(answer: httpx.Response) -> str:
+    """What an answer that is not a success says; empty where it says nothing that can be read."""
     try:
         body = answer.json()
-        said = (body.get("validation_errors") or body.get("detail", "")) if isinstance(body, dict) else ""
-        detail = str(said)[:300]
     except ValueError:
-        detail = ""
-    status = answer.status_code
-    return LabelStudioError(_explain(what, status, detail), status=status, summary=_explain(what, status, ""))
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    return str(body.get("validation_errors") or body.get("detail") or body.get("error") or "")
 
 
 def _unreached(what: str, err: BaseException, *, proxied: bool) -> str:

@@ -26,6 +26,7 @@ class Desk:
 
     settings: Settings
     telemetry: Telemetry = field(default_factory=Telemetry)
+    queue_answers_within_s: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +53,7 @@ class Desk:
 
     @cached_property
     def queue(self) -> JobQueue:
-        return JobQueue(connect(self.settings))
+        return JobQueue(connect(self.settings, answer_within_s=self.queue_answers_within_s))
 
     @cached_property
     def loader(self) -> Loader:

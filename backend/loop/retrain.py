@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,14 +82,14 @@ def read_labels(work: ProjectDesk) -> Labels:
     return Labels(examples, judges, row.generation)
 
 
-def annotated_tasks(work: ProjectDesk) -> list[Task]:
-    """All annotated tasks, read anew: the one full read that a training may make."""
+def annotated_tasks(work: ProjectDesk, task_ids: Sequence[int] = ()) -> list[Task]:
+    """Annotated tasks, read anew. All of them where no ids are given: the one full read that a training may make."""
     with (
         writing(work.folder.root),
         tempfile.TemporaryDirectory(prefix=".export-", dir=_made(work.folder.root)) as folder,
     ):
         path = Path(folder) / "export.json"
-        work.desk.client.export(work.id, path)
+        work.desk.client.export(work.id, path, task_ids=task_ids)
         return list(read_export(path))
 
 

@@ -89,7 +89,7 @@ class Stack:
     @property
     def valkey(self) -> Valkey:
         url = self.settings.redis_url.get_secret_value()
-        return Valkey(url, self.folder.home / "valkey", self.folder.run / "valkey.conf")
+        return Valkey(url, self.folder.home / "valkey", self.settings.queue_config)
 
     def require_free_ports(self) -> None:
         """Raises: OutsideError: a port that we need is taken."""

@@ -11,9 +11,9 @@ import requests
 
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
+from backend.roll_call import cron_registered, listens
 from backend.supervisor.label_studio import direct
 from backend.supervisor.process import Service
-from backend.supervisor.worker import cron_registered, listens
 
 WEB, TRAINER, WORKER, CRON = "web", "worker-train", "worker-live", "cron"
 COMMAND = (sys.executable, "-m", "backend.cli")

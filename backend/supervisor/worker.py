@@ -11,9 +11,7 @@ from typing import Any
 
 import redis
 from rq import Queue, SimpleWorker
-from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from rq.cron import CronJob, CronScheduler
-from rq.cron_scheduler_registry import get_keys
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.utils import parse_composite_key
@@ -21,8 +19,8 @@ from rq.utils import parse_composite_key
 from backend.core.errors import BadInputError, QueueError
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect, queue
+from backend.roll_call import CRON_NAME, listens
 
-CRON_NAME = "prelabel-cron"
 RECONCILE = "backend.jobs.reconcile_all"
 RECONCILE_ID = "reconcile-all"
 TICK_S = 5  # a training that is due begins so soon; projects are reconciled every 30 s
@@ -68,12 +66,6 @@ def work(settings: Settings, queues: Sequence[str], name: str) -> None:
         own, name=name, connection=connection, serializer=JSONSerializer, log_job_description=False
     )  # a description holds the job's arguments
     worker.work(logging_level=settings.log_level)
-
-
-def listens(connection: redis.Redis, name: str) -> bool:
-    """Whether a worker of this name is connected now, wherever it runs; a killed one is not."""
-    ((_, subscribers),) = connection.pubsub_numsub(PUBSUB_CHANNEL_TEMPLATE % name)
-    return bool(subscribers)
 
 
 def require_one_of_name(connection: redis.Redis, name: str) -> None:
@@ -153,7 +145,3 @@ def keep_time(settings: Settings) -> None:
         scheduler.start()
     except redis.RedisError as err:
         raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
-
-
-def cron_registered(connection: redis.Redis) -> bool:
-    return CRON_NAME in get_keys(connection)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.connection.doctor import texts_check, unserved
+from backend.connection.doctor.project import of_texts, unserved
 from backend.labelstudio.schema import Control, Unusable, read_config
 from tests.labelstudio.unserved import UNSERVED, Unserved, choices, view
 
@@ -13,9 +13,9 @@ from tests.labelstudio.unserved import UNSERVED, Unserved, choices, view
 def test_a_config_that_is_not_served_has_a_finding_and_a_remedy(case: Unserved) -> None:
     found = read_config(case.config)
     assert isinstance(found, Unusable), "never guessed at"
-    check = unserved(found)
-    assert (check.ok, check.finding) == (False, case.found)
-    assert check.remedy == f"{case.remedy}; the config is read again by itself"
+    finding = unserved(found)
+    assert finding.text == case.found
+    assert finding.remedy == f"{case.remedy}; the config is read again by itself"
 
 
 TASKS: list[tuple[str, list[Any], bool, str]] = [
@@ -31,7 +31,7 @@ TASKS: list[tuple[str, list[Any], bool, str]] = [
 def test_tasks_that_hold_no_text_are_told(values: list[Any], ok: bool, finding: str) -> None:
     control = read_config(view('<Text name="t" value="$text"/>', choices()))
     assert isinstance(control, Control)
-    check = texts_check([{"text": value} for value in values], control)
-    assert check.ok is ok
-    assert check.finding.startswith(finding)
-    assert bool(check.remedy) is not ok
+    seen = of_texts([{"text": value} for value in values], control)
+    assert (seen.fault is None) is ok
+    assert seen.text.startswith(finding)
+    assert bool(seen.remedy) is not ok

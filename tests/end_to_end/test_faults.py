@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.connection.connect import ConnectOptions, connect
-from backend.connection.doctor import examine, examine_project
+from backend.connection.doctor.examination import examine, examine_project
 from backend.core.artefacts import read_manifest
 from backend.core.errors import LabelStudioError
 from backend.core.projects import SETTINGS_FILE
@@ -84,8 +84,8 @@ def test_a_label_that_joins_in_mid_project_is_served_and_nothing_unknown_is_push
     manifest = read_manifest(work.folder.artefact(work.folder.current()))
     assert "gift_card" in manifest.labels.values
     assert manifest.parameters["keywords"] == {"gift_card": ["voucher*"]}
-    config = next(check for check in examine_project(work.desk, work.key) if check.name == "label config")
-    assert "does not have: gone" in config.finding
+    rules = next(check for check in examine_project(work.desk, work.key) if check.name == "keywords")
+    assert "does not have: gone" in rules.finding
 
 
 def test_a_renamed_label_is_asked_for_and_its_examples_serve_under_the_new_name(work: ProjectDesk) -> None:
@@ -116,7 +116,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(work: ProjectDesk, backend: Ba
     found = {check.name: check for check in (*examine(work.desk), *examine_project(work.desk, work.key))}
     assert not found["workers"].ok
     assert "prelabel worker" in found["workers"].remedy
-    assert {name for name, check in found.items() if not check.ok} == {"workers"}
+    assert {name for name, check in found.items() if not check.ok} == {"workers", "cron"}
     for hook in work.desk.client.webhooks(work.id):
         work.desk.client.delete_webhook(hook["id"])
     broken = {check.name: check for check in examine_project(work.desk, work.key)}

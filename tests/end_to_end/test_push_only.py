@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from backend.connection.connect import ConnectOptions, connect, disconnect, planned
-from backend.connection.doctor import examine, examine_project
+from backend.connection.doctor.examination import examine, examine_project
 from backend.connection.status import project_status
 from backend.connection.versions import rollback
 from backend.core.errors import LabelStudioError

@@ -12,7 +12,7 @@ import trustme
 from pydantic import SecretStr
 
 from backend.connection.connect import ConnectOptions, connect
-from backend.connection.doctor import examine
+from backend.connection.doctor.examination import examine
 from backend.core.errors import BadInputError, LabelStudioError
 from backend.core.settings import Settings
 from backend.labelstudio.client import PAGE, open_client

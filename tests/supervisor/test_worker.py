@@ -11,6 +11,7 @@ from rq.job import Job
 
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect, queue
+from backend.roll_call import listens
 from backend.supervisor.process import Child
 from backend.supervisor.services import Prelabel
 from backend.supervisor.worker import (
@@ -19,7 +20,6 @@ from backend.supervisor.worker import (
     RECONCILE,
     RECONCILE_ID,
     ReconcileJob,
-    listens,
 )
 from tests.stack import Backend, kill, make_backend, running, wait_for
 

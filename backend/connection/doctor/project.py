@@ -1,0 +1,100 @@
+"""Doctor on what a project is made of: its label config, its texts, its accepted labels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.connection.doctor.check import Check, Fault, Finding
+from backend.core.projects import SETTINGS_FILE
+from backend.labelstudio.schema import Control, Unusable
+from backend.labelstudio.wire import text_of, textless
+from backend.loop.desk import ProjectDesk
+from backend.loop.retrain import annotated_tasks
+from training.dataset import label_of_annotation
+
+SAMPLE = 100  # tasks that are looked into
+READ_AT_ONCE = 200  # tasks: their numbers stand in a URL
+READ_AT_MOST = 1000  # a second or two
+
+UNSERVED: Fault[ProjectDesk] = Fault(
+    "label config without a usable control", "{reason}", "{remedy}; the config is read again by itself"
+)
+UNKNOWN_RULES: Fault[ProjectDesk] = Fault(
+    "keyword rules for labels that are not there", "keyword rules name labels that the config does not have: {labels}",
+    "correct [keywords] in {file}",
+)  # fmt: skip
+LINKS: Fault[ProjectDesk] = Fault(
+    "links instead of texts", "{n} {of} hold a link under {key!r} instead of a text: not predicted",
+    "import the text itself; links and storage addresses are not fetched",
+)  # fmt: skip
+NO_TEXTS: Fault[ProjectDesk] = Fault(
+    "tasks without a text", "{n} {of} hold no text under {key!r}: not predicted",
+    "name the column that holds the text in the label config",
+)  # fmt: skip
+LOST_LABELS: Fault[ProjectDesk] = Fault(
+    "labels in annotations that the config lost: renamed, or dropped", "{lost}",
+    'in [renamed] of {file} say what each is called now, or "" for labels dropped',
+)  # fmt: skip
+
+
+def config(work: ProjectDesk) -> Finding[ProjectDesk]:
+    if isinstance(work.found, Unusable):
+        return unserved(work.found)
+    space = work.control.space
+    oos = f"{space.oos_value!r} means none of these" if space.oos_value else "no choice means none of these"
+    n_hints = sum(bool(label.hint) for label in space.labels)
+    return Finding(f"{work.control.from_name}: {len(space)} labels, {n_hints} with hint; {oos}")
+
+
+def unserved(found: Unusable) -> Finding[ProjectDesk]:
+    """What is said about a label config that cannot be served."""
+    return UNSERVED.seen(reason=found.reason, remedy=found.remedy)
+
+
+def keywords(work: ProjectDesk) -> Finding[ProjectDesk]:
+    unknown = set(work.settings.keywords) - set(work.keywords)
+    if unknown:
+        return UNKNOWN_RULES.seen(labels=", ".join(sorted(unknown)), file=work.folder.root / SETTINGS_FILE)
+    return Finding(f"rules for {len(work.keywords)} labels")
+
+
+def texts(work: ProjectDesk) -> Finding[ProjectDesk]:
+    """Whether tasks hold texts, by the first of them."""
+    sample = list(work.desk.client.tasks(work.id, limit=SAMPLE, all_fields=False))
+    return of_texts([task.data for task in sample], work.control)
+
+
+def of_texts(sample: Sequence[Mapping[str, Any]], control: Control) -> Finding[ProjectDesk]:
+    """What is said about the data of some tasks; a few without a text are nothing to worry about."""
+    lacking = Counter(textless(data, control) for data in sample if text_of(data, control) is None)
+    of, key = f"of the first {len(sample)} tasks", control.text_key
+    if lacking["link"]:
+        return LINKS.seen(n=lacking["link"], of=of, key=key)
+    if lacking["no_text"] > len(sample) / 2:
+        return NO_TEXTS.seen(n=lacking["no_text"], of=of, key=key)
+    return Finding(f"{len(sample) - sum(lacking.values())} {of} hold a text under {key!r}")
+
+
+def labels(work: ProjectDesk) -> Finding[ProjectDesk]:
+    """Which of the annotations that the ledger knows are still there, Label Studio tells."""
+    known = {*work.control.space.values, work.control.space.oos_value, *work.settings.renamed}
+    suspects = work.desk.ledger.tasks_labelled_otherwise(work.key, known)[:READ_AT_MOST]
+    lost: Counter[str] = Counter()
+    for start in range(0, len(suspects), READ_AT_ONCE):
+        for task in annotated_tasks(work, suspects[start : start + READ_AT_ONCE]):
+            said = (label_of_annotation(item, work.control) for item in task.annotations)
+            lost.update(label for label in said if label and label not in known)
+    if not lost:
+        return Finding("the config has every label that was accepted")
+    told = (f"{n} annotations hold {label!r}, which the config has no more" for label, n in lost.items())
+    return LOST_LABELS.seen(lost="; ".join(told), file=work.folder.root / SETTINGS_FILE)
+
+
+CONFIG: tuple[Check[ProjectDesk], ...] = (
+    Check("label config", config, (UNSERVED,)),
+    Check("keywords", keywords, (UNKNOWN_RULES,), needs=("label config",)),
+)
+CONTENT: tuple[Check[ProjectDesk], ...] = (
+    Check("texts", texts, (LINKS, NO_TEXTS), needs=("label config",)),
+    Check("labels", labels, (LOST_LABELS,), needs=("label config",)),
+)

@@ -1,0 +1,122 @@
+"""Doctor on the state folder: writable, with room, private; its database, and what killed processes left there."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.connection.doctor.check import BROKEN, Check, Fault, Finding, broken
+from backend.loop.desk import Desk
+
+LEAST_FREE_BYTES = 1_000_000_000  # a training of a large project and its push
+LEAST_FREE_SHARE = 0.05
+ENOUGH_BYTES = 20_000_000_000  # free, whatever the share: 5 % of a large disk are no reason to wake anybody
+DATABASE = "database"  # without it no project is known
+PRIVATE = 0o600
+OTHERS = 0o077
+LEFT_AFTER_S = 24 * 3600.0  # no training takes so long
+
+
+def make_private(desk: Desk) -> str:
+    shared = _shared(desk)
+    for path in shared:
+        path.chmod(PRIVATE)
+    return f"{_names(shared)}: for this user only"
+
+
+def clear_away(desk: Desk) -> str:
+    left = list(_left(desk))
+    for path in left:
+        shutil.rmtree(path)
+    return f"{len(left)} folders are deleted"
+
+
+READ_ONLY: Fault[Desk] = Fault(
+    "the state folder cannot be written", "{folder} cannot be written ({problem})",
+    "give it to the user that prelabel runs as, mount it read-write, or set PRELABEL_HOME",
+)  # fmt: skip
+FULL: Fault[Desk] = Fault(
+    "the disk is nearly full", "{free:.1f} GB are free for {folder}, {share:.0%} of its file system",
+    "make room: models that no profile uses, logs; or set PRELABEL_HOME to a larger disk",
+)  # fmt: skip
+READABLE: Fault[Desk] = Fault(
+    "others can read a file with secrets", "others can read {files}, with secrets inside",
+    "chmod 600 {files}, and change the secrets if others use this machine", make_private,
+)  # fmt: skip
+NO_DATABASE: Fault[Desk] = Fault(
+    "the database cannot be used", "the database cannot be used ({problem}): no project is known",
+    "check PRELABEL_DATABASE_URL, and that the state folder can be written",
+)  # fmt: skip
+LEFT: Fault[Desk] = Fault(
+    "folders of killed processes", "{n} half-written folders of killed processes take {megabytes:.0f} MB",
+    "run: prelabel doctor --fix", clear_away,
+)  # fmt: skip
+
+
+def folder(desk: Desk) -> Finding[Desk]:
+    """By trying; folders inside may be another user's, who once ran a command."""
+    home, projects = desk.settings.home, desk.settings.projects_dir
+    try:
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=home):
+            inside = [projects, *projects.glob("*/"), *projects.glob("*/artefacts/")]
+    except OSError as err:
+        return READ_ONLY.seen(folder=home, problem=err.strerror)
+    closed = [each for each in inside if each.is_dir() and not os.access(each, os.W_OK | os.X_OK)]
+    if closed:
+        return READ_ONLY.seen(folder=closed[0], problem="it belongs to another user")
+    return Finding(f"{home} can be written")
+
+
+def disk(desk: Desk, *, least_bytes: int = LEAST_FREE_BYTES) -> Finding[Desk]:
+    usage = shutil.disk_usage(desk.settings.home)
+    share = usage.free / usage.total
+    if usage.free < least_bytes or (share < LEAST_FREE_SHARE and usage.free < ENOUGH_BYTES):
+        return FULL.seen(free=usage.free / 1e9, share=share, folder=desk.settings.home)
+    return Finding(f"{usage.free / 1e9:.0f} GB are free")
+
+
+def secrets(desk: Desk) -> Finding[Desk]:
+    shared = _shared(desk)
+    return READABLE.seen(files=_names(shared)) if shared else Finding("for this user's eyes only")
+
+
+def database(desk: Desk) -> Finding[Desk]:
+    try:
+        n = len(desk.ledger.project_keys())
+    except BROKEN as err:
+        return NO_DATABASE.seen(problem=broken(err))
+    return Finding(f"knows {n} project{'' if n == 1 else 's'}")
+
+
+def left_overs(desk: Desk) -> Finding[Desk]:
+    left = list(_left(desk))
+    size = sum(path.stat().st_size for each in left for path in each.rglob("*") if path.is_file())
+    return LEFT.seen(n=len(left), megabytes=size / 1e6) if left else Finding("nothing half-written")
+
+
+def _shared(desk: Desk) -> list[Path]:
+    holding = (desk.settings.env_file, desk.settings.queue_config)
+    return [path for path in holding if path.is_file() and path.stat().st_mode & OTHERS]
+
+
+def _names(paths: list[Path]) -> str:
+    return " ".join(map(str, paths))
+
+
+def _left(desk: Desk) -> Iterator[Path]:
+    """Temporary folders in which nothing was written for long, of projects that nobody trains now."""
+    for path in desk.settings.projects_dir.glob("*/artefacts/.*/"):
+        newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+        if time.time() - newest > LEFT_AFTER_S and not desk.queue.leased("retrain", path.parents[1].name):
+            yield path
+
+
+CHECKS: tuple[Check[Desk], ...] = (
+    Check("state folder", folder, (READ_ONLY,)),
+    Check("disk", disk, (FULL,)),
+    Check("secrets", secrets, (READABLE,)),
+    Check(DATABASE, database, (NO_DATABASE,)),
+)
+LEFT_OVERS: tuple[Check[Desk], ...] = (Check("left-overs", left_overs, (LEFT,), needs=("queue",)),)
