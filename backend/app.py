@@ -1,5 +1,7 @@
 """The Flask factory that gunicorn calls: settings and collaborators in, an application out. Wiring only."""
 
+import sys
+
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
@@ -10,12 +12,24 @@ from backend.health.exposition import Exposition
 from backend.labelstudio import routes, tracing
 from backend.logs import configure_logs
 
+UNUSABLE = 3  # gunicorn ends, instead of trying again, with a worker that ends so
+
+
+def application() -> Flask:
+    """The application for gunicorn, which would show a traceback: what is wrong is said in a line."""
+    try:
+        return create_app()
+    except PrelabelError as err:
+        sys.stderr.write(f"prelabel: {err}\n")
+        raise SystemExit(UNUSABLE) from err
+
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The web application.
 
     Raises:
         BadInputError: the settings hold no password or no webhook secret; everything would be open, or nothing.
+        StateError: the state folder or the database cannot be used.
     """
     settings = settings or load_settings()
     settings.require_secrets()

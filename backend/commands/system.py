@@ -85,7 +85,6 @@ def serve() -> None:
     """Run the web process that Label Studio talks to."""
     settings = load_settings()
     settings.require_secrets()
-    require_state(settings)
     command = gunicorn(settings)
     os.execve(command[0], command, {**LIBRARIES, **os.environ})  # noqa: S606
 
@@ -96,7 +95,7 @@ def worker(queues: Queues = "live,reconcile,bulk", name: Name = "") -> None:
         os.environ.setdefault(variable, value)
     settings = load_settings()
     configure_logs(settings.log_level)
-    require_state(settings)
+    open_ledger(settings).engine.dispose()  # what is wrong with the state is said at once, not job by job
     names = [queue.strip() for queue in queues.split(",") if queue.strip()]
     work(settings, names, name or f"worker-{socket.gethostname()}-{'-'.join(names)}")
 
@@ -106,15 +105,6 @@ def cron() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     keep_time(settings)
-
-
-def require_state(settings: Settings) -> None:
-    """Say at once what is wrong with the state folder or the database, not job by job or in gunicorn's traceback.
-
-    Raises:
-        StateError: it cannot be used.
-    """
-    open_ledger(settings).engine.dispose()
 
 
 def samples_of_the_demo(settings: Settings, report: Callable[[str], None]) -> None:

@@ -38,7 +38,7 @@ class Prelabel:
     settings: Settings
 
     def web(self) -> Service:
-        return self._service(WEB, ("serve",), lambda _pid: web_answers(self.settings), watched=True)
+        return self._service(WEB, gunicorn(self.settings), lambda _pid: web_answers(self.settings), watched=True)
 
     def workers(self) -> tuple[Service, ...]:
         """One for `train` alone, so that a training delays nothing; one for everything else."""
@@ -48,17 +48,17 @@ class Prelabel:
         )
 
     def cron(self) -> Service:
-        return self._service(CRON, ("cron",), self._asks_redis(cron_registered))
+        return self._service(CRON, (*COMMAND, "cron"), self._asks_redis(cron_registered))
 
     def _worker(self, name: str, queues: Sequence[str]) -> Service:
-        command = ("worker", "--queues", ",".join(queues), "--name", name)
+        command = (*COMMAND, "worker", "--queues", ",".join(queues), "--name", name)
         return self._service(name, command, self._asks_redis(lambda connection: listens(connection, name)))
 
     def _service(
         self, name: str, command: tuple[str, ...], answers: Callable[[int], bool], *, watched: bool = False
     ) -> Service:
         environment = child_environment(self.settings.home)
-        return Service(name, COMMAND + command, environment, answers, watched, ready_within_s=READY_WITHIN_S)
+        return Service(name, command, environment, answers, watched, ready_within_s=READY_WITHIN_S)
 
     def _asks_redis(self, question: Callable[[redis.Redis], bool]) -> Callable[[int], bool]:
         def answers(_pid: int) -> bool:
@@ -76,7 +76,7 @@ class Prelabel:
 def gunicorn(settings: Settings) -> tuple[str, ...]:
     """The web server's command line: one process, threads, models loaded after the fork."""
     return (
-        sys.executable, "-m", "gunicorn", "backend.app:create_app()",
+        sys.executable, "-m", "gunicorn", "backend.app:application()",
         "--bind", f"{settings.web_host}:{settings.web_port}",
         "--workers", "1", "--worker-class", "gthread", "--threads", str(WEB_THREADS),
         "--timeout", str(WEB_TIMEOUT_S), "--graceful-timeout", str(WEB_GRACE_S),
