@@ -102,6 +102,16 @@ class Assembly:
     def _options(self, spec: ModelSpec) -> EmbedderOptions:
         return EmbedderOptions.of(spec.options, graph=graph_folder(self.settings.models_dir, spec.uri))
 
+    def servable(self, folder: Path) -> Manifest:
+        """The manifest of a model folder that this prelabel can serve; nothing is loaded.
+
+        Raises:
+            ModelFolderError: it is missing, damaged, or was made by another prelabel or for other models.
+        """
+        manifest = read_manifest(folder)
+        _require_fitting(manifest, self.profile(manifest.profile), folder)
+        return manifest
+
     def pipeline(self, folder: Path, *, project: str = "") -> Pipeline:
         """The pipeline of a model folder.
 
@@ -113,8 +123,7 @@ class Assembly:
             ArtefactError: the embedder's weights are missing.
             VectorIndexError: the settings name a Chroma that does not answer.
         """
-        manifest = read_manifest(folder)
-        require_fitting(manifest, self.profile(manifest.profile), folder)
+        manifest = self.servable(folder)
         classifier = None if manifest.family == "none" else _classifier(manifest.family, folder)
         indexer = self._indexer(folder, manifest, project)
         return compose(
@@ -234,7 +243,7 @@ def _classifier(family: str, folder: Path) -> Classifier:
     return CLASSIFIERS[family](folder)
 
 
-def require_fitting(manifest: Manifest, profile: Profile, folder: Path) -> None:
+def _require_fitting(manifest: Manifest, profile: Profile, folder: Path) -> None:
     """Raises ModelFolderError where the model was made for another cleaning or another embedder."""
     cleaning = manifest.parameters.get("cleaning")
     if cleaning != CLEANING:

@@ -50,7 +50,7 @@ def rollback(work: ProjectDesk, version: str = "") -> str:
     """
     target = version or _previous(work)
     if work.folder.artefact(target).exists():
-        work.desk.loader.assembly.pipeline(work.folder.artefact(target))
+        work.desk.loader.assembly.servable(work.folder.artefact(target))
     work.folder.switch(target)
     work.update(pinned=target)
     if target in work.desk.client.model_versions(work.id):

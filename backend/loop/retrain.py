@@ -14,6 +14,7 @@ from backend.core.types import Example
 from backend.job_queue import JobQueue
 from backend.labelstudio.records import Task
 from backend.ledger import Training
+from backend.logs import told
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
 from training.dataset import read_export, training_set
@@ -97,7 +98,7 @@ def make_cold(work: ProjectDesk) -> str:
     """Publish and switch to the version that knows label names and hints only; its name."""
     version = cold_version(work.config_hash, work.profile)
     target = work.folder.artefact(version)
-    if target.exists() and not _usable(work, target):
+    if target.exists() and not _servable(work, version):
         work.folder.discard(version)
     if not target.exists():
         train([], work.control.space, out=target, options=_options(work, version), assembly=work.desk.loader.assembly)
@@ -107,11 +108,11 @@ def make_cold(work: ProjectDesk) -> str:
     return work.folder.current()
 
 
-def _usable(work: ProjectDesk, folder: Path) -> bool:
+def _servable(work: ProjectDesk, version: str) -> bool:
     try:
-        work.desk.loader.assembly.pipeline(folder)
+        work.desk.loader.assembly.servable(work.folder.artefact(version))
     except ModelFolderError as err:
-        log.warning("model_discarded", folder=folder.name, reason=str(err))
+        log.warning("model_discarded", version=version, **told(err))
         return False
     return True
 

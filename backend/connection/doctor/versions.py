@@ -2,7 +2,6 @@
 
 import shutil
 
-from backend.assembly import require_fitting
 from backend.connection.connect import OWN_PREFIX, TITLE
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.core.artefacts import Manifest, read_manifest
@@ -87,8 +86,7 @@ def version(work: ProjectDesk) -> Finding[ProjectDesk]:
     if not current:
         return NO_VERSION.seen(project=work.id)
     try:
-        manifest = _manifest(work)
-        require_fitting(manifest, work.desk.loader.assembly.profile(manifest.profile), work.folder.artefact(current))
+        manifest = work.desk.loader.assembly.servable(work.folder.artefact(current))
     except ArtefactError as err:
         return _damaged(work, current, str(err))
     return Finding(f"{current} serves, trained on {manifest.data.n_examples} labels")
