@@ -102,6 +102,7 @@ def predict_project(project_key: str) -> None:
 def prune(project_key: str) -> None:
     """Delete some of the predictions that nobody can roll back to."""
     if connected(project_key) and not upkeep.prune(desk().project(project_key)):
+        desk().queue.enqueue("follow", project_key)  # each task has changed by it: now few at a time, not all at once
         desk().queue.enqueue("prune", project_key)
 
 

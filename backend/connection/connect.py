@@ -18,8 +18,8 @@ from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import Unusable, read_config
 from backend.loop import push
+from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.follow import TIME
 from backend.loop.retrain import make_cold, read_labels
 
 TITLE = "prelabel"

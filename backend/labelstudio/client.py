@@ -23,6 +23,7 @@ PUSH_TIMEOUT_S = 900.0  # one push of 40,000 predictions takes half a minute on 
 MAX_BODY_BYTES = 90_000_000  # of one push; Label Studio refuses 250 MB, proxies often 100
 PAGE = 200  # tasks of one page
 READ_RETRIES = 2
+LIGHT = "id,data,created_at,updated_at,total_annotations"  # six times faster than all of a task
 
 
 WEBHOOK_ACTIONS = (
@@ -91,7 +92,7 @@ class LabelStudioClient:
         if filters:
             query["filters"] = {"conjunction": "and", "items": list(filters)}
         params: Json = {"project": project_id, "query": json.dumps(query), "page_size": min(PAGE, limit or PAGE)}
-        params |= {"fields": "all"} if all_fields else {"include": "id,data,updated_at,total_annotations"}
+        params |= {"fields": "all"} if all_fields else {"include": LIGHT}
         seen, page = 0, 1
         while limit is None or seen < limit:
             answer = self._page({**params, "page": page})

@@ -8,9 +8,24 @@ def newer_than(watermark: str) -> Json:
     return {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": watermark}
 
 
+def created_after(watermark: str) -> Json:
+    """A filter for tasks that were imported after a time."""
+    return {**newer_than(watermark), "filter": "filter:tasks:created_at"}
+
+
 def unlabelled() -> Json:
     """A filter for open tasks: without an annotation that is not cancelled."""
     return {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
+
+
+def labelled() -> Json:
+    """A filter for the others."""
+    return {**unlabelled(), "operator": "greater"}
+
+
+def skipped() -> Json:
+    """A filter for tasks that somebody skipped."""
+    return {"filter": "filter:tasks:cancelled_annotations", "operator": "greater", "type": "Number", "value": 0}
 
 
 def lacking_version(version: str) -> Json:

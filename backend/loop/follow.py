@@ -2,24 +2,22 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 
 import structlog
 
 from backend.core.projects import ProjectSettings, is_blind
-from backend.labelstudio.filters import having_version, newer_than, unlabelled
+from backend.labelstudio.filters import having_version, unlabelled
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.ledger import Accepted, ProjectRow
 from backend.logs import present_trace
+from backend.loop.changes import changes
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import add_blind, refresh_tasks
 from backend.serving import Served
 from training.dataset import how_accepted, label_of_annotation, task_label
 from training.splits import bucket_of
 
-OVERLAP = timedelta(seconds=2)  # a transaction may become visible later than one that began after it
-TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only spelling that Label Studio's filter takes
 FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
 DUE = "due"  # the note of whose label made a training worth it
 MIN_CHANGE = 5  # changed labels that make a retraining worth it, however small the project
@@ -33,9 +31,8 @@ def follow(work: ProjectDesk) -> None:
     While a version is being pushed, predictions are left to the push: two writers would double them, and following
     every label would keep the push waiting for ever.
     """
-    since = work.row.watermark
-    filters = [newer_than(_earlier(since))] if since else []
-    tasks = list(work.desk.client.tasks(work.id, filters=filters, ordering="tasks:updated_at"))
+    seen = changes(work)
+    tasks = seen.tasks
     n_learned = learn(work, tasks)
     served = work.served()
     if served is not None and work.project.model_version == served.version:
@@ -44,8 +41,7 @@ def follow(work: ProjectDesk) -> None:
         _predict_new(work, served, tasks)
     elif served is not None:
         work.desk.queue.enqueue("predict_project", work.key)
-    if tasks:
-        work.update(watermark=max(task.updated_at for task in tasks))
+    work.update(watermark=seen.watermark)
     log.info("followed", n_tasks=len(tasks), n_learned=n_learned)
 
 
@@ -55,18 +51,18 @@ def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
     ledger = work.desk.ledger
     how = ledger.how_accepted(work.key)
     known = {row.task_id: row for row in ledger.index_rows(work.key)}
-    changes: list[tuple[int, str, str, int]] = []
+    moved: list[tuple[int, str, str, int]] = []
     for task in tasks:
         said = task_label(task, work.control, how)
         before = known.get(task.id)
         if said is not None and (before is None or (before.text, before.label) != (said.text, said.label)):
-            changes.append((task.id, said.text, said.label, bucket_of(said.text)))
+            moved.append((task.id, said.text, said.label, bucket_of(said.text)))
         if said is None and before is not None and before.label:
-            changes.append((task.id, "", "", before.bucket))
-    ledger.put_index(work.key, changes)
-    if changes:
-        note_changes(work, len(changes), n_labels=len(known) + len(changes))
-    return len(changes)
+            moved.append((task.id, "", "", before.bucket))
+    ledger.put_index(work.key, moved)
+    if moved:
+        note_changes(work, len(moved), n_labels=len(known) + len(moved))
+    return len(moved)
 
 
 def forget(work: ProjectDesk, task_ids: Iterable[int]) -> None:
@@ -163,7 +159,3 @@ def _explained(work: ProjectDesk, task: Task) -> bool:
     blind = is_blind(work.key, task.id, work.settings.blind_share)
     wanted = [key for key, shown in ((WHY_KEY, control.shows_reason), (TOP_KEY, control.dynamic)) if shown]
     return blind or all(task.data.get(key) for key in wanted)
-
-
-def _earlier(watermark: str) -> str:
-    return (datetime.strptime(watermark, TIME) - OVERLAP).strftime(TIME)
