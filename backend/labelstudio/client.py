@@ -283,11 +283,22 @@ class LabelStudioClient:
             raise refused(f"{method} {path}", answer)
         return answer
 
-    def _send(
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """An answer of any status. One that was refused for its access token is asked for again with a new one.
+
+        The SDK takes a token for good until its last second, by this machine's clock.
+        """
+        answer = self._request(method, path, **options)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self.sdk._client_wrapper._tokens_client._access_token = None
+            answer = self._request(method, path, **options)
+        return answer
+
+    def _request(
         self, method: str, path: str, *, params: Json | None = None, body: object = None,
         timeout_s: float = READ_TIMEOUT_S, retries: int = READ_RETRIES,
     ) -> httpx.Response:  # fmt: skip
-        """An answer of any status; `retries` are those of a GET, because no write is ever repeated."""
+        """`retries` are those of a GET: no write is ever repeated whose end nobody saw."""
         with translated(f"{method} {path}", proxied=self.proxied):
             answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
                 path,

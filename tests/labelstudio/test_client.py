@@ -336,3 +336,10 @@ def test_another_program_at_the_url_is_recognised(other_program: str) -> None:
         for call in (client.whoami, client.projects, lambda: client.webhooks(1)):
             with pytest.raises(LabelStudioError, match=f"is {other_program} a Label Studio"):
                 call()
+
+
+def test_an_access_token_that_ends_on_the_way_is_renewed(client: LabelStudioClient) -> None:
+    person = client.whoami()
+    tokens = client.sdk._client_wrapper._tokens_client
+    tokens._set_access_token(tokens.api_key[:-8] + "abcdefgh")  # good by its date, and refused
+    assert client.whoami() == person
