@@ -26,13 +26,14 @@ from backend.connection.versions import rollback, unpin
 from backend.core.artefacts import read_manifest
 from backend.core.errors import ArtefactError, PrelabelError
 from backend.core.settings import load_settings
-from backend.job_queue import QUEUES, connect, queue
+from backend.job_queue import connect
+from backend.logs import configure_logs
 from backend.loop.desk import Desk, ProjectDesk
 from backend.supervisor.label_studio import NAME as LABEL_STUDIO
 from backend.supervisor.services import CRON, TRAINER, WEB, WORKER
 from backend.supervisor.state import read_status
 from backend.supervisor.valkey import NAME as VALKEY
-from benchmarks.playground import annotate, gold_of, predict_once, predicted, sample_project, sample_tasks, wait_until
+from benchmarks.playground import annotate, gold_of, predict_once, sample_project, sample_tasks, settle, wait_until
 
 N_KILLS = 200
 N_TASKS = 1500
@@ -45,6 +46,7 @@ SEED = 0
 
 
 def main(n_kills: int) -> None:
+    configure_logs("ERROR")
     desk = Desk(load_settings())
     with sample_project(desk, n_tasks=N_TASKS) as work:
         print(json.dumps(chaos(work, n_kills), indent=2, ensure_ascii=False))
@@ -184,22 +186,6 @@ def quietly(works: Callable[[ProjectDesk], bool], work: ProjectDesk) -> bool:
         return works(work)
     except Exception:  # noqa: BLE001  (whatever it is: it does not work yet)
         return False
-
-
-def settle(work: ProjectDesk) -> None:
-    """Wait until nothing is left to do: no job, and a look for what was missed that began after that."""
-    unpin(work)
-    wait_until(lambda: idle(work) and predicted(work))
-    after = time.time()
-    wait_until(lambda: (row := work.desk.ledger.project(work.key)) is not None and row.reconciled_at > after)
-    wait_until(lambda: idle(work) and predicted(work))
-
-
-def idle(work: ProjectDesk) -> bool:
-    queues = [queue(work.desk.queue.connection, name) for name in QUEUES]
-    row = work.desk.ledger.project(work.key)
-    due = row is not None and row.due_at > 0
-    return not due and not any(each.count or each.started_job_registry.count for each in queues)
 
 
 def found(work: ProjectDesk, person: Person) -> dict[str, object]:

@@ -9,6 +9,7 @@ from functools import cache
 import requests
 
 from backend.connection.connect import ConnectOptions, connect
+from backend.job_queue import QUEUES, queue
 from backend.labelstudio.filters import lacking_version, unlabelled
 from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import TOP_KEY
@@ -79,21 +80,36 @@ def predicted(work: ProjectDesk) -> bool:
 
 def predict_once(work: ProjectDesk) -> int:
     """How many of three texts the web process answers now."""
-    body = {
-        "tasks": [{"id": n, "data": {"text": "where is my parcel"}} for n in range(3)],
-        "project": str(work.key).replace("-", "."),
-        "label_config": work.project.label_config,
-        "params": {},
-    }
+    tasks = [{"id": n, "data": {"text": "where is my parcel"}} for n in range(3)]
     settings = work.desk.settings
     answer = requests.post(
         f"{settings.backend_url}/predict",
-        json=body,
+        json={**request_body(work), "tasks": tasks},
         auth=(settings.user, settings.password.get_secret_value()),
         timeout=10,
     )
     answer.raise_for_status()
     return sum(bool(item) for item in answer.json()["results"])
+
+
+def request_body(work: ProjectDesk) -> Json:
+    """What Label Studio says of a project in each request, without tasks."""
+    return {"project": work.key.replace("-", "."), "label_config": work.project.label_config, "params": {}}
+
+
+def settle(work: ProjectDesk) -> None:
+    """Wait until no job is left, every task is predicted, and a reconcile has looked after that."""
+    wait_until(lambda: idle(work) and predicted(work))
+    after = time.time()
+    wait_until(lambda: (row := work.desk.ledger.project(work.key)) is not None and row.reconciled_at > after)
+    wait_until(lambda: idle(work) and predicted(work))
+
+
+def idle(work: ProjectDesk) -> bool:
+    queues = [queue(work.desk.queue.connection, name) for name in QUEUES]
+    row = work.desk.ledger.project(work.key)
+    due = row is not None and row.due_at > 0
+    return not due and not any(each.count or each.started_job_registry.count for each in queues)
 
 
 def wait_until(what: Callable[[], bool], *, every_s: float = 2.0) -> None:

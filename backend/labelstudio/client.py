@@ -172,6 +172,12 @@ class LabelStudioClient:
         params = {"id": "predictions_to_annotations", "project": project_id}
         self._call("POST", path, params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
 
+    def retrieve_predictions(self, project_id: int) -> None:
+        """The Data Manager's action on all tasks: Label Studio asks the backend for those that lack a prediction."""
+        body = {"selectedItems": {"all": True, "excluded": []}, "filters": {"conjunction": "and", "items": []}}
+        params = {"id": "retrieve_tasks_predictions", "project": project_id}
+        self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
+
     def patch_task(self, task_id: int, data: Mapping[str, Any]) -> None:
         """Replace a task's data; about 60 ms."""
         self._json("PATCH", f"api/tasks/{task_id}/", body={"data": dict(data)})
