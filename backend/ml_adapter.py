@@ -18,7 +18,7 @@ from backend.core.errors import MissingExtraError, PrelabelError
 from backend.core.projects import UNCONFIGURED, ProjectKey
 from backend.core.settings import load_settings
 from backend.labelstudio.wire import Json, SetupRequest, predict_request
-from backend.logs import told
+from backend.logs import configure_logs, told
 
 try:
     from label_studio_ml.model import LabelStudioMLBase
@@ -78,7 +78,9 @@ class Hosted:
 @lru_cache(maxsize=1)
 def hosted() -> Hosted:
     """This process's core; its models load in the background."""
-    return Hosted(answering_of(load_settings()))
+    settings = load_settings()
+    configure_logs(settings.log_level)  # to standard error: standard output is the host's
+    return Hosted(answering_of(settings))
 
 
 class PreAnnotator1(LabelStudioMLBase):  # type: ignore[misc]
