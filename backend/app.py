@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app = Flask("prelabel", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * 1024 * 1024
+    app.url_map.merge_slashes = False  # a path with a slash too many is none, not a redirect
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["watch"] = answering.watch
     app.register_blueprint(routes.blueprint(answering, gate, Exposition(answering.telemetry, answering.watch).text))

@@ -4,6 +4,7 @@ A webhook storm becomes one waiting job: an event raises the dirty counter of (j
 nothing waits yet. The job takes the mark away before it reads, so that an event during its run queues one more.
 """
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,7 @@ JOBS = {  # function -> (queue, seconds it may take)
     "predict_project": ("bulk", 1800),
     "prune": ("bulk", 3600),
 }
+JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ takes no other
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
 WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
 RESULT_TTL_S = 600
@@ -162,7 +164,9 @@ class JobQueue:
                 self.connection.hdel(FIGURES, *workers)
 
     def status(self, job_id: str) -> str:
-        """RQ's word for a job's state; "unknown" where it is forgotten."""
+        """RQ's word for a job's state; "unknown" where it is forgotten, or was never the id of one."""
+        if not JOB_ID.fullmatch(job_id):
+            return "unknown"
         try:
             with _answering():
                 return str(Job.fetch(job_id, connection=self.connection, serializer=JSONSerializer).get_status().value)

@@ -14,7 +14,9 @@ from structlog.typing import EventDict, Processor
 from backend.core.errors import LabelStudioError, PrelabelError
 
 TRACE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""", re.DOTALL)  # how errors, ours and libraries', quote a value
+QUOTED = re.compile(  # how errors, ours and libraries', quote a value
+    r"""(?<!\w)b?(['"])(?:\\.|[^\\])*?\1(?!\w)""", re.DOTALL
+)
 
 
 def configure_logs(level: str) -> None:
@@ -39,7 +41,7 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*common, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line is one write, or two threads' would mix
         cache_logger_on_first_use=False,
     )
 

@@ -46,6 +46,8 @@ def test_a_librarys_warning_is_a_json_line_under_the_trace_without_values_and_tr
 SAID = [
     ("a value in quotes", BadInputError("version must be known, was 'pl-secret'"), "version must be known, was '...'"),
     ("an apostrophe before it", BadInputError("the project's version was 'x's'"), "the project's version was '...'"),
+    ("both kinds of quotes in it", BadInputError(f"{'a' + chr(39) + ' b ' + chr(34)!r} is not"), "'...' is not"),
+    ("bytes", BadInputError(f"chunk size: {b'secret'!r}"), "chunk size: '...'"),
     ("Label Studio's own words", LabelStudioError("GET x must succeed, said secret", summary="GET x must succeed"),
      "GET x must succeed"),
     ("not ours", ValueError("secret"), None),
@@ -55,6 +57,28 @@ SAID = [
 @pytest.mark.parametrize(("error", "message"), [row[1:] for row in SAID], ids=[row[0] for row in SAID])
 def test_an_error_is_told_without_the_values_that_it_quotes(error: Exception, message: str | None) -> None:
     assert told(error).get("message") == message
+
+
+class Writes(io.StringIO):
+    """A stream that keeps what it was given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.given.append(text)
+        return len(text)
+
+
+def test_a_line_is_one_write_so_that_threads_do_not_mix_theirs(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Writes()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logs("INFO")
+    structlog.get_logger().info("one")
+    (line,) = stream.given
+    assert json.loads(line)["event"] == "one"
+    assert line.endswith("}\n")
 
 
 TRACES = [

@@ -10,7 +10,8 @@ from typing import ParamSpec, Protocol
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from backend.core.errors import (
     AuthenticationError,
@@ -213,6 +214,10 @@ def on_any_error(err: Exception) -> Response:
 
 
 def _body() -> object:
+    try:
+        request.get_data()
+    except (ClientDisconnected, ParseException) as err:
+        raise BadInputError("the body must arrive whole; it broke off, or its chunks are broken") from err
     try:
         body: object = request.get_json(force=True, silent=True)
     except RecursionError as err:

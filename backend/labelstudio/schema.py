@@ -6,9 +6,9 @@ with what to do about it, and nothing is guessed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
@@ -29,6 +29,7 @@ OOS_NAMES = frozenset(
 )  # fmt: skip
 SINGLE = ("single", "single-radio")
 DATA_KEY = re.compile(r"\$[^\[\]{}$]+")
+MAX_DEPTH = 100  # of elements in one another; people stop at ten
 SHOWN_CONTROLS = 3  # of the controls that are no Choices
 WRITES_ONE = "`prelabel label-config` writes a config that works"
 
@@ -47,6 +48,14 @@ class Control:
     turn_text: str = "text"  # of a conversation: under which key each turn has its words
     turn_author: str = "author"  # and its speaker
     renamed: Mapping[str, str] = field(default_factory=dict)  # values of older annotations -> what they are now
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The labels of a control."""
+
+    space: LabelSpace
+    oos_name: str  # as in Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +79,12 @@ def read_config(xml: str, *, control: str = "", oos_value: str | None = None) ->
         oos_value: the choice that means "none of these"; None guesses from its name, "" says there is none.
 
     Raises:
-        LabelConfigError: the config is not well-formed XML.
+        LabelConfigError: the config is not well-formed XML, or nests too deep.
     """
     root = _parse(xml)
-    hidden, conditional = _hidden(root), _conditional(root)
+    hidden, conditional = _not_always_shown(root)
     names = {element.get("name", ""): element for element in root.iter()}
+    offered = cache(partial(_offered, oos_value=oos_value))  # many controls may name one list
     served: list[Control] = []
     refused: list[Unusable] = []
     for element in root.iter("Choices"):
@@ -83,7 +93,7 @@ def read_config(xml: str, *, control: str = "", oos_value: str | None = None) ->
         if id(element) in conditional:
             refused.append(_sometimes(element))
             continue
-        found = _control(element, names, oos_value, shows_reason=f"${WHY_KEY}" in xml)
+        found = _control(element, names, offered, shows_reason=f"${WHY_KEY}" in xml)
         if isinstance(found, Control):
             served.append(found)
         else:
@@ -118,19 +128,31 @@ def _parse(xml: str) -> Element:
     return root
 
 
-def _hidden(root: Element) -> set[int]:
-    """Identities of all elements below a `display:none` view or itself hidden."""
-    found: set[int] = set()
-    for element in root.iter():
-        style = re.sub(r"\s", "", element.get("style", "")).lower()
-        if "display:none" in style or element.get("visible", "").lower() == "false":
-            found.update(id(below) for below in element.iter())
-    return found
+def _not_always_shown(root: Element) -> tuple[set[int], set[int]]:
+    """Identities of the elements that are never shown, and of those shown once something else was answered.
+
+    Raises:
+        LabelConfigError: elements stand in more than MAX_DEPTH others.
+    """
+    hidden: set[int] = set()
+    conditional: set[int] = set()
+    waiting = [(root, False, False, 1)]
+    while waiting:
+        element, never, sometimes, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise LabelConfigError(f"label config must nest at most {MAX_DEPTH} deep; take out views that do nothing")
+        never, sometimes = never or _is_hidden(element), sometimes or bool(element.get("visibleWhen"))
+        if never:
+            hidden.add(id(element))
+        if sometimes:
+            conditional.add(id(element))
+        waiting += [(child, never, sometimes, depth + 1) for child in element]
+    return hidden, conditional
 
 
-def _conditional(root: Element) -> set[int]:
-    """Identities of all elements that are shown only once something else was answered."""
-    return {id(below) for element in root.iter() if element.get("visibleWhen") for below in element.iter()}
+def _is_hidden(element: Element) -> bool:
+    style = re.sub(r"\s", "", element.get("style", "")).lower()
+    return "display:none" in style or element.get("visible", "").lower() == "false"
 
 
 def _sometimes(element: Element) -> Unusable:
@@ -147,7 +169,11 @@ def _no_choices(root: Element, hidden: set[int]) -> Unusable:
 
 
 def _control(
-    element: Element, names: Mapping[str, Element], oos_value: str | None, *, shows_reason: bool
+    element: Element,
+    names: Mapping[str, Element],
+    offered: Callable[[Element], Offer | Unusable],
+    *,
+    shows_reason: bool,
 ) -> Control | Unusable:
     name, to_name = element.get("name", ""), element.get("toName", "")
     target = names.get(to_name)
@@ -156,17 +182,16 @@ def _control(
             f"Choices {name!r} must label a Text or Paragraphs; its toName is {to_name!r}",
             "point toName at the one Text or Paragraphs that holds the text; pictures, sound and HTML are not read",
         )
-    labels = _labels(element, names)
     wrong = _wrong_kind(element, name) or _wrong_text(target)
     if wrong is not None:
         return wrong
-    if isinstance(labels, Unusable):
-        return labels
-    space = _space(labels, oos_value)
-    oos_name = next((label.name for label in labels if label.value == space.oos_value), "")
+    source = _source(element, names)
+    offer = source if isinstance(source, Unusable) else offered(source)
+    if isinstance(offer, Unusable):
+        return offer
     return Control(
-        name, to_name, target.get("value", "").removeprefix("$"), space, bool(element.get("value")), shows_reason,
-        oos_name, target.get("textKey") or "text", target.get("nameKey") or "author",
+        name, to_name, target.get("value", "").removeprefix("$"), offer.space, bool(element.get("value")), shows_reason,
+        offer.oos_name, target.get("textKey") or "text", target.get("nameKey") or "author",
     )  # fmt: skip
 
 
@@ -184,25 +209,35 @@ def _wrong_kind(element: Element, name: str) -> Unusable | None:
     return None
 
 
-def _labels(element: Element, names: Mapping[str, Element]) -> tuple[Label, ...] | Unusable:
-    """The labels of a control, which a dynamic one of ours keeps in a hidden one."""
-    name, source = element.get("name", ""), element
-    if element.get("value"):
-        declared = names.get(LABEL_SET)
-        if element.get("value") != f"${TOP_KEY}" or declared is None or declared.tag != "Choices":
-            return Unusable(
-                f'dynamic Choices {name!r} must read ${TOP_KEY} beside a hidden Choices "{LABEL_SET}"',
-                f"write the labels into the config, or use prelabel's own dynamic list; {WRITES_ONE}",
-            )
-        source = declared
-    if any(choice.find("Choice") is not None for choice in source.iter("Choice")):
+def _source(element: Element, names: Mapping[str, Element]) -> Element | Unusable:
+    """The control that holds the labels: itself, or the hidden one of a dynamic one of ours."""
+    if not element.get("value"):
+        return element
+    declared = names.get(LABEL_SET)
+    if element.get("value") != f"${TOP_KEY}" or declared is None or declared.tag != "Choices":
+        return Unusable(
+            f'dynamic Choices {element.get("name", "")!r} must read ${TOP_KEY} beside a hidden Choices "{LABEL_SET}"',
+            f"write the labels into the config, or use prelabel's own dynamic list; {WRITES_ONE}",
+        )
+    return declared
+
+
+def _offered(source: Element, *, oos_value: str | None) -> Offer | Unusable:
+    """What a control lets people choose from."""
+    name = source.get("name", "")
+    if source.find(".//Choices") is not None or any(
+        choice.find("Choice") is not None for choice in source.iter("Choice")
+    ):
         return Unusable(
             f"Choices {name!r} must be a flat list; it has nested choices",
             f"list the innermost choices flat, with the path in their names where they read alike; {WRITES_ONE}",
         )
     labels = tuple(_label(choice) for choice in source.findall(".//Choice"))
     problem = _problem(name, labels)
-    return Unusable(problem, f"correct its choices; {WRITES_ONE}") if problem else labels
+    if problem:
+        return Unusable(problem, f"correct its choices; {WRITES_ONE}")
+    space = _space(labels, oos_value)
+    return Offer(space, next((label.name for label in labels if label.value == space.oos_value), ""))
 
 
 def _wrong_text(target: Element) -> Unusable | None:

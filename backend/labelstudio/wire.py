@@ -87,7 +87,7 @@ def setup_request(body: object) -> SetupRequest:
     return SetupRequest(
         key=ProjectKey.parse(_string(fields, "project")),
         label_config=_string(fields, "schema"),
-        control=control if isinstance(control, str) else "",
+        control=_storable(control) if isinstance(control, str) else "",
     )
 
 
@@ -117,11 +117,11 @@ def text_of(data: Mapping[str, Any], control: Control) -> str | None:
     """The text of a task; None where it has none that can be labelled, for which `textless` has the reason.
 
     Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined, a line a turn, with its
-    speakers. Half of a surrogate pair, which no database and no file takes, becomes a question mark.
+    speakers.
     """
     value = data.get(control.text_key)
     text = _conversation(value, control) if isinstance(value, list) else _scalar(value)
-    return None if text is None or _is_link(value, control) else text.encode("utf-8", "replace").decode()
+    return None if text is None or _is_link(value, control) else _storable(text)
 
 
 def textless(data: Mapping[str, Any], control: Control) -> Textless:
@@ -268,6 +268,11 @@ def reason_phrase(message: str) -> str:
     """A message as an HTTP reason phrase: ASCII, one line, at most REASON_LENGTH characters."""
     ascii_only = " ".join(message.split()).encode("ascii", "replace").decode()
     return "".join(sign if sign.isprintable() else "?" for sign in ascii_only)[:REASON_LENGTH]
+
+
+def _storable(text: str) -> str:
+    """A text that files and databases take: half of a surrogate pair becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _object(body: object) -> Mapping[str, Any]:

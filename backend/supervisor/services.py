@@ -78,9 +78,9 @@ def gunicorn(settings: Settings) -> tuple[str, ...]:
     return (
         sys.executable, "-m", "gunicorn", "backend.app:application()",
         "--bind", f"{settings.web_host}:{settings.web_port}",
-        "--workers", "1", "--worker-class", "gthread", "--threads", str(WEB_THREADS),
+        "--workers", "1", "--worker-class", "backend.web_server.Worker", "--threads", str(WEB_THREADS),
         "--timeout", str(WEB_TIMEOUT_S), "--graceful-timeout", str(WEB_GRACE_S),
-        "--no-control-socket", "--log-level", settings.log_level.lower(),
+        "--forwarder-headers", "", "--no-control-socket", "--log-level", settings.log_level.lower(),
     )  # fmt: skip
 
 

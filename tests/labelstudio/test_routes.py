@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.core.artefacts import write_atomically
-from backend.core.projects import SETTINGS_FILE
+from backend.core.projects import CONTROL_FILE, SETTINGS_FILE
 from tests.golden.record import LABEL_CONFIG
 from tests.labelstudio.recordings import recording, replay
 from tests.labelstudio.served import BASIC, Web
@@ -174,6 +175,27 @@ def test_a_label_that_left_the_config_is_not_ticked_and_the_new_config_is_taken_
     assert item["result"] == [], "the model of before knows a label that does not exist any more"
 
 
+@pytest.fixture
+def control_file(web: Web) -> Iterator[Path]:
+    """Where the named control is kept; removed afterwards."""
+    file = web.folder.root / CONTROL_FILE
+    yield file
+    file.unlink()
+
+
+def test_a_named_control_that_no_file_could_hold_still_connects(control_file: Path, web: Web) -> None:
+    body = {"project": web.project, "schema": LABEL_CONFIG, "extra_params": {"control": "topic\ud83d"}}
+    answer = web.post("/setup", body)
+    assert (answer.status_code, answer.get_json()) == (200, {"model_version": "pl-unconfigured"})
+    assert control_file.read_text(encoding="utf-8") == "topic?\n"
+
+
+@pytest.mark.parametrize("job", ["", "no job", "retrain-1-1\n", "\ud83d", "задача", "../1", "x" * 100_000])
+def test_what_never_was_the_id_of_a_job_is_an_unknown_job(job: str, web: Web) -> None:
+    answer = web.post("/job_status", {"job": job})
+    assert (answer.status_code, answer.get_json()) == (200, {"job_status": "unknown"})
+
+
 BROKEN = [
     ("not XML", "Choices"),
     ("an open tag", "<View><Text>"),
@@ -250,6 +272,7 @@ WRONG_CALLS = [
     ("GET on /predict", "GET", "/predict", 405),
     ("POST on /health", "POST", "/health", 405),
     ("a slash too many", "POST", "/setup/", 404),
+    ("a slash too many before it", "POST", "//setup", 404),
 ]
 
 

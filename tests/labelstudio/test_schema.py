@@ -114,6 +114,7 @@ BROKEN = [
     ("an entity", '<!DOCTYPE v [<!ENTITY e "x">]><View>&e;</View>', "no DTD and no entities"),
     ("an entity that reads a file", '<!DOCTYPE v [<!ENTITY e SYSTEM "file:///etc/passwd">]><View>&e;</View>',
      "no DTD and no entities"),
+    ("views in views without end", "<View>" * 3_000 + "</View>" * 3_000, "nest at most 100 deep"),
 ]  # fmt: skip
 
 
@@ -121,6 +122,15 @@ BROKEN = [
 def test_broken_xml_is_refused_with_the_place(config: str, reason: str) -> None:
     with pytest.raises(LabelConfigError, match=reason):
         read_config(config)
+
+
+def test_many_controls_over_one_list_of_many_labels_are_read_as_fast_as_one() -> None:
+    dynamic = "".join(f'<Choices name="c{n}" toName="t" value="$prelabel_top"/>' for n in range(2_000))
+    labels = "".join(f'<Choice value="{n}"/>' for n in range(2_000))
+    hidden = f'<View style="display:none"><Choices name="label_set" toName="t">{labels}</Choices></View>'
+    found = read_config(f"<View>{TEXT}{dynamic}{hidden}</View>")  # took a minute once
+    assert isinstance(found, Unusable)
+    assert "must have one visible Choices, has 2000" in found.reason
 
 
 def test_a_label_is_read_with_its_name_and_its_hint() -> None:
