@@ -146,6 +146,22 @@ def test_while_the_queue_is_away_predictions_go_on_and_events_say_so(tmp_path: P
     web.close()
 
 
+def test_while_the_database_is_away_predictions_go_on_and_it_is_told(web: Web) -> None:
+    with web.ledger.engine.begin() as connection:
+        for table in ("projects", "shown"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_gone")
+    version = web.folder.current()
+    assert [item["model_version"] for item in predict(web, TEXT)] == [version]
+    assert setup(web) == version
+    web.watch.look()
+    headers = {"Authorization": BASIC}
+    (fault,) = (f for f in web.client.get("/health", headers=headers).get_json()["degraded"] if f["kind"] == "database")
+    assert "OperationalError" in fault["what"]
+    metrics = web.client.get("/metrics", headers=headers).get_data(as_text=True)
+    assert "prelabel_database_up 0.0" in metrics
+    assert 'prelabel_database_errors_total{process="web"} 0.0' not in metrics
+
+
 def test_a_project_whose_settings_are_broken_is_told_what_is_wrong(web: Web) -> None:
     (web.folder.root / "settings.toml").write_text("heads = 3\n", encoding="utf-8")
     answer = web.post("/setup", {"project": PROJECT, "schema": LABEL_CONFIG})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from prometheus_client import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.core.errors import PrelabelError, QueueError
+from backend.core.errors import PrelabelError, QueueError, StateError
 from backend.core.settings import Settings
 from backend.health.agreement import served_before
 from backend.health.notes import Coverage, Reconciled, last_coverage, last_reconciled
@@ -75,8 +75,8 @@ def look(settings: Settings, ledger: Ledger, queue: JobQueue, loader: Loader, be
         ledger.require_writable()
         keys = ledger.project_keys()
         projects = [look_at_project(ledger, queue if seen else None, loader, key) for key in keys]
-    except SQLAlchemyError as err:
-        problem = type(err).__name__
+    except (StateError, SQLAlchemyError) as err:
+        problem = type(err.__cause__ or err).__name__
     disk = shutil.disk_usage(settings.home)
     return Sight(time.time(), seen, problem, projects, disk.free, disk.total)
 
