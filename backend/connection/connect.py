@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
 from backend.core.errors import BadInputError, LabelStudioError, OutsideError, PrelabelError
+from backend.core.projects import ProjectSettings
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import Unusable, read_config
+from backend.labelstudio.schema import Unusable, served_control
 from backend.loop import push
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import TIME
@@ -58,7 +59,7 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
     Raises:
         BadInputError: the label config cannot be served, or something foreign is in the way.
     """
-    found = read_config(project.label_config, oos_value=None if options.oos_label == "auto" else options.oos_label)
+    found = served_control(project.label_config, ProjectSettings(oos_label=options.oos_label))
     if isinstance(found, Unusable):
         raise BadInputError(found.message)
     changes = [*_foreign(settings, client, project, replace=options.replace)]

@@ -13,7 +13,7 @@ from backend.core.settings import Settings
 from backend.job_queue import JobQueue, connect
 from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Project
-from backend.labelstudio.schema import Control, Unusable, read_config
+from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.ledger import Ledger, ProjectRow, open_ledger
 from backend.serving import Loader, Served
 from backend.telemetry.instruments import Telemetry
@@ -72,8 +72,7 @@ class Desk:
         if str(project.key) != key:
             raise BadInputError(f"project {key} must still exist; its id belongs to {project.key} now: disconnect it")
         settings = folder.settings()
-        oos = None if settings.oos_label == "auto" else settings.oos_label
-        control = read_config(project.label_config, control=settings.control, oos_value=oos)
+        control = served_control(project.label_config, settings)
         return ProjectDesk(self, key, folder, settings, project, control, self.ledger.add_project(key))
 
     def served(self, key: str) -> Served | None:
