@@ -77,7 +77,7 @@ def poll(project_key: str) -> None:
 def refresh(project_key: str) -> None:
     """Take over a changed label config."""
     with desk().queue.lease("labels", project_key) as held:
-        if held:
+        if held and connected(project_key):
             upkeep.refresh(desk().project(project_key))
 
 
