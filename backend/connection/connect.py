@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import BadInputError, LabelStudioError, OutsideError, PrelabelError
-from backend.core.projects import ProjectSettings
+from backend.core.projects import ProjectKey, ProjectSettings
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
@@ -24,7 +25,6 @@ from backend.loop.follow import TIME
 from backend.loop.retrain import make_cold, read_labels
 
 TITLE = "prelabel"
-OWN_PREFIX = "pl-"
 UNCERTAINTY = "Uncertainty sampling"
 CONNECTED = "CO"  # a backend's state
 GONE = 404
@@ -178,7 +178,7 @@ def _part(desk: Desk, key: str, leave: Callable[[ProjectDesk], None]) -> None:
 def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
     """None where the project was deleted in Label Studio, or its number belongs to another by now."""
     try:
-        project = desk.client.project(int(key.partition("-")[0]))
+        project = desk.client.project(ProjectKey.parse(key).id)
     except LabelStudioError as err:
         if err.status != GONE:
             raise

@@ -46,8 +46,8 @@ class Exposition:
 def _host(sight: Sight) -> Iterator[Metric]:
     yield _gauge("look_timestamp_seconds", "When all of this was looked at.", (), [((), sight.at)])
     yield _gauge("database_up", "Whether the database answers and takes writes.", (), [((), not sight.database)])
-    yield _gauge("disk_free_bytes", "Free where the state lies.", (), [((), sight.disk_free)])
-    yield _gauge("disk_size_bytes", "Size of the disk of the state.", (), [((), sight.disk_size)])
+    yield _gauge("disk_free_bytes", "Free where the state lies.", (), [((), sight.disk.free)])
+    yield _gauge("disk_size_bytes", "Size of the disk of the state.", (), [((), sight.disk.size)])
 
 
 def _queue(seen: QueueSight | None) -> Iterator[Metric]:

@@ -9,8 +9,6 @@ from backend.health.sight import ProjectSight, Sight
 from backend.serving import Failure
 
 RECONCILE_LATE_S = 300.0  # ten times what lies between two of them
-LEAST_FREE = 0.05  # of the disk
-LEAST_FREE_BYTES = 1_000_000_000  # a training of a large project writes some hundred megabytes
 
 
 class Loaded(Protocol):
@@ -70,7 +68,7 @@ def _queue(sight: Sight) -> Iterator[Fault]:
         return
     idle = [name for name, n in sight.queue.workers.items() if not n]
     if idle:
-        command = f"start: prelabel worker --queues {','.join(idle)}"
+        command = f"run: prelabel worker --queues {','.join(idle)}"
         yield Fault("workers", f"nobody takes jobs from: {', '.join(idle)}", command)
 
 
@@ -84,8 +82,8 @@ def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:
 
 
 def _disk(sight: Sight) -> Iterator[Fault]:
-    if sight.disk_free < max(LEAST_FREE * sight.disk_size, LEAST_FREE_BYTES):
-        free = f"{sight.disk_free / 1e9:.1f} of {sight.disk_size / 1e9:.0f} GB are free"
+    if sight.disk.nearly_full:
+        free = f"{sight.disk.free / 1e9:.1f} of {sight.disk.size / 1e9:.0f} GB are free"
         yield Fault("disk", f"the disk of the state folder is nearly full: {free}", "make room")
 
 

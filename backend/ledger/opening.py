@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from filelock import FileLock
 
-from backend.core.artefacts import writing
+from backend.core.disk import writing
 from backend.core.errors import StateError
 from backend.core.settings import Settings
 from backend.ledger.ledger import Ledger

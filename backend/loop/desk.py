@@ -8,7 +8,7 @@ from typing import Self
 from backend.assembly import Assembly
 from backend.core.errors import BadInputError
 from backend.core.memory import Memory
-from backend.core.projects import ProjectFolder, ProjectSettings, config_hash
+from backend.core.projects import ProjectFolder, ProjectKey, ProjectSettings, config_hash
 from backend.core.settings import Settings
 from backend.job_queue import JobQueue, connect
 from backend.labelstudio.client import LabelStudioClient, open_client
@@ -68,7 +68,7 @@ class Desk:
             BadInputError: its id belongs to another project by now.
         """
         folder = self.loader.folder(key)
-        project = self.client.project(int(key.partition("-")[0]))
+        project = self.client.project(ProjectKey.parse(key).id)
         if str(project.key) != key:
             raise BadInputError(f"project {key} must still exist; its id belongs to {project.key} now: disconnect it")
         settings = folder.settings()

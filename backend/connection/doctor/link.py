@@ -13,6 +13,7 @@ from backend.connection.connect import (
 )
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.core.errors import LabelStudioError
+from backend.core.projects import ProjectKey
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.labelstudio.failures import CALL_OUT, REFUSED_ADDRESS
 from backend.labelstudio.records import Json
@@ -172,7 +173,7 @@ def _strays(desk: Desk) -> list[Json]:
     settings, rows = desk.settings, [row for key in desk.ledger.project_keys() if (row := desk.ledger.project(key))]
     secret, url = settings.webhook_secret.get_secret_value(), webhook_url(settings)
     made = {((row.snapshot or {}).get("webhook"), row.key) for row in rows}
-    called = {int(row.key.partition("-")[0]) for row in rows if not row.push_only}
+    called = {ProjectKey.parse(row.key).id for row in rows if not row.push_only}
     found, served = [], set()
     for hook in desk.client.webhooks():
         project, here, headers = hook.get("project"), hook["url"] == url, hook.get("headers") or {}
