@@ -107,9 +107,10 @@ class LabelStudioClient:
         params = {"project": project_id, "query": query, "page": 1, "page_size": 1, "include": "id"}
         return int(self._page(params)["total"])
 
-    def pulse(self, project_id: int) -> Pulse:
-        """Whether anything moved, in one small request."""
-        query = json.dumps({"ordering": ["-tasks:updated_at"]})
+    def pulse(self, project_id: int, filters: Sequence[Json] = ()) -> Pulse:
+        """Whether anything moved in a project, or among the tasks that the filters leave; in one small request."""
+        chosen = {"filters": {"conjunction": "and", "items": list(filters)}} if filters else {}
+        query = json.dumps({**chosen, "ordering": ["-tasks:updated_at"]})
         answer = self._page(
             {"project": project_id, "query": query, "page": 1, "page_size": 1, "include": "id,updated_at"}
         )
