@@ -27,6 +27,7 @@ from backend.core.artefacts import read_manifest
 from backend.core.errors import ArtefactError, PrelabelError
 from backend.core.settings import load_settings
 from backend.job_queue import QUEUES, connect, queue
+from backend.logs import configure_logs
 from backend.loop.desk import Desk, ProjectDesk
 from backend.supervisor.label_studio import NAME as LABEL_STUDIO
 from backend.supervisor.services import CRON, TRAINER, WEB, WORKER
@@ -45,6 +46,7 @@ SEED = 0
 
 
 def main(n_kills: int) -> None:
+    configure_logs("WARNING")
     desk = Desk(load_settings())
     with sample_project(desk, n_tasks=N_TASKS) as work:
         print(json.dumps(chaos(work, n_kills), indent=2, ensure_ascii=False))
