@@ -25,7 +25,7 @@ import requests
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from backend.connection.connect import webhook_url
+from backend.connection.ties import webhook_url
 from backend.core.artefacts import read_manifest
 from backend.core.errors import BadInputError
 from backend.core.projects import is_blind

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from backend.connection.connect import TITLE, ensure_webhook, webhook_url
 from backend.connection.doctor.examination import desk_of_doctor, examine_project
+from backend.connection.ties import TITLE, ensure_webhook, webhook_url
 from backend.connection.versions import freeze, rollback
 from backend.core.errors import LabelStudioError
 from backend.core.projects import SETTINGS_FILE

@@ -3,15 +3,16 @@
 import time
 from urllib.parse import urlsplit
 
-from backend.connection.connect import (
+from backend.connection.doctor.check import Check, Fault, Finding
+from backend.connection.ties import (
     CONNECTED,
     ensure_backend,
     ensure_webhook,
     is_own_backend,
     moved_backends,
+    own_webhooks,
     webhook_url,
 )
-from backend.connection.doctor.check import Check, Fault, Finding
 from backend.core.errors import LabelStudioError
 from backend.core.projects import ProjectKey
 from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
@@ -123,7 +124,7 @@ def connection(work: ProjectDesk) -> Finding[ProjectDesk]:
 
 def webhook(work: ProjectDesk) -> Finding[ProjectDesk]:
     url = webhook_url(work.desk.settings)
-    hooks = [hook for hook in work.desk.client.webhooks(work.id) if hook["url"] == url]
+    hooks = own_webhooks(work.desk.settings, work.desk.client, work.project)
     host = urlsplit(url).hostname or ""
     if not hooks and "." not in host and ":" not in host and host != "localhost":
         return SINGLE_LABEL.seen(host=host)

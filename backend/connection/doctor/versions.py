@@ -3,8 +3,8 @@
 import shutil
 
 from backend.assembly import require_fitting
-from backend.connection.connect import TITLE
 from backend.connection.doctor.check import Check, Fault, Finding
+from backend.connection.ties import TITLE
 from backend.core.artefacts import COLD_PREFIX, OWN_PREFIX, Manifest, read_manifest
 from backend.core.errors import ArtefactError
 from backend.loop.coverage import lacks_any
