@@ -38,7 +38,7 @@ from backend.core.projects import SETTINGS_FILE, ProjectSettings, config_hash, p
 from backend.core.settings import Settings, load_settings
 from backend.core.types import Example
 from backend.files import read_rows
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import label_space
 from backend.ledger import open_ledger
 from backend.logs import configure_logs

@@ -31,7 +31,7 @@ from backend.core.errors import BadInputError
 from backend.core.projects import is_blind
 from backend.core.settings import load_settings
 from backend.job_queue import queue
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import TOP_KEY
 from backend.logs import configure_logs
 from backend.loop.desk import Desk, ProjectDesk

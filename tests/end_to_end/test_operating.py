@@ -20,7 +20,7 @@ from backend.connection.status import project_status
 from backend.core.artefacts import MANIFEST, new_version, write_atomically
 from backend.core.projects import SETTINGS_FILE, is_blind
 from backend.health.agreement import blind_agreement
-from backend.labelstudio.client import SECRET_HEADER
+from backend.labelstudio.entries import SECRET_HEADER
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.labelstudio.wire import choice

@@ -8,7 +8,7 @@ import redis
 from structlog.testing import capture_logs
 
 from backend.job_queue import QUEUES, queue
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.records import project_of, task_of
 from backend.labelstudio.schema import label_space
 from tests.golden.cases import NOTES

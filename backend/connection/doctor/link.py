@@ -15,7 +15,7 @@ from backend.connection.ties import (
 )
 from backend.core.errors import LabelStudioError
 from backend.core.projects import ProjectKey
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.labelstudio.failures import CALL_OUT, REFUSED_ADDRESS
 from backend.labelstudio.records import Json
 from backend.loop.desk import Desk, ProjectDesk
