@@ -77,7 +77,10 @@ def _projects(projects: Sequence[ProjectSight], loaded: Iterable[str]) -> Iterat
         yield _gauge(f"{name}_timestamp_seconds", text, one, [(key, at) for key, at in moments if at])
     counted = [(key, each.coverage) for key, each in keyed if each.coverage]
     yield _gauge(
-        "open_tasks", "Tasks without an annotation, as last counted.", one, [(k, c.n_open) for k, c in counted]
+        "open_tasks",
+        "Tasks that hold a text and have no annotation, as last counted.",
+        one,
+        [(k, c.n_open) for k, c in counted],
     )
     predicted = [(key, coverage.n_predicted) for key, coverage in counted]
     yield _gauge("predicted_tasks", "Open tasks with a prediction of the version that serves.", one, predicted)

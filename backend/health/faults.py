@@ -23,7 +23,7 @@ class Loaded(Protocol):
 class Fault:
     """Something that is wrong. Kind and `about` name it; they stay the same as long as it lasts."""
 
-    kind: str  # queue, workers, database, version, model, disk, reconcile
+    kind: str  # one of KINDS
     what: str
     remedy: str
     about: str = ""  # a project's key or a model's URI, where it is about one
@@ -39,7 +39,12 @@ def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[
         *_queue(sight),
         *(fault for project in sight.projects for fault in _version(project, loaded)),
         *(
-            Fault("model", f"{uri} cannot be loaded and is left out", "run: prelabel models fetch", uri)
+            Fault(
+                "model",
+                f"{uri} cannot be loaded and is left out",
+                "run: prelabel doctor, which says what is missing",
+                uri,
+            )
             for uri in missing_models
         ),
         *_disk(sight),
