@@ -17,6 +17,7 @@ from backend.serving import KEPT_VERSIONS
 PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
 PRUNE_LOOK = 40  # tasks between two looks at the queue: a second or two, so that pruning comes to an end
+MISSABLE = ("version", "config", "labels", "predictions", "doubled")  # counted from 0: only then is the first one seen
 
 log = structlog.get_logger()
 
@@ -42,15 +43,15 @@ def refresh(work: ProjectDesk) -> None:
 
 
 def reconcile(work: ProjectDesk) -> list[str]:
-    """Find what no webhook said; what was found: version, config, labels, predictions, doubled.
+    """Find what no webhook said; what was found, of MISSABLE.
 
     Nothing is looked for where the label config cannot be served: doctor says why.
     """
     found = _missed(work) if work.usable else []
     work.update(reconciled_at=time.time())
     keep_reconciled(work.desk.queue, work.key, Reconciled(tuple(found), time.time()))
-    for what in found:
-        work.desk.telemetry.missed.labels(work.key, what).inc()
+    for what in MISSABLE:
+        work.desk.telemetry.missed.labels(work.key, what).inc(what in found)
     return found
 
 
