@@ -17,7 +17,7 @@ from backend.core.settings import Settings
 from backend.core.types import Decision
 from backend.health.watch import Watch
 from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
-from backend.labelstudio.schema import Control, Unusable, read_config
+from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
 from backend.ledger import Ledger, ProjectRow, Shown, open_ledger
 from backend.logs import told
@@ -56,25 +56,25 @@ class Answering:
         key = str(request.key)
         with _carrying_on("control", key):
             self.projects.loader.folder(key).remember_control(request.control)
-        control = self._control(key, request.label_config)
-        if isinstance(control, Unusable):
+        settings = self._project_settings(key)
+        if isinstance(served_control(request.label_config, settings), Unusable):
             return UNCONFIGURED
-        present = config_hash(request.label_config, self._project_settings(key))
+        present = config_hash(request.label_config, settings)
         with _carrying_on("config", key):
             row = self.ledger.project(key)
             if row is None or row.config_hash != present:
                 self._ask("refresh", key)
-        return self.projects.version(key) or cold_version(present, self._profile(key))
+        return self.projects.version(key) or cold_version(present, settings.profile or self.settings.profile)
 
     def predict(self, request: PredictRequest) -> list[Json | None]:
         """One prediction a task, in order; None for "none yet"."""
         key = str(request.key)
-        served = self.projects.get(key)
-        control = self._control(key, request.label_config)
+        served, settings = self.projects.get(key), self._project_settings(key)
+        control = served_control(request.label_config, settings)
         if served is None or isinstance(control, Unusable):
             self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
             return [None] * len(request.tasks)
-        share = 0.0 if request.interactive else self._project_settings(key).blind_share
+        share = 0.0 if request.interactive else settings.blind_share
         texts: dict[int, str] = {}
         for place, task in enumerate(request.tasks):
             text = text_of(task.data, control)
@@ -158,16 +158,8 @@ class Answering:
         with _carrying_on("shown", key):
             self.ledger.add_shown(key, rows)
 
-    def _control(self, key: str, label_config: str) -> Control | Unusable:
-        settings = self._project_settings(key)
-        oos = None if settings.oos_label == "auto" else settings.oos_label
-        return read_config(label_config, control=settings.control, oos_value=oos)
-
     def _project_settings(self, key: str) -> ProjectSettings:
         return self.projects.loader.folder(key).settings()
-
-    def _profile(self, key: str) -> str:
-        return self._project_settings(key).profile or self.settings.profile
 
     def _ask(self, job: str, key: str) -> None:
         try:

@@ -15,8 +15,7 @@ import redis
 import structlog
 from redis.exceptions import LockError
 from redis.lock import Lock
-from rq import Queue, Worker
-from rq.command import PUBSUB_CHANNEL_TEMPLATE
+from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -24,6 +23,7 @@ from rq.serializers import JSONSerializer
 from backend.core.errors import QueueError
 from backend.core.settings import Settings
 from backend.logs import present_trace
+from backend.roll_call import listeners
 
 QUEUES = ("train", "live", "reconcile", "bulk")  # `train` has a worker of its own; the others in falling priority
 JOBS = {  # function -> (queue, seconds it may take)
@@ -144,11 +144,8 @@ class JobQueue:
     def workers(self) -> dict[str, int]:
         """How many workers listen for each queue now; a killed one does not."""
         with _answering():
-            prefix = PUBSUB_CHANNEL_TEMPLATE % ""
-            names = [_text(name).removeprefix(prefix) for name in self.connection.pubsub_channels(f"{prefix}*")]
-            served = [self.connection.hget(f"{Worker.redis_worker_namespace_prefix}{name}", "queues") for name in names]
-            taken = [name for each in served if isinstance(each, bytes) for name in each.decode().split(",")]
-        return {name: taken.count(name) for name in QUEUES}
+            present = listeners(self.connection)
+        return {name: present[name] for name in QUEUES}
 
     def put_figures(self, worker: str, text: str) -> None:
         with _answering():

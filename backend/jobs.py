@@ -14,9 +14,9 @@ from backend.core.errors import PrelabelError
 from backend.core.settings import load_settings
 from backend.job_queue import JOBS
 from backend.logs import configure_logs, new_trace, told
+from backend.loop import coverage, push, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
-from backend.loop import push, upkeep
 from backend.loop import retrain as training
 from backend.loop.desk import Desk
 from backend.loop.telling import telling
@@ -77,7 +77,7 @@ def poll(project_key: str) -> None:
 def refresh(project_key: str) -> None:
     """Take over a changed label config."""
     with desk().queue.lease("labels", project_key) as held:
-        if held:
+        if held and connected(project_key):
             upkeep.refresh(desk().project(project_key))
 
 
@@ -91,7 +91,7 @@ def predict_project(project_key: str) -> None:
         if not push.fill(work):
             desk().queue.enqueue("predict_project", project_key)
             return
-        upkeep.count_open(work)
+        coverage.count_open(work)
         served = work.served()
         if served is not None:
             following.refresh_head(work, served)

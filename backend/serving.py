@@ -20,7 +20,7 @@ from backend.core.types import Example, Pipeline
 from backend.ledger import IndexRow, Ledger
 from backend.logs import told
 
-KEPT_VERSIONS = 2  # whose derived files stay: the newest, and the one to go back to; others' are made again if need be
+KEPT_VERSIONS = 2  # the newest and the one to go back to: what others have beside their folders is deleted
 HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
 
 log = structlog.get_logger()

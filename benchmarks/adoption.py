@@ -39,7 +39,7 @@ class Row:
 
 
 def main(n_tasks: int) -> None:
-    configure_logs("ERROR")
+    configure_logs("WARNING")
     rows = list(texts(n_tasks))
     with Desk(load_settings()) as desk:
         project = large_project(desk.client, rows)

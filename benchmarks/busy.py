@@ -26,7 +26,7 @@ PATIENCE_S = 120.0
 
 
 def main() -> None:
-    configure_logs("ERROR")
+    configure_logs("WARNING")
     desk = Desk(load_settings())
     with sample_project(desk, n_tasks=N_TASKS) as work:
         print(json.dumps(busy(work), indent=2))

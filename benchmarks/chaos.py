@@ -46,7 +46,7 @@ SEED = 0
 
 
 def main(n_kills: int) -> None:
-    configure_logs("ERROR")
+    configure_logs("WARNING")
     desk = Desk(load_settings())
     with sample_project(desk, n_tasks=N_TASKS) as work:
         print(json.dumps(chaos(work, n_kills), indent=2, ensure_ascii=False))

@@ -21,6 +21,7 @@ from backend.assembly import Assembly
 from backend.core.settings import load_settings
 from backend.core.types import Example, Label, LabelSpace
 from backend.files import read_rows
+from backend.logs import configure_logs
 from backend.pipeline.pipeline import Pipeline
 from training.evaluate import Outcome, metrics_of, outcome_of
 from training.run import TrainingOptions, train
@@ -61,6 +62,7 @@ def measured(pipeline: Pipeline, assembly: Assembly, examples: list[Example]) ->
 
 
 def main() -> None:
+    configure_logs("WARNING")
     assembly = Assembly(load_settings())
     assembly.embedder("en").embed(["loaded before anything is timed"])
     examples = examples_of("train")

@@ -16,6 +16,7 @@ from backend.assembly import Assembly
 from backend.core.settings import load_settings
 from backend.core.types import Example, LabelSpace, Pipeline
 from backend.labelstudio.schema import label_space
+from backend.logs import configure_logs
 from samples import Sample, SampleRow, load_samples
 from training.run import TrainingOptions, train
 
@@ -24,6 +25,7 @@ SEEDS = 3
 
 
 def main() -> None:
+    configure_logs("WARNING")
     assembly = Assembly(load_settings())
     for sample in load_samples():
         with tempfile.TemporaryDirectory() as folder:

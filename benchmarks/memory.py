@@ -38,9 +38,10 @@ from backend.core.projects import SETTINGS_FILE, ProjectSettings, config_hash, p
 from backend.core.settings import Settings, load_settings
 from backend.core.types import Example
 from backend.files import read_rows
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import label_space
 from backend.ledger import open_ledger
+from backend.logs import configure_logs
 from backend.models.model_uri import parse_uri
 from backend.supervisor.process import Child, Service
 from backend.supervisor.services import Prelabel
@@ -127,6 +128,7 @@ class Web:
 
 
 def main(part: str) -> None:
+    configure_logs("WARNING")
     print(json.dumps({"projects": projects, "steady": steady}[part](), indent=2))
 
 

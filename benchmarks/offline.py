@@ -23,6 +23,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from backend.core.settings import load_settings
+from backend.logs import configure_logs
 from backend.loop.desk import Desk
 from benchmarks.playground import annotate, gold_of, wait_until
 from samples import load_samples
@@ -36,6 +37,7 @@ N_LABELS = 40
 
 
 def main() -> None:
+    configure_logs("WARNING")
     if os.environ.get(INSIDE):
         print(json.dumps(inside(), indent=2))
         return

@@ -25,14 +25,15 @@ import requests
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from backend.connection.connect import webhook_url
+from backend.connection.ties import webhook_url
 from backend.core.artefacts import read_manifest
 from backend.core.errors import BadInputError
 from backend.core.projects import is_blind
 from backend.core.settings import load_settings
 from backend.job_queue import queue
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import TOP_KEY
+from backend.logs import configure_logs
 from backend.loop.desk import Desk, ProjectDesk
 from backend.supervisor.services import TRAINER
 from backend.supervisor.state import read_status
@@ -50,6 +51,7 @@ N_PRUNED = 500  # predictions of it that are waited for
 
 
 def main(part: str) -> None:
+    configure_logs("WARNING")
     parts = {
         "webhook": webhook,
         "bulk": bulk,

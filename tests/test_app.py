@@ -48,10 +48,11 @@ def test_without_a_secret_it_does_not_start(missing: str, tmp_path: Path) -> Non
         create_app(Settings(home=tmp_path, **secrets))  # type: ignore[arg-type]
 
 
-def test_it_never_imports_training() -> None:
-    code = "import sys, backend.app; print([name for name in sys.modules if name.partition('.')[0] == 'training'])"
+def test_it_imports_neither_training_nor_what_calls_label_studio() -> None:
+    unwanted = {"training", "label_studio_sdk"}  # tens of megabytes, and nothing that it does needs them
+    code = "import sys, backend.app; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert unwanted.isdisjoint(done.stdout.split())
 
 
 def test_a_new_version_is_taken_over_whole(web: Web) -> None:
@@ -144,6 +145,22 @@ def test_while_the_queue_is_away_predictions_go_on_and_events_say_so(tmp_path: P
     assert web.post("/job_status", {"job": "retrain-1-1-1"}).status_code == 503
     assert len(predict(web, TEXT)) == 1
     web.close()
+
+
+def test_while_the_database_is_away_predictions_go_on_and_it_is_told(web: Web) -> None:
+    with web.ledger.engine.begin() as connection:
+        for table in ("projects", "shown"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_gone")
+    version = web.folder.current()
+    assert [item["model_version"] for item in predict(web, TEXT)] == [version]
+    assert setup(web) == version
+    web.watch.look()
+    headers = {"Authorization": BASIC}
+    (fault,) = (f for f in web.client.get("/health", headers=headers).get_json()["degraded"] if f["kind"] == "database")
+    assert "OperationalError" in fault["what"]
+    metrics = web.client.get("/metrics", headers=headers).get_data(as_text=True)
+    assert "prelabel_database_up 0.0" in metrics
+    assert 'prelabel_database_errors_total{process="web"} 0.0' not in metrics
 
 
 def test_a_project_whose_settings_are_broken_is_told_what_is_wrong(web: Web) -> None:

@@ -22,7 +22,8 @@ from backend import job_queue, jobs
 from backend.core.errors import QueueError
 from backend.core.settings import Settings
 from backend.job_queue import JOBS, LEASE_S, QUEUES, JobQueue, connect, queue
-from tests.stack import free_port, wait_for
+from backend.ledger import open_ledger
+from tests.stack import ROOT, free_port, wait_for
 
 KEY = "84-1795230264"
 
@@ -43,6 +44,15 @@ def test_every_job_exists_under_the_name_that_is_queued() -> None:
         assert callable(getattr(jobs, name)), name
         assert queue_name in QUEUES
         assert timeout_s > 0
+
+
+def test_jobs_that_waited_while_their_project_was_disconnected_do_nothing(redis_url: str, tmp_path: Path) -> None:
+    code = "import sys; from backend import jobs; [getattr(jobs, name)(sys.argv[1]) for name in jobs.JOBS]"
+    nobody = f"http://127.0.0.1:{free_port()}"  # who asked Label Studio would fail
+    environment = {**os.environ, "PRELABEL_HOME": str(tmp_path), "PRELABEL_REDIS_URL": redis_url}
+    environment |= {"PRELABEL_LABEL_STUDIO_URL": nobody, "PRELABEL_LABEL_STUDIO_TOKEN": "not.a.token"}
+    subprocess.run([sys.executable, "-c", code, KEY], cwd=ROOT, env=environment, check=True)
+    assert open_ledger(Settings(home=tmp_path)).project_keys() == []
 
 
 def test_a_storm_of_events_becomes_one_waiting_job(work: JobQueue) -> None:
@@ -129,11 +139,10 @@ def test_a_wrong_password_is_said_as_such(redis_url: str, tmp_path: Path) -> Non
         work.status("follow-84-1-1")
 
 
-def test_a_lease_has_one_holder_at_a_time(work: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_queue, "LEASE_WAIT_S", 0.2)
+def test_a_lease_has_one_holder_at_a_time(work: JobQueue) -> None:
     with work.lease("push", KEY) as first:
         assert first
-        with work.lease("push", KEY) as second:
+        with work.lease("push", KEY, wait_s=0.2) as second:
             assert not second
         with work.lease("push", "85-1") as other:
             assert other, "another project"
@@ -179,10 +188,9 @@ def test_a_lease_is_given_back_when_its_work_fails(work: JobQueue) -> None:
 
 def test_a_holder_renews_its_lease_for_as_long_as_it_works(work: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_queue, "LEASE_S", 0.3)
-    monkeypatch.setattr(job_queue, "LEASE_WAIT_S", 0.1)
     with work.lease("push", KEY):
         time.sleep(0.9)
-        with work.lease("push", KEY) as second:
+        with work.lease("push", KEY, wait_s=0.1) as second:
             assert not second
 
 

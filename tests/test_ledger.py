@@ -150,6 +150,12 @@ def test_acceptance_counts_kept_and_corrected_labels_and_no_skips(ledger: Ledger
     assert sorted(ledger.acceptance(KEY)) == [("bulk", True, 1), ("seen", False, 1), ("seen", True, 2)]
 
 
+def test_an_annotation_that_was_changed_counts_once_as_it_is_now(ledger: Ledger) -> None:
+    ledger.add_accepted(KEY, [accepted(1, "t1"), accepted(2, "t1", label="b"), accepted(3, "t1")])
+    ledger.add_accepted(KEY, [accepted(1, "t2", label="b"), accepted(2, "t2"), accepted(3, "t2", label="")])
+    assert sorted(ledger.acceptance(KEY)) == [("seen", False, 1), ("seen", True, 1)]
+
+
 def test_the_newest_of_what_was_shown_is_found_for_more_tasks_than_one_query_takes(ledger: Ledger) -> None:
     n_tasks = 1201
     ledger.add_shown(KEY, [shown(task, "old") for task in range(1, n_tasks + 1)])

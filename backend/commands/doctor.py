@@ -12,6 +12,7 @@ from rich.text import Text
 from backend.commands.printing import Printer
 from backend.connection.doctor.check import Result
 from backend.connection.doctor.examination import desk_of_doctor, examine_all, examine_and_mend
+from backend.core.projects import ProjectKey
 from backend.core.settings import load_settings
 
 NAME_WIDTH = 16  # the longest name's, so that the tables of all projects stand below each other
@@ -32,7 +33,9 @@ def doctor(
     else:
         console = Console()
         for key, group in groupby(results, key=lambda result: result.project):
-            console.print(f"project {key.partition('-')[0]}" if key else "this backend", style="bold", highlight=False)
+            console.print(
+                f"project {ProjectKey.parse(key).id}" if key else "this backend", style="bold", highlight=False
+            )
             console.print(_lines(list(group)))
         console.print(_sum(faulty), highlight=False)
     if faulty:

@@ -195,4 +195,4 @@ def _create(desk: Desk, title: str, label_config: Path | None) -> Project:
 
 
 def _url(desk: Desk, project: Project) -> str:
-    return f"{desk.client.url}/projects/{project.id}"
+    return f"{desk.client.api.url}/projects/{project.id}"

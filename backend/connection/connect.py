@@ -12,34 +12,34 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backend.connection.settings_file import write_project_settings
+from backend.connection.ties import (
+    TITLE,
+    Change,
+    Report,
+    foreign_ties,
+    remember,
+    remove_foreign,
+    tie,
+    ties_to_make,
+    ties_to_remove,
+    untie,
+)
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import BadInputError, LabelStudioError, OutsideError, PrelabelError
+from backend.core.projects import ProjectKey, ProjectSettings
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import Unusable, read_config
+from backend.labelstudio.schema import Unusable, served_control
 from backend.loop import push
 from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.retrain import make_cold, read_labels
 
-TITLE = "prelabel"
-OWN_PREFIX = "pl-"
 UNCERTAINTY = "Uncertainty sampling"
-CONNECTED = "CO"  # a backend's state
 GONE = 404
 ALONE_WAIT_S = 120.0  # a push of a large project takes half a minute
 INLINE_TASKS = 2000  # a larger project is predicted by the workers
-
-Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that connecting changes in a project."""
-
-    what: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
     Raises:
         BadInputError: the label config cannot be served, or something foreign is in the way.
     """
-    found = read_config(project.label_config, oos_value=None if options.oos_label == "auto" else options.oos_label)
+    found = served_control(project.label_config, ProjectSettings(oos_label=options.oos_label))
     if isinstance(found, Unusable):
         raise BadInputError(found.message)
-    changes = [*_foreign(settings, client, project, replace=options.replace)]
-    changes += (_untied if options.push_only else _tied)(settings, client, project)
+    changes = [*foreign_ties(settings, client, project, replace=options.replace)]
+    changes += (ties_to_remove if options.push_only else ties_to_make)(settings, client, project)
     if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
         changes.append(Change("task sampling", project.sampling, UNCERTAINTY))
     if not project.model_version.startswith(OWN_PREFIX):
@@ -89,9 +89,9 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
         work = prepare(desk, project, options)
         work = work.update(snapshot=dict(work.row.snapshot or {}) or snapshot_of(project))
         if options.replace:
-            _remove_foreign(desk.settings, desk.client, project)
-        _untie(desk, project) if options.push_only else tie(work, report)
-        _remember(work, push_only=options.push_only)
+            remove_foreign(desk.settings, desk.client, project)
+        untie(desk, project) if options.push_only else tie(work, report)
+        remember(work, push_only=options.push_only)
         if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
             desk.client.update_project(project.id, sampling=UNCERTAINTY)
         _catch_up(desk.project(key), report)
@@ -117,17 +117,9 @@ def _whole_or_not_at_all(desk: Desk, project: Project, report: Report) -> Iterat
 
 
 def _undo(work: ProjectDesk, snapshot: Json) -> None:
-    _untie(work.desk, work.project)
+    untie(work.desk, work.project)
     _remove_predictions(work, lambda _: None)
     _restore(work, snapshot)
-
-
-def tie(work: ProjectDesk, report: Report) -> None:
-    """Have Label Studio call us: our webhook first, then our backend, each made where it is missing."""
-    report("webhook")
-    ensure_webhook(work)
-    report("backend")
-    ensure_backend(work)
 
 
 def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDesk:
@@ -177,7 +169,7 @@ def _part(desk: Desk, key: str, leave: Callable[[ProjectDesk], None]) -> None:
 def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
     """None where the project was deleted in Label Studio, or its number belongs to another by now."""
     try:
-        project = desk.client.project(int(key.partition("-")[0]))
+        project = desk.client.project(ProjectKey.parse(key).id)
     except LabelStudioError as err:
         if err.status != GONE:
             raise
@@ -187,7 +179,7 @@ def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
 
 def _leave(work: ProjectDesk, snapshot: Json, report: Report) -> None:
     report("backend and webhook")
-    _untie(work.desk, work.project)
+    untie(work.desk, work.project)
     _remove_predictions(work, report)
     _remove_data_keys(work, report)
     report("settings")
@@ -208,106 +200,6 @@ def snapshot_of(project: Project) -> Json:
         "sampling": project.sampling,
         "show_collab_predictions": project.show_collab_predictions,
     }
-
-
-def webhook_url(settings: Settings) -> str:
-    return f"{settings.backend_url.rstrip('/')}/webhook"
-
-
-def _tied(settings: Settings, client: LabelStudioClient, project: Project) -> list[Change]:
-    """What Label Studio needs in order to call us."""
-    changes = []
-    if not _own_webhooks(settings, client, project):
-        changes.append(Change("webhook", "none", f"{webhook_url(settings)}, without payload"))
-    if not _own_backends(settings, client, project):
-        changes.append(Change("ML backend", "none", f"{TITLE} at {settings.backend_url}"))
-    return changes
-
-
-def _untied(settings: Settings, client: LabelStudioClient, project: Project) -> list[Change]:
-    """What an earlier `connect` without --push-only has left."""
-    hooks = [Change("webhook", hook["url"], "removed") for hook in _own_webhooks(settings, client, project)]
-    backends = _own_backends(settings, client, project)
-    return hooks + [Change("ML backend", str(backend["title"]), "removed") for backend in backends]
-
-
-def _untie(desk: Desk, project: Project) -> None:
-    for backend in _own_backends(desk.settings, desk.client, project):
-        desk.client.delete_backend(backend["id"])
-    for webhook in _own_webhooks(desk.settings, desk.client, project):
-        desk.client.delete_webhook(webhook["id"])
-
-
-def _remove_foreign(settings: Settings, client: LabelStudioClient, project: Project) -> None:
-    ours = {backend["id"] for backend in _own_backends(settings, client, project)}
-    for backend in client.backends(project.id):
-        if backend["id"] not in ours:
-            client.delete_backend(backend["id"])
-
-
-def _foreign(settings: Settings, client: LabelStudioClient, project: Project, *, replace: bool) -> list[Change]:
-    ours = {backend["id"] for backend in _own_backends(settings, client, project)}
-    foreign = [backend for backend in client.backends(project.id) if backend["id"] not in ours]
-    if foreign and not replace:
-        raise BadInputError(f"project {project.id} must have no other ML backend, has {len(foreign)}; use --replace")
-    version = project.model_version
-    if version and version != TITLE and not version.startswith(OWN_PREFIX) and not foreign and not replace:
-        raise BadInputError(f"project {project.id} must not show other predictions, shows {version!r}; use --replace")
-    return [Change("ML backend", str(backend["title"]), "removed") for backend in foreign]
-
-
-def _own_webhooks(settings: Settings, client: LabelStudioClient, project: Project) -> list[Json]:
-    return [hook for hook in client.webhooks(project.id) if hook["url"] == webhook_url(settings)]
-
-
-def _own_backends(settings: Settings, client: LabelStudioClient, project: Project) -> list[Json]:
-    return [backend for backend in client.backends(project.id) if is_own_backend(backend, settings)]
-
-
-def is_own_backend(backend: Json, settings: Settings) -> bool:
-    return str(backend["url"]).rstrip("/") == settings.backend_url.rstrip("/")
-
-
-def ensure_webhook(work: ProjectDesk) -> None:
-    """One webhook of ours, authentic and switched on, whatever it was; its number is remembered."""
-    settings, client = work.desk.settings, work.desk.client
-    secret, url = settings.webhook_secret.get_secret_value(), webhook_url(settings)
-    own = _own_webhooks(settings, client, work.project)
-    if own:
-        client.update_webhook(own[0]["id"], work.project, url, secret)
-    number = int(own[0]["id"]) if own else client.create_webhook(work.project, url, secret)
-    _remember(work, webhook=number)
-
-
-def ensure_backend(work: ProjectDesk) -> None:
-    """Our backend, which Label Studio reaches with the present password; its number is remembered.
-
-    Raises:
-        LabelStudioError: Label Studio does not reach it.
-    """
-    settings, client = work.desk.settings, work.desk.client
-    own = _own_backends(settings, client, work.project) or moved_backends(work)
-    entry = {"url": settings.backend_url, "title": TITLE, "user": settings.user}
-    entry["password"] = settings.password.get_secret_value()
-    try:
-        if own and (own[0].get("state") != CONNECTED or not is_own_backend(own[0], settings)):
-            client.update_backend(own[0]["id"], work.id, **entry)
-        number = int(own[0]["id"]) if own else client.create_backend(work.id, **entry)
-    except LabelStudioError as err:
-        raise LabelStudioError(f"Label Studio must reach {settings.backend_url}; {err}", status=err.status) from err
-    _remember(work, backend=number)
-
-
-def moved_backends(work: ProjectDesk) -> list[Json]:
-    """What `connect` made while this backend had another address."""
-    made = (work.row.snapshot or {}).get("backend")
-    return [item for item in work.desk.client.backends(work.id) if item["id"] == made and item["title"] == TITLE]
-
-
-def _remember(work: ProjectDesk, **values: int) -> None:
-    """Keep what connecting made, beside what the project was before."""
-    row = work.desk.ledger.project(work.key) or work.row
-    work.update(snapshot={**(row.snapshot or {}), **values})
 
 
 def _catch_up(work: ProjectDesk, report: Report) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from backend.connection.connect import UNCERTAINTY, ConnectOptions, connect, prepare
 from backend.core.errors import BadInputError
+from backend.core.projects import ProjectKey
 from backend.core.settings import Settings
 from backend.labelstudio.wire import Json, shown_data
 from backend.loop.desk import Desk, ProjectDesk
@@ -20,7 +21,7 @@ def setup_demo(settings: Settings, report: Report) -> list[int]:
 
 
 def _project_of(desk: Desk, sample: Sample, report: Report) -> int:
-    connected = {int(key.partition("-")[0]) for key in desk.ledger.project_keys()}
+    connected = {ProjectKey.parse(key).id for key in desk.ledger.project_keys()}
     by_title = {project.title: project.id for project in desk.client.projects() if project.id in connected}
     return by_title.get(sample.title) or _create(desk, sample, report)
 

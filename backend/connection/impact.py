@@ -12,7 +12,7 @@ from statistics import median
 
 from jinja2 import Environment, FileSystemLoader
 
-from backend.core.artefacts import write_atomically
+from backend.core.artefacts import oldest_first, write_atomically
 from backend.ledger import Accepted
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -85,9 +85,7 @@ class Impact:
 def impact_of(project: str, accepted: Iterable[Accepted]) -> Impact:
     """From the newest state of each annotation, without skips."""
     rows = [row for row in accepted if row.label]
-    versions = sorted(
-        {row.version for row in rows if row.version}, key=lambda name: (not name.startswith("pl-0-"), name)
-    )
+    versions = sorted({row.version for row in rows if row.version}, key=oldest_first)
     labels = [label for label, _ in Counter(row.label for row in rows).most_common()]
     return Impact(
         project,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backend.core.errors import PrelabelError, QueueError
+from backend.core.projects import ProjectKey
 from backend.health.agreement import Agreement, blind_agreement, ticks_kept
 from backend.health.notes import Coverage
 from backend.health.sight import ProjectSight, look_at_project
@@ -43,7 +44,7 @@ class ProjectStatus:
 
     @property
     def name(self) -> str:
-        return f"{self.key.partition('-')[0]} {self.title}".strip()
+        return f"{ProjectKey.parse(self.key).id} {self.title}".strip()
 
     def figures(self) -> Mapping[str, Any]:
         """Everything, for programs."""
@@ -121,10 +122,10 @@ def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, 
 def _coverage(coverage: Coverage | None, now: float) -> str:
     if coverage is None:
         return "not counted yet"
-    if coverage.share is None:
-        return f"none, as of {_ago(coverage.at, now)}"
-    share = f"{coverage.share:.0%} of {coverage.n_open} have a prediction of that version"
-    return f"{share}, as of {_ago(coverage.at, now)}"
+    of = f"{coverage.n_open} have a prediction of that version"
+    share = "none" if coverage.share is None else f"{coverage.share:.0%} of {of}"
+    textless = f", {coverage.n_textless} more hold no text" if coverage.n_textless else ""
+    return f"{share}{textless}, as of {_ago(coverage.at, now)}"
 
 
 def _queue(n_waiting: int | None, oldest_s: float | None) -> str:

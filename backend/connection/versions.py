@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError
+from backend.core.projects import ProjectKey
 from backend.health.agreement import served_before
 from backend.ledger import Training
 from backend.loop.desk import Desk, ProjectDesk
@@ -75,13 +76,14 @@ def key_of(desk: Desk, project_id: int) -> str:
     Raises:
         BadInputError: no such project is connected.
     """
-    keys = [key for key in desk.ledger.project_keys() if key.partition("-")[0] == str(project_id)]
+    connected = [ProjectKey.parse(key) for key in desk.ledger.project_keys()]
+    keys = [key for key in connected if key.id == project_id]
     if not keys:
-        known = ", ".join(key.partition("-")[0] for key in desk.ledger.project_keys()) or "none"
+        known = ", ".join(str(key.id) for key in connected) or "none"
         raise BadInputError(
             f"project must be connected ({known}), {project_id} is not; run: prelabel connect --project {project_id}"
         )
-    return max(keys, key=lambda key: int(key.partition("-")[2]))
+    return str(max(keys, key=lambda key: key.created))
 
 
 def _previous(work: ProjectDesk) -> str:

@@ -3,7 +3,6 @@
 Decides where a version lives and which is current; knows nothing of what is inside but the manifest.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -17,20 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.errors import ArtefactError, ModelFolderError, StateError
+from backend.core.disk import require_room, writing
+from backend.core.errors import ArtefactError, ModelFolderError
 from backend.core.types import DataFingerprint, Label, LabelSpace
 
 FORMAT = 1
+OWN_PREFIX = "pl-"  # of every version of ours, by which Label Studio's users know it
+COLD_PREFIX = f"{OWN_PREFIX}0-"  # of those that were never trained
 MANIFEST = "manifest.json"
-ROOM_BYTES = 200_000_000  # a model of some ten thousand examples, and the export it is made from
 UNFINISHED_S = 3600.0  # longer than any job that writes one may take
-REFUSALS = {  # why the system takes no write -> what to do
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the quota is used up; free some space",
-    errno.EROFS: "the file system is read-only; mount it writable",
-    errno.EACCES: "it is not allowed; give this user the right to write",
-    errno.EPERM: "it is not allowed; give this user the right to write",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +102,17 @@ def sha256_of(path: Path) -> str:
 def new_version(seed: str, *, now: datetime | None = None) -> str:
     """A version after a training: sorts by time, unique by what it was made from."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-    return f"pl-{stamp}-{hashlib.sha256(seed.encode()).hexdigest()[:8]}"
+    return f"{OWN_PREFIX}{stamp}-{hashlib.sha256(seed.encode()).hexdigest()[:8]}"
 
 
 def cold_version(*parts: str) -> str:
     """The version before any training: a hash of config, profile and descriptions."""
-    return f"pl-0-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}"
+    return f"{COLD_PREFIX}{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}"
+
+
+def oldest_first(version: str) -> tuple[bool, str]:
+    """The key by which versions are sorted: the cold ones stand before all that were trained."""
+    return not version.startswith(COLD_PREFIX), version
 
 
 @contextmanager
@@ -136,25 +135,6 @@ def publishing(folder: Path) -> Iterator[Path]:
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def writing(where: Path) -> Iterator[None]:
-    """Raises StateError where the system takes no write."""
-    try:
-        yield
-    except OSError as err:
-        if err.errno not in REFUSALS:
-            raise
-        raise StateError(f"{where} must take what is written, but {REFUSALS[err.errno]}") from err
-
-
-def require_room(folder: Path, n_bytes: int = ROOM_BYTES) -> None:
-    """Raises StateError before anything is computed that could not be kept."""
-    free = shutil.disk_usage(folder).free
-    if free < n_bytes:
-        asked = f"{folder} must have {n_bytes / 1e6:.0f} MB free, has {free / 1e6:.0f}"
-        raise StateError(f"{asked}; free some space")
 
 
 def remove_unfinished(folder: Path, *, older_than_s: float = UNFINISHED_S) -> None:

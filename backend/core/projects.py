@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.artefacts import remove_unfinished, write_atomically
+from backend.core.artefacts import oldest_first, remove_unfinished, write_atomically
 from backend.core.errors import BadInputError
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
@@ -101,7 +101,7 @@ class ProjectFolder:
         """Published versions, oldest first: the cold one sorts before all others."""
         folder = self.root / "artefacts"
         found = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-        return sorted(found, key=lambda version: (not version.startswith("pl-0-"), version))
+        return sorted(found, key=oldest_first)
 
     def current(self) -> str:
         """The version that serves; empty where none was published yet."""

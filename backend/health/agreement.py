@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from backend.core.artefacts import COLD_PREFIX
 from backend.ledger import Acceptance, Training
 
 ENOUGH = 30  # labels under which a share may be off by 15 points and more
@@ -38,7 +39,7 @@ def blind_agreement(rows: Iterable[Acceptance]) -> Agreement:
 
 def served_before(current: str, published: Sequence[str], trainings: Iterable[Training]) -> str:
     """The version that served before the current one: the last that was promoted and is not it; empty for none."""
-    served = [version for version in published if version.startswith("pl-0-")]
+    served = [version for version in published if version.startswith(COLD_PREFIX)]
     served += [training.version for training in trainings if training.promoted]
     older = served[: served.index(current)] if current in served else served
     return older[-1] if older else ""

@@ -46,8 +46,8 @@ class Exposition:
 def _host(sight: Sight) -> Iterator[Metric]:
     yield _gauge("look_timestamp_seconds", "When all of this was looked at.", (), [((), sight.at)])
     yield _gauge("database_up", "Whether the database answers and takes writes.", (), [((), not sight.database)])
-    yield _gauge("disk_free_bytes", "Free where the state lies.", (), [((), sight.disk_free)])
-    yield _gauge("disk_size_bytes", "Size of the disk of the state.", (), [((), sight.disk_size)])
+    yield _gauge("disk_free_bytes", "Free where the state lies.", (), [((), sight.disk.free)])
+    yield _gauge("disk_size_bytes", "Size of the disk of the state.", (), [((), sight.disk.size)])
 
 
 def _queue(seen: QueueSight | None) -> Iterator[Metric]:
@@ -77,7 +77,10 @@ def _projects(projects: Sequence[ProjectSight], loaded: Iterable[str]) -> Iterat
         yield _gauge(f"{name}_timestamp_seconds", text, one, [(key, at) for key, at in moments if at])
     counted = [(key, each.coverage) for key, each in keyed if each.coverage]
     yield _gauge(
-        "open_tasks", "Tasks without an annotation, as last counted.", one, [(k, c.n_open) for k, c in counted]
+        "open_tasks",
+        "Tasks that hold a text and have no annotation, as last counted.",
+        one,
+        [(k, c.n_open) for k, c in counted],
     )
     predicted = [(key, coverage.n_predicted) for key, coverage in counted]
     yield _gauge("predicted_tasks", "Open tasks with a prediction of the version that serves.", one, predicted)

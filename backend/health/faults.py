@@ -9,8 +9,6 @@ from backend.health.sight import ProjectSight, Sight
 from backend.serving import Failure
 
 RECONCILE_LATE_S = 300.0  # ten times what lies between two of them
-LEAST_FREE = 0.05  # of the disk
-LEAST_FREE_BYTES = 1_000_000_000  # a training of a large project writes some hundred megabytes
 
 
 class Loaded(Protocol):
@@ -25,7 +23,7 @@ class Loaded(Protocol):
 class Fault:
     """Something that is wrong. Kind and `about` name it; they stay the same as long as it lasts."""
 
-    kind: str  # queue, workers, database, version, model, disk, reconcile
+    kind: str  # one of KINDS
     what: str
     remedy: str
     about: str = ""  # a project's key or a model's URI, where it is about one
@@ -41,7 +39,12 @@ def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[
         *_queue(sight),
         *(fault for project in sight.projects for fault in _version(project, loaded)),
         *(
-            Fault("model", f"{uri} cannot be loaded and is left out", "run: prelabel models fetch", uri)
+            Fault(
+                "model",
+                f"{uri} cannot be loaded and is left out",
+                "run: prelabel doctor, which says what is missing",
+                uri,
+            )
             for uri in missing_models
         ),
         *_disk(sight),
@@ -70,7 +73,7 @@ def _queue(sight: Sight) -> Iterator[Fault]:
         return
     idle = [name for name, n in sight.queue.workers.items() if not n]
     if idle:
-        command = f"start: prelabel worker --queues {','.join(idle)}"
+        command = f"run: prelabel worker --queues {','.join(idle)}"
         yield Fault("workers", f"nobody takes jobs from: {', '.join(idle)}", command)
 
 
@@ -84,8 +87,8 @@ def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:
 
 
 def _disk(sight: Sight) -> Iterator[Fault]:
-    if sight.disk_free < max(LEAST_FREE * sight.disk_size, LEAST_FREE_BYTES):
-        free = f"{sight.disk_free / 1e9:.1f} of {sight.disk_size / 1e9:.0f} GB are free"
+    if sight.disk.nearly_full:
+        free = f"{sight.disk.free / 1e9:.1f} of {sight.disk.size / 1e9:.0f} GB are free"
         yield Fault("disk", f"the disk of the state folder is nearly full: {free}", "make room")
 
 

@@ -16,9 +16,10 @@ class Coverage:
     """How many open tasks there were, and how many of them had a prediction of the version that serves."""
 
     version: str
-    n_open: int
+    n_open: int  # without those that hold no text
     n_predicted: int
     at: float  # unix
+    n_textless: int = 0  # open, and never predicted
 
     @property
     def share(self) -> float | None:

@@ -3,7 +3,6 @@
 A look may take as long as the slowest of them does; whoever must answer at once asks backend.health.watch.
 """
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 from prometheus_client import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.core.errors import PrelabelError, QueueError
+from backend.core.disk import Disk, disk_of
+from backend.core.errors import PrelabelError, QueueError, StateError
 from backend.core.settings import Settings
 from backend.health.agreement import served_before
 from backend.health.notes import Coverage, Reconciled, last_coverage, last_reconciled
@@ -63,8 +63,7 @@ class Sight:
     queue: QueueSight | None  # None where Redis did not answer
     database: str  # why it cannot be used; empty where it can
     projects: Sequence[ProjectSight]
-    disk_free: int  # bytes, where the state lies
-    disk_size: int
+    disk: Disk  # where the state lies
 
 
 def look(settings: Settings, ledger: Ledger, queue: JobQueue, loader: Loader, before: Sequence[ProjectSight]) -> Sight:
@@ -75,10 +74,9 @@ def look(settings: Settings, ledger: Ledger, queue: JobQueue, loader: Loader, be
         ledger.require_writable()
         keys = ledger.project_keys()
         projects = [look_at_project(ledger, queue if seen else None, loader, key) for key in keys]
-    except SQLAlchemyError as err:
-        problem = type(err).__name__
-    disk = shutil.disk_usage(settings.home)
-    return Sight(time.time(), seen, problem, projects, disk.free, disk.total)
+    except (StateError, SQLAlchemyError) as err:
+        problem = type(err.__cause__ or err).__name__
+    return Sight(time.time(), seen, problem, projects, disk_of(settings.home))
 
 
 def look_at_queue(queue: JobQueue) -> QueueSight | None:

@@ -1,84 +1,67 @@
-"""The one seam to Label Studio's API: SDK in, plain dataclasses out. SDK objects stay here.
-
-Reads are retried by the SDK; writes never are, because Label Studio deduplicates nothing.
-"""
+"""What can be asked of a Label Studio, and told to it: plain dataclasses in and out."""
 
 import json
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-from label_studio_sdk import LabelStudio
 
 from backend.core.errors import LabelStudioError
 from backend.core.settings import Settings
-from backend.labelstudio.failures import refused, said_in, translated
+from backend.labelstudio.api import PUSH_TIMEOUT_S, Api, open_api
+from backend.labelstudio.entries import backend_body, webhook_body
+from backend.labelstudio.failures import said_in
 from backend.labelstudio.records import Json, Project, Pulse, Task, project_of, task_of
 
-READ_TIMEOUT_S = 60.0
-PUSH_TIMEOUT_S = 900.0  # one push of 40,000 predictions takes half a minute on SQLite
 MAX_BODY_BYTES = 90_000_000  # of one push; Label Studio refuses 250 MB, proxies often 100
 PAGE = 200  # tasks of one page
-READ_RETRIES = 2
 LIGHT = "id,data,created_at,updated_at,total_annotations"  # six times faster than all of a task
-
-
-WEBHOOK_ACTIONS = (
-    "ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED",
-    "TASKS_CREATED", "TASKS_DELETED", "PROJECT_UPDATED",
-)  # fmt: skip
-SECRET_HEADER = "X-Prelabel-Secret"  # noqa: S105  (a header's name)
-PROJECT_HEADER = "X-Prelabel-Project"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioClient:
     """All calls to one Label Studio. Methods raise LabelStudioError, with the status where there was an answer."""
 
-    sdk: LabelStudio
-    url: str
-    transport: httpx.Client
-    proxied: bool = False
+    api: Api
 
     def close(self) -> None:
-        self.transport.close()
+        self.api.transport.close()
 
     # projects
 
     def project(self, project_id: int) -> Project:
-        return project_of(self._json("GET", f"api/projects/{project_id}/"))
+        return project_of(self.api.json("GET", f"api/projects/{project_id}/"))
 
     def projects(self) -> list[Project]:
         found: list[Project] = []
         page = 1
         while True:
-            answer = self._json("GET", "api/projects/", params={"page": page, "page_size": 100})
+            answer = self.api.json("GET", "api/projects/", params={"page": page, "page_size": 100})
             found += [project_of(raw) for raw in answer["results"]]
             if not answer.get("next"):
                 return found
             page += 1
 
     def create_project(self, **fields: object) -> Project:
-        return project_of(self._json("POST", "api/projects/", body=fields))
+        return project_of(self.api.json("POST", "api/projects/", body=fields))
 
     def update_project(self, project_id: int, **fields: object) -> Project:
-        return project_of(self._json("PATCH", f"api/projects/{project_id}/", body=fields))
+        return project_of(self.api.json("PATCH", f"api/projects/{project_id}/", body=fields))
 
     def delete_project(self, project_id: int) -> None:
-        self._call("DELETE", f"api/projects/{project_id}/")
+        self.api.call("DELETE", f"api/projects/{project_id}/")
 
     def whoami(self) -> Json:
-        return self._json("GET", "api/current-user/whoami")
+        return self.api.json("GET", "api/current-user/whoami")
 
     # tasks and annotations
 
     def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
         """Import tasks; their ids, in order."""
         path = f"api/projects/{project_id}/import"
-        answer = self._json(
+        answer = self.api.json(
             "POST", path, params={"return_task_ids": "true"}, body=list(tasks), timeout_s=PUSH_TIMEOUT_S
         )
         return list(answer["task_ids"])
@@ -95,7 +78,7 @@ class LabelStudioClient:
         params |= {"fields": "all"} if all_fields else {"include": LIGHT}
         seen, page = 0, 1
         while limit is None or seen < limit:
-            answer = self._page({**params, "page": page})
+            answer = self.api.page({**params, "page": page})
             yield from (task_of(raw) for raw in answer["tasks"][: None if limit is None else limit - seen])
             seen += len(answer["tasks"])
             page += 1
@@ -106,19 +89,20 @@ class LabelStudioClient:
         """How many tasks the filters leave."""
         query = json.dumps({"filters": {"conjunction": "and", "items": list(filters)}})
         params = {"project": project_id, "query": query, "page": 1, "page_size": 1, "include": "id"}
-        return int(self._page(params)["total"])
+        return int(self.api.page(params)["total"])
 
-    def pulse(self, project_id: int) -> Pulse:
-        """Whether anything moved, in one small request."""
-        query = json.dumps({"ordering": ["-tasks:updated_at"]})
-        answer = self._page(
+    def pulse(self, project_id: int, filters: Sequence[Json] = ()) -> Pulse:
+        """Whether anything moved in a project, or among the tasks that the filters leave; in one small request."""
+        chosen = {"filters": {"conjunction": "and", "items": list(filters)}} if filters else {}
+        query = json.dumps({**chosen, "ordering": ["-tasks:updated_at"]})
+        answer = self.api.page(
             {"project": project_id, "query": query, "page": 1, "page_size": 1, "include": "id,updated_at"}
         )
         newest = max((raw["updated_at"] for raw in answer["tasks"]), default="")
         return Pulse(newest, answer["total"], answer["total_annotations"])
 
     def task(self, task_id: int) -> Task:
-        return task_of(self._json("GET", f"api/tasks/{task_id}/"))
+        return task_of(self.api.json("GET", f"api/tasks/{task_id}/"))
 
     def export(self, project_id: int, target: Path, *, task_ids: Sequence[int] = ()) -> None:
         """Annotated tasks (skipped ones included) as JSON, streamed to a file; about 1 ms a task.
@@ -126,37 +110,22 @@ class LabelStudioClient:
         Args:
             task_ids: only these; all where there are none. They stand in the URL, so some hundreds at once.
         """
-        stream = self.sdk._client_wrapper.httpx_client.stream
-        options = {"timeout_in_seconds": int(PUSH_TIMEOUT_S), "max_retries": READ_RETRIES}
-        with (
-            translated("export", proxied=self.proxied),
-            stream(
-                f"api/projects/{project_id}/export",
-                method="GET",
-                params={"exportType": "JSON", "ids[]": list(task_ids)},
-                request_options=options,  # type: ignore[arg-type]
-            ) as answer,
-            target.open("wb") as file,
-        ):
-            if answer.status_code != httpx.codes.OK:
-                answer.read()
-                raise refused(f"GET api/projects/{project_id}/export", answer)
-            for part in answer.iter_bytes():
-                file.write(part)
+        params = {"exportType": "JSON", "ids[]": list(task_ids)}
+        self.api.download(f"api/projects/{project_id}/export", params, target)
 
     def next_task(self, project_id: int) -> Json:
         """The task that the label stream shows next, as it came."""
-        return self._json("GET", f"api/projects/{project_id}/next")
+        return self.api.json("GET", f"api/projects/{project_id}/next")
 
     def create_annotation(
         self, task_id: int, result: Sequence[Json], *, lead_time_s: float | None = None, skipped: bool = False
     ) -> int:
         """Submit an annotation, or a skip, as this token's account; its id."""
         body = {"result": list(result), "lead_time": lead_time_s, "was_cancelled": skipped}
-        return int(self._json("POST", f"api/tasks/{task_id}/annotations/", body=body)["id"])
+        return int(self.api.json("POST", f"api/tasks/{task_id}/annotations/", body=body)["id"])
 
     def delete_annotation(self, annotation_id: int) -> None:
-        self._call("DELETE", f"api/annotations/{annotation_id}/")
+        self.api.call("DELETE", f"api/annotations/{annotation_id}/")
 
     def accept_predictions(self, project_id: int, task_ids: Sequence[int], *, version: str) -> None:
         """The Data Manager's bulk accept: a version's predictions become annotations.
@@ -170,45 +139,45 @@ class LabelStudioClient:
         }
         path = "api/dm/actions"
         params = {"id": "predictions_to_annotations", "project": project_id}
-        self._call("POST", path, params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
+        self.api.call("POST", path, params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
 
     def retrieve_predictions(self, project_id: int) -> None:
         """The Data Manager's action on all tasks: Label Studio asks the backend for those that lack a prediction."""
         body = {"selectedItems": {"all": True, "excluded": []}, "filters": {"conjunction": "and", "items": []}}
         params = {"id": "retrieve_tasks_predictions", "project": project_id}
-        self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
+        self.api.call("POST", "api/dm/actions", params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
 
     def patch_task(self, task_id: int, data: Mapping[str, Any]) -> None:
         """Replace a task's data; about 60 ms."""
-        self._json("PATCH", f"api/tasks/{task_id}/", body={"data": dict(data)})
+        self.api.json("PATCH", f"api/tasks/{task_id}/", body={"data": dict(data)})
 
     # predictions
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Push many; returns how many Label Studio kept. The whole project is recounted with each call."""
         path = f"api/projects/{project_id}/import/predictions"
-        return int(self._json("POST", path, body=list(predictions), timeout_s=PUSH_TIMEOUT_S)["created"])
+        return int(self.api.json("POST", path, body=list(predictions), timeout_s=PUSH_TIMEOUT_S)["created"])
 
     def create_prediction(self, project_id: int, task_id: int, prediction: Json) -> int:
         """Push one; its id. 30-70 ms, whatever the size of the project."""
         body = {**prediction, "task": task_id, "project": project_id}
-        return int(self._json("POST", "api/predictions/", body=body)["id"])
+        return int(self.api.json("POST", "api/predictions/", body=body)["id"])
 
     def update_prediction(self, prediction_id: int, prediction: Json) -> None:
         """Change one in place, so that it is never there twice."""
-        self._call("PATCH", f"api/predictions/{prediction_id}/", body=prediction)
+        self.api.call("PATCH", f"api/predictions/{prediction_id}/", body=prediction)
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Delete one; gone already is done."""
         try:
-            self._call("DELETE", f"api/predictions/{prediction_id}/")
+            self.api.call("DELETE", f"api/predictions/{prediction_id}/")
         except LabelStudioError as err:
             if err.status != httpx.codes.NOT_FOUND:
                 raise
 
     def model_versions(self, project_id: int) -> dict[str, int]:
         """Stored predictions by version."""
-        answer = self._json("GET", f"api/projects/{project_id}/model-versions/", params={"extended": "true"})
+        answer = self.api.json("GET", f"api/projects/{project_id}/model-versions/", params={"extended": "true"})
         return {row["model_version"]: row["count"] for row in answer["static"]}
 
     # webhooks and backends
@@ -216,108 +185,43 @@ class LabelStudioClient:
     def webhooks(self, project_id: int | None = None) -> list[Json]:
         """Of a project, or all that the account may see."""
         params = {} if project_id is None else {"project": project_id}
-        return list(self._list("GET", "api/webhooks/", params=params))
+        return list(self.api.json_list("GET", "api/webhooks/", params=params))
 
     def create_webhook(self, project: Project, url: str, secret: str) -> int:
         """Our own webhook: explicit actions, no payload, two headers; its id."""
-        return int(self._json("POST", "api/webhooks/", body=webhook_body(project, url, secret))["id"])
+        return int(self.api.json("POST", "api/webhooks/", body=webhook_body(project, url, secret))["id"])
 
     def update_webhook(self, webhook_id: int, project: Project, url: str, secret: str) -> None:
-        self._json("PATCH", f"api/webhooks/{webhook_id}/", body=webhook_body(project, url, secret))
+        self.api.json("PATCH", f"api/webhooks/{webhook_id}/", body=webhook_body(project, url, secret))
 
     def delete_webhook(self, webhook_id: int) -> None:
-        self._call("DELETE", f"api/webhooks/{webhook_id}/")
+        self.api.call("DELETE", f"api/webhooks/{webhook_id}/")
 
     def backends(self, project_id: int) -> list[Json]:
-        return list(self._list("GET", "api/ml/", params={"project": project_id}))
+        return list(self.api.json_list("GET", "api/ml/", params={"project": project_id}))
 
     def create_backend(self, project_id: int, *, url: str, title: str, user: str, password: str) -> int:
         """Connect a backend: Label Studio calls its /health and /setup before it answers."""
         body = backend_body(project_id, url=url, title=title, user=user, password=password)
-        return int(self._json("POST", "api/ml/", body=body)["id"])
+        return int(self.api.json("POST", "api/ml/", body=body)["id"])
 
     def update_backend(
         self, backend_id: int, project_id: int, *, url: str, title: str, user: str, password: str
     ) -> None:
         """Connect a backend again; nothing changes where Label Studio does not reach it."""
         body = backend_body(project_id, url=url, title=title, user=user, password=password)
-        self._json("PATCH", f"api/ml/{backend_id}", body=body)
+        self.api.json("PATCH", f"api/ml/{backend_id}", body=body)
 
     def backend_problem(self, backend_id: int) -> str:
         """What keeps Label Studio from a backend, in its own words; empty where nothing does.
 
         The backend's state does not tell: why /health failed is forgotten. So it is made to call /versions.
         """
-        answer = self._send("GET", f"api/ml/{backend_id}/versions", retries=0)
+        answer = self.api.send("GET", f"api/ml/{backend_id}/versions", retries=0)
         return "" if answer.is_success else said_in(answer)
 
     def delete_backend(self, backend_id: int) -> None:
-        self._call("DELETE", f"api/ml/{backend_id}")
-
-    # the seam
-
-    def _page(self, params: Json) -> Json:
-        try:
-            return self._json("GET", "api/tasks", params=params)
-        except LabelStudioError as err:
-            if err.status != httpx.codes.NOT_FOUND or params["page"] == 1:
-                raise
-            return {"tasks": [], "total": 0}  # a page past the end, because tasks vanished meanwhile
-
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        answer = self._decoded(method, path, **options)
-        if not isinstance(answer, dict):
-            raise LabelStudioError(f"{method} {path} must answer a JSON object; is {self.url} a Label Studio?")
-        return answer
-
-    def _list(self, method: str, path: str, **options: Any) -> list[Json]:
-        answer = self._decoded(method, path, **options)
-        if not isinstance(answer, list):
-            raise LabelStudioError(f"{method} {path} must answer a JSON list; is {self.url} a Label Studio?")
-        return answer
-
-    def _decoded(self, method: str, path: str, **options: Any) -> object:
-        answer = self._call(method, path, **options)
-        try:
-            return answer.json()
-        except ValueError as err:
-            raise LabelStudioError(f"{method} {path} must answer JSON; is {self.url} a Label Studio?") from err
-
-    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        answer = self._send(method, path, **options)
-        if not answer.is_success:
-            raise refused(f"{method} {path}", answer)
-        return answer
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """An answer of any status. One that was refused for its access token is asked for again with a new one.
-
-        The SDK takes a token for good until its last second, by this machine's clock.
-        """
-        answer = self._request(method, path, **options)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            self.sdk._client_wrapper._tokens_client._access_token = None
-            answer = self._request(method, path, **options)
-        return answer
-
-    def _request(
-        self, method: str, path: str, *, params: Json | None = None, body: object = None,
-        timeout_s: float = READ_TIMEOUT_S, retries: int = READ_RETRIES,
-    ) -> httpx.Response:  # fmt: skip
-        """`retries` are those of a GET: no write is ever repeated whose end nobody saw."""
-        with translated(f"{method} {path}", proxied=self.proxied):
-            answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
-                path,
-                method=method,
-                params=params,
-                json=body,
-                headers={"Content-Type": "application/json"} if body is not None else None,
-                request_options={
-                    "timeout_in_seconds": int(timeout_s),
-                    "max_retries": retries if method == "GET" else 0,
-                },
-            )
-        return answer
+        self.api.call("DELETE", f"api/ml/{backend_id}")
 
 
 def open_client(settings: Settings) -> LabelStudioClient:
@@ -326,34 +230,4 @@ def open_client(settings: Settings) -> LabelStudioClient:
     Raises:
         LabelStudioError: the settings hold no token.
     """
-    token = settings.label_studio_token.get_secret_value()
-    if not token:
-        raise LabelStudioError("PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty", status=401)
-    url = settings.label_studio_url.rstrip("/")
-    proxy = settings.proxy_for(url)
-    transport = httpx.Client(
-        timeout=READ_TIMEOUT_S, follow_redirects=True, trust_env=False, proxy=proxy or None,
-        verify=ssl.create_default_context(cafile=settings.authorities),
-    )  # fmt: skip
-    # with the slash, because without it the SDK asks for its tokens beside a sub-path, not under it
-    sdk = LabelStudio(base_url=f"{url}/", api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
-    return LabelStudioClient(sdk, url, transport, bool(proxy))
-
-
-def webhook_body(project: Project, url: str, secret: str) -> Json:
-    return {
-        "project": project.id,
-        "url": url,
-        "send_payload": False,
-        "send_for_all_actions": False,
-        "is_active": True,
-        "headers": {SECRET_HEADER: secret, PROJECT_HEADER: str(project.key)},
-        "actions": list(WEBHOOK_ACTIONS),
-    }
-
-
-def backend_body(project_id: int, *, url: str, title: str, user: str, password: str) -> Json:
-    return {
-        "url": url, "project": project_id, "title": title, "is_interactive": True,
-        "auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password,
-    }  # fmt: skip
+    return LabelStudioClient(open_api(settings))

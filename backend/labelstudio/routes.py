@@ -22,7 +22,7 @@ from backend.core.errors import (
     TooLargeError,
 )
 from backend.core.projects import ProjectKey
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.wire import (
     Json,
     PredictRequest,

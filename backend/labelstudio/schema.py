@@ -15,6 +15,7 @@ import defusedxml
 from defusedxml.ElementTree import fromstring
 
 from backend.core.errors import BadInputError, LabelConfigError
+from backend.core.projects import ProjectSettings
 from backend.core.types import Label, LabelSpace
 
 LABEL_SET = "label_set"
@@ -99,6 +100,16 @@ def read_config(xml: str, *, control: str = "", oos_value: str | None = None) ->
         else:
             refused.append(found)
     return _choose(served, refused or [_no_choices(root, hidden)], control)
+
+
+def served_control(xml: str, settings: ProjectSettings) -> Control | Unusable:
+    """The control of a project, as its settings have it.
+
+    Raises:
+        LabelConfigError: the config is not well-formed XML.
+    """
+    oos = None if settings.oos_label == "auto" else settings.oos_label
+    return read_config(xml, control=settings.control, oos_value=oos)
 
 
 def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:

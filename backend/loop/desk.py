@@ -8,12 +8,12 @@ from typing import Self
 from backend.assembly import Assembly
 from backend.core.errors import BadInputError
 from backend.core.memory import Memory
-from backend.core.projects import ProjectFolder, ProjectSettings, config_hash
+from backend.core.projects import ProjectFolder, ProjectKey, ProjectSettings, config_hash
 from backend.core.settings import Settings
 from backend.job_queue import JobQueue, connect
 from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Project
-from backend.labelstudio.schema import Control, Unusable, read_config
+from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.ledger import Ledger, ProjectRow, open_ledger
 from backend.serving import Loader, Served
 from backend.telemetry.instruments import Telemetry
@@ -68,12 +68,11 @@ class Desk:
             BadInputError: its id belongs to another project by now.
         """
         folder = self.loader.folder(key)
-        project = self.client.project(int(key.partition("-")[0]))
+        project = self.client.project(ProjectKey.parse(key).id)
         if str(project.key) != key:
             raise BadInputError(f"project {key} must still exist; its id belongs to {project.key} now: disconnect it")
         settings = folder.settings()
-        oos = None if settings.oos_label == "auto" else settings.oos_label
-        control = read_config(project.label_config, control=settings.control, oos_value=oos)
+        control = served_control(project.label_config, settings)
         return ProjectDesk(self, key, folder, settings, project, control, self.ledger.add_project(key))
 
     def served(self, key: str) -> Served | None:

@@ -8,6 +8,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 
+from backend.core.projects import ProjectKey
 from backend.job_queue import JobQueue
 from backend.labelstudio.records import Pulse
 from backend.ledger import ProjectRow
@@ -49,7 +50,7 @@ def poll(desk: Desk, key: str) -> bool:
     last, now = last_poll(desk.queue, key), time.time()
     if last is not None:
         _keep(desk.queue, key, replace(last, at=now, moved_at=0.0))  # stands where no answer comes
-    pulse = desk.client.pulse(int(key.partition("-")[0]))
+    pulse = desk.client.pulse(ProjectKey.parse(key).id)
     moved = last is None or pulse != last.pulse
     asks = moved or last is None or (pulse.newest > row.watermark and now - last.asked_at >= IDLE_S)
     seen = LastPoll(

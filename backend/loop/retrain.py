@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from backend.core.artefacts import Manifest, cold_version, new_version, require_room, writing
+from backend.core.artefacts import Manifest, cold_version, new_version
+from backend.core.disk import require_room, writing
 from backend.core.errors import ModelFolderError
 from backend.core.types import Example
 from backend.job_queue import JobQueue

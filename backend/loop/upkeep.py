@@ -5,17 +5,19 @@ import time
 import structlog
 
 from backend.core.errors import ModelFolderError
-from backend.health.notes import Coverage, Reconciled, keep_coverage, keep_reconciled
-from backend.labelstudio.filters import having_version, lacking_version, unlabelled
+from backend.health.notes import Reconciled, keep_reconciled
+from backend.labelstudio.filters import having_version
+from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
 from backend.loop.push import remove_surplus
 from backend.loop.retrain import annotated_tasks, failed_lately, make_cold
+from backend.serving import KEPT_VERSIONS
 
 PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
 PRUNE_LOOK = 40  # tasks between two looks at the queue: a second or two, so that pruning comes to an end
-KEPT_VERSIONS = 2  # the one that serves and the one to roll back to
+MISSABLE = ("version", "config", "labels", "predictions", "doubled")  # counted from 0: only then is the first one seen
 
 log = structlog.get_logger()
 
@@ -41,15 +43,15 @@ def refresh(work: ProjectDesk) -> None:
 
 
 def reconcile(work: ProjectDesk) -> list[str]:
-    """Find what no webhook said; what was found: version, config, labels, predictions, doubled.
+    """Find what no webhook said; what was found, of MISSABLE.
 
     Nothing is looked for where the label config cannot be served: doctor says why.
     """
     found = _missed(work) if work.usable else []
     work.update(reconciled_at=time.time())
     keep_reconciled(work.desk.queue, work.key, Reconciled(tuple(found), time.time()))
-    for what in found:
-        work.desk.telemetry.missed.labels(work.key, what).inc()
+    for what in MISSABLE:
+        work.desk.telemetry.missed.labels(work.key, what).inc(what in found)
     return found
 
 
@@ -101,19 +103,6 @@ def _remove_doubled(work: ProjectDesk) -> bool:
         return False
     with work.desk.queue.lease("push", work.key, wait_s=0.1) as held:  # whoever pushes now is looked after next time
         return bool(held and remove_surplus(work, version))
-
-
-def count_open(work: ProjectDesk) -> int:
-    """Count the open tasks and keep the figures; how many lack a prediction of the version that serves."""
-    version = work.folder.current()
-    if not version:
-        return 0
-    client = work.desk.client
-    n_lacking = client.count(work.id, [unlabelled(), lacking_version(version)])
-    n_open = client.count(work.id, [unlabelled()])
-    kept = Coverage(version, n_open, max(n_open - n_lacking, 0), time.time())
-    keep_coverage(work.desk.queue, work.key, kept)
-    return n_lacking
 
 
 def behind(work: ProjectDesk) -> bool:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
+from backend.core.errors import StateError
 from backend.core.types import Decision
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 3.0, 10.0, 60.0, 100.0)
@@ -81,9 +82,9 @@ class Telemetry:
                 self.jobs.labels(name, outcome)
 
     def watch_database(self, engine: sa.Engine) -> None:
-        """Count what a database refuses or does not answer."""
+        """Count what a database refuses or does not answer: what its ledger makes a StateError of."""
         sa.event.listen(engine, "handle_error", self._on_database_error)
 
     def _on_database_error(self, context: sa.ExceptionContext) -> None:
-        if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError | sa.exc.InterfaceError):
+        if isinstance(context.chained_exception, StateError):
             self.database_errors.inc()

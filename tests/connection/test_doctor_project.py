@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from backend.connection.connect import TITLE, ensure_webhook, webhook_url
 from backend.connection.doctor.examination import desk_of_doctor, examine_project
+from backend.connection.ties import TITLE, ensure_webhook, webhook_url
 from backend.connection.versions import freeze, rollback
 from backend.core.errors import LabelStudioError
 from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import queue
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.wire import choice
 from backend.loop import push, upkeep
 from backend.loop.desk import Desk, ProjectDesk
@@ -85,7 +85,7 @@ def test_a_webhook_that_does_not_serve_is_named_and_made_right(
     facts = {"{secret}": mended.desk.settings.webhook_secret.get_secret_value(), "{key}": mended.key}
     if "headers" in changes:
         changes = {"headers": {name: facts.get(value, value) for name, value in changes["headers"].items()}}
-    mended.desk.client._json("PATCH", f"api/webhooks/{hook['id']}/", body=changes)
+    mended.desk.client.api.json("PATCH", f"api/webhooks/{hook['id']}/", body=changes)
     found = project_faults(mended)
     assert set(found) == {"webhook"}
     assert finding in found["webhook"].finding
@@ -113,7 +113,7 @@ def test_orphaned_webhooks_of_ours_are_removed_and_others_are_not(mended: Projec
     elsewhere = client.project(client.create_project(title="not connected", label_config=config_of(LABELS)).id)
     (moved,) = [hook for hook in client.webhooks(mended.id) if hook["url"] == webhook_url(stack.settings)]
     old = {SECRET_HEADER: "of last year", PROJECT_HEADER: mended.key}
-    client._json("PATCH", f"api/webhooks/{moved['id']}/", body={"url": "http://127.0.0.1:3/webhook", "headers": old})
+    client.api.json("PATCH", f"api/webhooks/{moved['id']}/", body={"url": "http://127.0.0.1:3/webhook", "headers": old})
     orphans = [
         client.create_webhook(mended.project, "http://127.0.0.1:1/webhook", secret),  # our address of last year
         client.create_webhook(elsewhere, webhook_url(stack.settings), secret),  # a project that is not connected

@@ -70,12 +70,6 @@ def test_a_disk_that_is_nearly_full_is_named(home: Path) -> None:
     assert "make room" in found.remedy
 
 
-def test_how_much_room_is_needed_is_a_number_of_bytes(home: Path) -> None:
-    free = shutil.disk_usage(home).free
-    with desk_of_doctor(Settings(home=home)) as desk:
-        assert state.disk(desk, least_bytes=2 * free).fault is state.FULL
-
-
 def test_files_with_secrets_that_others_can_read_are_made_private(tmp_path: Path) -> None:
     backend = make_backend(tmp_path / "home", {})
     settings = backend.settings

@@ -20,7 +20,7 @@ from backend.connection.status import project_status
 from backend.core.artefacts import MANIFEST, new_version, write_atomically
 from backend.core.projects import SETTINGS_FILE, is_blind
 from backend.health.agreement import blind_agreement
-from backend.labelstudio.client import SECRET_HEADER
+from backend.labelstudio.entries import SECRET_HEADER
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.labelstudio.wire import choice
@@ -191,6 +191,8 @@ def test_every_series_of_dashboard_and_alerts_is_there_and_no_rule_holds_while_a
     assert stage.get("/ready").json() == {"status": "ready"}
     assert stage.get("/health", stranger=True).json() == {"status": "UP"}
     stage.predict([{"id": 1, "data": {"text": "https://example.com"}}])
+    stage.desk.queue.enqueue("reconcile", stage.work.key)
+    wait_for(lambda: "prelabel_reconcile_found_total" in stage.get("/metrics").text)
     exposed: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(stage.get("/metrics").text):
         for sample in family.samples:

@@ -114,7 +114,7 @@ def test_deletions_and_skips_are_noticed_by_polling(stage: Stage, backend: Backe
         wait_for(lambda: indexed(stage) == {kept, freed, gone}, within_s=60, every_s=0.2)
         stage.client.delete_annotation(annotation)
         wait_for(lambda: indexed(stage) == {kept, gone}, within_s=60, every_s=0.2)
-        stage.client._call("DELETE", f"api/tasks/{gone}/")
+        stage.client.api.call("DELETE", f"api/tasks/{gone}/")
         wait_for(lambda: indexed(stage) == {kept}, within_s=60, every_s=0.2)
         stage.client.create_annotation(freed, [], lead_time_s=1.0, skipped=True)
         wait_for(lambda: skips(stage) == 1, within_s=60, every_s=0.2)
@@ -130,7 +130,7 @@ def test_nothing_new_costs_one_small_request(stage: Stage) -> None:
     stage.client.import_tasks(stage.work.id, texts(stage, 10))
     assert poll(stage.desk, stage.work.key), "the first look has it followed"
     seen: list[httpx.Response] = []
-    stage.client.transport.event_hooks["response"].append(seen.append)
+    stage.client.api.transport.event_hooks["response"].append(seen.append)
     assert not poll(stage.desk, stage.work.key)
     (answer,) = seen
     assert len(answer.read()) < 500

@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 from backend.core.artefacts import new_version
 from backend.core.projects import ProjectKey
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.supervisor.label_studio import LabelStudio
 from backend.supervisor.valkey import Valkey
 from tests.golden.recorder import ACCOUNT_PASSWORD, Json, Recorder, Session

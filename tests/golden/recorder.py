@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug.wrappers import Request, Response
 
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.supervisor.label_studio import LabelStudio, direct
 from tests.golden.cases import NOTES
 from tests.labelstudio.served import BASIC, PASSWORD, SECRET

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 from backend.core.artefacts import MANIFEST, new_version
+from backend.core.disk import Disk
 from backend.health.faults import faults, unsettled
 from backend.health.notes import Coverage, keep_coverage
 from backend.health.sight import ProjectSight, QueueSight, Sight
@@ -139,20 +140,6 @@ def test_a_project_that_is_gone_leaves_no_series(web: Web) -> None:
     assert samples(web, "prelabel_changed_labels") == {}
 
 
-DISKS = [
-    ("roomy", 500e9, 1000e9, False),
-    ("4 %", 40e9, 1000e9, True),
-    ("small and half full", 0.9e9, 2e9, True),
-]
-
-
-@pytest.mark.parametrize(("free", "size", "full"), [row[1:] for row in DISKS], ids=[row[0] for row in DISKS])
-def test_a_disk_that_is_nearly_full_is_a_fault(free: float, size: float, full: bool, web: Web) -> None:
-    queue = QueueSight({}, [], {"live": 1}, {})
-    sight = Sight(time.time(), queue, "", [], int(free), int(size))
-    assert [fault.kind for fault in faults(sight, web.watch.projects, [])] == (["disk"] if full else [])
-
-
 @dataclass(frozen=True)
 class Memory:
     """What a process has loaded, as a test wants it."""
@@ -185,5 +172,12 @@ def test_a_project_keeps_the_process_from_being_ready_until_its_version_is_settl
 ) -> None:
     project = ProjectSight(ProjectRow("7-1"), "pl-1", "", [], [], None, None)
     never_published = ProjectSight(ProjectRow("8-1"), "", "", [], [], None, None)
-    sight = Sight(time.time(), None, "", [project, never_published], 1, 1)
+    sight = Sight(time.time(), None, "", [project, never_published], Disk(1, 1))
     assert unsettled(sight, memory) == left
+
+
+@pytest.mark.parametrize(("free_gb", "kinds"), [(500, []), (0.9, ["disk"])], ids=["roomy", "nearly full"])
+def test_a_disk_that_is_nearly_full_is_a_fault(free_gb: float, kinds: list[str]) -> None:
+    queue = QueueSight({}, [], {"live": 1}, {})
+    sight = Sight(time.time(), queue, "", [], Disk(int(free_gb * 1e9), 1000 * 10**9))
+    assert [fault.kind for fault in faults(sight, Memory({}, {}), [])] == kinds

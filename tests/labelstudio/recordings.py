@@ -7,7 +7,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.labelstudio.client import SECRET_HEADER
+from backend.labelstudio.entries import SECRET_HEADER
 from tests.labelstudio.served import BASIC, SECRET
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"

@@ -15,14 +15,8 @@ from pydantic import SecretStr
 
 from backend.core.errors import BadInputError, LabelStudioError
 from backend.core.settings import Settings
-from backend.labelstudio.client import (
-    PAGE,
-    PROJECT_HEADER,
-    SECRET_HEADER,
-    WEBHOOK_ACTIONS,
-    LabelStudioClient,
-    open_client,
-)
+from backend.labelstudio.client import PAGE, LabelStudioClient, open_client
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.labelstudio.filters import having_version, id_above, lacking_version, newer_than, unlabelled
 from backend.labelstudio.records import Project
 from tests.stack import RunningLabelStudio, free_port
@@ -92,7 +86,7 @@ def test_tasks_that_vanish_between_two_pages_end_the_list(client: LabelStudioCli
     pages = client.tasks(project.id, all_fields=False)
     first = next(pages)
     for gone in (first.id, first.id + 1):
-        client._call("DELETE", f"api/tasks/{gone}/")
+        client.api.call("DELETE", f"api/tasks/{gone}/")
     assert len(list(pages)) == PAGE - 1
 
 
@@ -103,7 +97,7 @@ def test_fields_that_are_not_asked_for_are_not_sent(client: LabelStudioClient, p
     assert (first.id, first.data, first.predictions, first.annotations) == (ids[0], {"text": "один"}, (), ())
     assert first.updated_at
     query = {"project": project.id, "include": "id,data", "page": 1, "page_size": 1}
-    (raw,) = client._json("GET", "api/tasks", params=query)["tasks"]
+    (raw,) = client.api.json("GET", "api/tasks", params=query)["tasks"]
     assert {"id", "data"} <= set(raw)
     assert not {"annotations", "predictions", "meta"} & set(raw)
 
@@ -340,6 +334,6 @@ def test_another_program_at_the_url_is_recognised(other_program: str) -> None:
 
 def test_an_access_token_that_ends_on_the_way_is_renewed(client: LabelStudioClient) -> None:
     person = client.whoami()
-    tokens = client.sdk._client_wrapper._tokens_client
+    tokens = client.api.sdk._client_wrapper._tokens_client
     tokens._set_access_token(tokens.api_key[:-8] + "abcdefgh")  # good by its date, and refused
     assert client.whoami() == person

@@ -8,7 +8,7 @@ import redis
 from structlog.testing import capture_logs
 
 from backend.job_queue import QUEUES, queue
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.records import project_of, task_of
 from backend.labelstudio.schema import label_space
 from tests.golden.cases import NOTES
@@ -162,7 +162,7 @@ def test_wrong_credentials_open_nothing(
 def test_a_stranger_learns_nothing_from_health_that_a_friend_does(web: Web) -> None:
     friend = web.client.get("/health", headers={"Authorization": BASIC}).get_json()
     (fault,) = [each for each in friend.pop("degraded") if each["kind"] == "workers"]
-    assert fault["remedy"] == "start: prelabel worker --queues train,live,reconcile,bulk"
+    assert fault["remedy"] == "run: prelabel worker --queues train,live,reconcile,bulk"
     assert friend == {"status": "UP", "versions": {web.key: web.folder.current()}}
 
 

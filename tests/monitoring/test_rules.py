@@ -13,8 +13,7 @@ DISK = {
         {
             "interval": "1m",
             "input_series": [
-                {"series": "prelabel_disk_free_bytes", "values": "50e9x4 4e9x20"},
-                {"series": "prelabel_disk_size_bytes", "values": "100e9x30"},
+                {"series": 'prelabel_degraded{kind="disk"}', "values": "0x4 1x20"},
             ],
             "alert_rule_test": [
                 {"eval_time": "3m", "alertname": "PrelabelDiskNearlyFull"},
@@ -23,7 +22,7 @@ DISK = {
                     "alertname": "PrelabelDiskNearlyFull",
                     "exp_alerts": [
                         {
-                            "exp_labels": {"severity": "warning"},
+                            "exp_labels": {"kind": "disk", "severity": "warning"},
                             "exp_annotations": {"summary": "The disk that holds prelabel's state is nearly full."},
                         }
                     ],

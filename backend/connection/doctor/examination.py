@@ -9,6 +9,7 @@ from backend.connection.doctor import host, link, models, project, queue, state,
 from backend.connection.doctor.check import BROKEN, Check, Fault, Finding, Result, broken, results_of
 from backend.connection.versions import key_of
 from backend.core.errors import LabelStudioError, PrelabelError
+from backend.core.projects import ProjectKey
 from backend.core.settings import Settings
 from backend.loop.desk import Desk, ProjectDesk
 
@@ -26,7 +27,7 @@ class Named:
 
     @property
     def id(self) -> int:
-        return int(self.key.partition("-")[0])
+        return ProjectKey.parse(self.key).id
 
 
 DELETED: Fault[Named] = Fault(

@@ -3,17 +3,19 @@
 import time
 from urllib.parse import urlsplit
 
-from backend.connection.connect import (
+from backend.connection.doctor.check import Check, Fault, Finding
+from backend.connection.ties import (
     CONNECTED,
     ensure_backend,
     ensure_webhook,
     is_own_backend,
     moved_backends,
+    own_webhooks,
     webhook_url,
 )
-from backend.connection.doctor.check import Check, Fault, Finding
 from backend.core.errors import LabelStudioError
-from backend.labelstudio.client import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
+from backend.core.projects import ProjectKey
+from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.labelstudio.failures import CALL_OUT, REFUSED_ADDRESS
 from backend.labelstudio.records import Json
 from backend.loop.desk import Desk, ProjectDesk
@@ -122,7 +124,7 @@ def connection(work: ProjectDesk) -> Finding[ProjectDesk]:
 
 def webhook(work: ProjectDesk) -> Finding[ProjectDesk]:
     url = webhook_url(work.desk.settings)
-    hooks = [hook for hook in work.desk.client.webhooks(work.id) if hook["url"] == url]
+    hooks = own_webhooks(work.desk.settings, work.desk.client, work.project)
     host = urlsplit(url).hostname or ""
     if not hooks and "." not in host and ":" not in host and host != "localhost":
         return SINGLE_LABEL.seen(host=host)
@@ -172,7 +174,7 @@ def _strays(desk: Desk) -> list[Json]:
     settings, rows = desk.settings, [row for key in desk.ledger.project_keys() if (row := desk.ledger.project(key))]
     secret, url = settings.webhook_secret.get_secret_value(), webhook_url(settings)
     made = {((row.snapshot or {}).get("webhook"), row.key) for row in rows}
-    called = {int(row.key.partition("-")[0]) for row in rows if not row.push_only}
+    called = {ProjectKey.parse(row.key).id for row in rows if not row.push_only}
     found, served = [], set()
     for hook in desk.client.webhooks():
         project, here, headers = hook.get("project"), hook["url"] == url, hook.get("headers") or {}

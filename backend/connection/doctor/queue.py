@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from rq import Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -123,10 +122,7 @@ def clock(desk: Desk) -> Finding[Desk]:
 
 def workers(desk: Desk) -> Finding[Desk]:
     """Those that listen now: a killed one stays registered for minutes."""
-    client = desk.queue.connection
-    present = [worker for worker in Worker.all(connection=client) if listens(client, worker.name)]
-    served = {name for worker in present for name in worker.queue_names()}
-    idle = [name for name in QUEUES if name not in served]
+    idle = [name for name, n in desk.queue.workers().items() if not n]
     if idle:
         return NOBODY_WORKS.seen(queues=", ".join(idle), names=",".join(idle))
     return Finding(f"workers take {', '.join(QUEUES)}")

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.connection.doctor.check import BROKEN, Check, Fault, Finding, broken
+from backend.core.disk import disk_of
 from backend.loop.desk import Desk
 
-LEAST_FREE_BYTES = 1_000_000_000  # a training of a large project and its push
-LEAST_FREE_SHARE = 0.05
-ENOUGH_BYTES = 20_000_000_000  # free, whatever the share: 5 % of a large disk are no reason to wake anybody
 DATABASE = "database"  # without it no project is known
 PRIVATE = 0o600
 OTHERS = 0o077
@@ -69,12 +67,11 @@ def folder(desk: Desk) -> Finding[Desk]:
     return Finding(f"{home} can be written")
 
 
-def disk(desk: Desk, *, least_bytes: int = LEAST_FREE_BYTES) -> Finding[Desk]:
-    usage = shutil.disk_usage(desk.settings.home)
-    share = usage.free / usage.total
-    if usage.free < least_bytes or (share < LEAST_FREE_SHARE and usage.free < ENOUGH_BYTES):
-        return FULL.seen(free=usage.free / 1e9, share=share, folder=desk.settings.home)
-    return Finding(f"{usage.free / 1e9:.0f} GB are free")
+def disk(desk: Desk) -> Finding[Desk]:
+    found = disk_of(desk.settings.home)
+    if found.nearly_full:
+        return FULL.seen(free=found.free / 1e9, share=found.share_free, folder=desk.settings.home)
+    return Finding(f"{found.free / 1e9:.0f} GB are free")
 
 
 def secrets(desk: Desk) -> Finding[Desk]:

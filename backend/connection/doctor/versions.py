@@ -2,17 +2,13 @@
 
 import shutil
 
-from backend.connection.connect import OWN_PREFIX, TITLE
 from backend.connection.doctor.check import Check, Fault, Finding
-from backend.core.artefacts import Manifest, read_manifest
+from backend.connection.ties import TITLE
+from backend.core.artefacts import COLD_PREFIX, OWN_PREFIX, Manifest, read_manifest
 from backend.core.errors import ArtefactError
-from backend.labelstudio.filters import lacking_version, unlabelled
-from backend.labelstudio.wire import text_of
+from backend.loop.coverage import lacks_any
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import Spool, show_version
-
-SAMPLE = 100  # tasks that are looked into
-COLD_PREFIX = f"{OWN_PREFIX}0-"  # of versions that were never trained
 
 
 def take_over(work: ProjectDesk) -> str:
@@ -40,7 +36,7 @@ def predict(work: ProjectDesk) -> str:
 def show(work: ProjectDesk) -> str:
     """Show the version that serves where all of its predictions are there; otherwise the push does, at its end."""
     version = work.folder.current()
-    if not _pushed(work, version) or _lacking(work, version):
+    if not _pushed(work, version) or lacks_any(work, version):
         return predict(work)
     show_version(work, version)
     return f"{version} is shown"
@@ -131,19 +127,13 @@ def shown(work: ProjectDesk) -> Finding[ProjectDesk]:
 
 def coverage(work: ProjectDesk) -> Finding[ProjectDesk]:
     current = work.folder.current()
-    lacking = _lacking(work, current)
-    return LACKING.seen(version=current) if lacking else Finding("every open task has a present prediction")
+    if lacks_any(work, current):
+        return LACKING.seen(version=current)
+    return Finding("every open task has a present prediction")
 
 
 def _manifest(work: ProjectDesk) -> Manifest:
     return read_manifest(work.folder.artefact(work.folder.current()))
-
-
-def _lacking(work: ProjectDesk, version: str) -> bool:
-    """Tasks without a text are not waited for: they never have a prediction."""
-    filters = [unlabelled(), lacking_version(version)]
-    found = work.desk.client.tasks(work.id, filters=filters, limit=SAMPLE, all_fields=False)
-    return any(text_of(task.data, work.control) is not None for task in found)
 
 
 def _pushed(work: ProjectDesk, version: str) -> bool:

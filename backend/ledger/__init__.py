@@ -1,0 +1,11 @@
+"""The database: its tables, what its rows mean, and everything that reads or writes them."""
+
+from backend.ledger.ledger import Ledger
+from backend.ledger.opening import open_ledger
+from backend.ledger.rows import Acceptance, Accepted, How, IndexRow, ProjectRow, Shown, Training
+from backend.ledger.tables import metadata
+
+__all__ = [
+    "Acceptance", "Accepted", "How", "IndexRow", "Ledger", "ProjectRow", "Shown", "Training", "metadata",
+    "open_ledger",
+]  # fmt: skip

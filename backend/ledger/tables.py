@@ -1,0 +1,89 @@
+"""The tables of the database; alembic's migrations make exactly these.
+
+`shown` and `ledger` are append-only, because Label Studio forgets which label a machine proposed.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("key", sa.String(40), primary_key=True),
+    sa.Column("config_hash", sa.String(16), nullable=False, server_default=""),
+    sa.Column("watermark", sa.String(40), nullable=False, server_default=""),  # updated_at of the last task read
+    sa.Column("counters", sa.JSON, nullable=False),  # of Label Studio, at the last reconcile
+    sa.Column("generation", sa.Integer, nullable=False, server_default="0"),  # of the neighbour index
+    sa.Column("pinned", sa.String(60), nullable=False, server_default=""),
+    sa.Column("frozen", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("changed_labels", sa.Integer, nullable=False, server_default="0"),  # since the last training
+    sa.Column("changed_at", sa.Float, nullable=False, server_default="0"),  # unix; the last accepted label
+    sa.Column("due_at", sa.Float, nullable=False, server_default="0"),  # unix; since when a training is worth it
+    sa.Column("trained_at", sa.Float, nullable=False, server_default="0"),
+    sa.Column("trained_labels", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("webhook_at", sa.Float, nullable=False, server_default="0"),
+    sa.Column("reconciled_at", sa.Float, nullable=False, server_default="0"),
+    sa.Column(
+        "snapshot", sa.JSON, nullable=False
+    ),  # the project's own settings before `connect`, our ids, and whether it is push-only
+)
+shown = sa.Table(
+    "shown",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(40), nullable=False),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.String(60), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),  # ticked, or, of a blind task, what would have been; empty for nothing
+    sa.Column("confidence", sa.Float, nullable=False),
+    sa.Column("stage", sa.String(20), nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),  # label, out_of_scope, abstain, blind
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Index("shown_by_task", "project", "task_id", "id"),
+)
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(40), nullable=False),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    sa.Column("annotation_id", sa.BigInteger, nullable=False),
+    sa.Column("annotation_updated_at", sa.String(40), nullable=False),
+    sa.Column("annotator", sa.Integer, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),  # as accepted; empty for a skip
+    sa.Column("how", sa.String(20), nullable=False),
+    sa.Column("lead_time_s", sa.Float, nullable=True),
+    sa.Column("version", sa.String(60), nullable=False),  # what was shown at that moment; empty where nothing was
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("shown_label", sa.Text, nullable=False),  # where `how` is blind, nobody saw it
+    sa.Column("confidence", sa.Float, nullable=True),
+    sa.Column("stage", sa.String(20), nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.UniqueConstraint("project", "annotation_id", "annotation_updated_at", name="one_row_a_state"),
+)
+examples = sa.Table(
+    "examples",
+    metadata,
+    sa.Column("project", sa.String(40), primary_key=True),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),  # empty: forgotten
+    sa.Column("bucket", sa.Integer, nullable=False),  # 0-99, of the holdout rule
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Index("examples_by_generation", "project", "generation"),
+)
+trainings = sa.Table(
+    "trainings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(40), nullable=False),
+    sa.Column("version", sa.String(60), nullable=False),
+    sa.Column("why", sa.String(20), nullable=False),  # due, asked
+    sa.Column("started_at", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("n_examples", sa.Integer, nullable=False),
+    sa.Column("promoted", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
