@@ -212,7 +212,7 @@ def _catch_up(work: ProjectDesk, report: Report) -> None:
         return
     report("predictions")
     with work.desk.queue.lease("push", work.key) as held:
-        while held and not push.fill(work):
+        while held and not push.fill(work.desk.project(work.key)):
             continue
 
 

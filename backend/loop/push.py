@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from backend.answering import shown_row
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import LabelStudioError
 from backend.core.projects import blind_rank, is_blind
 from backend.core.reading import READ_CHARACTERS
@@ -29,6 +30,7 @@ from backend.loop.desk import ProjectDesk
 from backend.serving import Served
 
 JOB_TASKS = 2000  # computed by one job; then it makes way
+FIRST_TASKS = 512  # pushed before the others where nothing of ours is shown yet, so that people can begin
 LEAST_TASKS = 256  # computed before it makes way for others, about a second: labels without end must not starve a push
 CHUNK = 32  # texts between two looks at the queue
 CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle machine
@@ -79,17 +81,21 @@ class Spool:
 def fill(work: ProjectDesk) -> bool:
     """Predict the eligible tasks that lack the present version; false where a continuation is needed.
 
-    Ends early when labels wait in the queue; what was computed stays in the spool.
+    Ends early when labels wait in the queue; what was computed stays in the spool. In a large project people see the
+    first predictions soon; a version that takes over from another one is shown once it is complete.
     """
     served = work.served()
     if served is None:
         return True
     spool = Spool(work.folder.root / "spool", served.version)
     last = max((row["task"] for row in spool.rows()), default=0)
-    n_done = 0
+    n_done, shows_none = 0, not work.project.model_version.startswith(OWN_PREFIX)
     for tasks in _chunks(_lacking(work, served.version, above=last), work.control):
         spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
+        if shows_none and n_done >= FIRST_TASKS:
+            push(work, served, spool)
+            return False
         makes_way = n_done >= LEAST_TASKS and work.desk.queue.waits(*_in_front(work))
         if n_done >= JOB_TASKS or makes_way:
             return False
