@@ -137,12 +137,15 @@ def publishing(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_unfinished(folder: Path, *, older_than_s: float = UNFINISHED_S) -> None:
-    """Remove what killed processes have left half-written in a folder."""
-    before = time.time() - older_than_s
-    for path in folder.glob(".*") if folder.is_dir() else ():
-        if path.stat().st_mtime < before:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def unfinished(folder: Path) -> list[Path]:
+    """What killed processes have left half-written in a folder."""
+    before = time.time() - UNFINISHED_S
+    return [path for path in folder.glob(".*") if path.stat().st_mtime < before]
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; gone already is done."""
+    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.artefacts import oldest_first, remove_unfinished, write_atomically
+from backend.core.artefacts import oldest_first, remove, unfinished, write_atomically
 from backend.core.errors import BadInputError
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
@@ -127,10 +127,14 @@ class ProjectFolder:
         self.artefact(version).rename(aside)
         shutil.rmtree(aside)
 
+    def unfinished(self) -> list[Path]:
+        """What killed processes have left half-written."""
+        return [path for folder in (self.root, self.root / "artefacts") for path in unfinished(folder)]
+
     def remove_unfinished(self) -> None:
         """Remove what killed processes have left half-written."""
-        for folder in (self.root, self.root / "artefacts"):
-            remove_unfinished(folder)
+        for path in self.unfinished():
+            remove(path)
 
     def remember_control(self, name: str) -> None:
         """Keep the control that Label Studio named in /setup: /predict and the jobs are not told it again."""

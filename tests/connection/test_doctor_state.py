@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from backend.connection.doctor import models, state
 from backend.connection.doctor.check import Result, results_of
 from backend.connection.doctor.examination import desk_of_doctor, examine_all
+from backend.core.artefacts import UNFINISHED_S
 from backend.core.profiles import load_profile
 from backend.core.settings import Settings
 from backend.loop.desk import Desk
@@ -90,7 +91,7 @@ def test_folders_that_killed_processes_left_are_deleted_but_not_those_that_may_b
     tmp_path: Path, redis_url: str
 ) -> None:
     backend = make_backend(tmp_path / "home", {"PRELABEL_REDIS_URL": redis_url})
-    long_ago = time.time() - 2 * state.LEFT_AFTER_S
+    long_ago = time.time() - 2 * UNFINISHED_S
     folders = {}
     for key, name in (("1-1", "old"), ("1-1", "fresh"), ("2-2", "held")):
         folder = backend.settings.projects_dir / key / "artefacts" / f".pl-{name}"

@@ -1,20 +1,19 @@
 """Doctor on the state folder: writable, with room, private; its database, and what killed processes left there."""
 
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from backend.connection.doctor.check import BROKEN, Check, Fault, Finding, broken
+from backend.core.artefacts import remove
 from backend.core.disk import disk_of
+from backend.core.projects import ProjectFolder
 from backend.loop.desk import Desk
 
 DATABASE = "database"  # without it no project is known
 PRIVATE = 0o600
 OTHERS = 0o077
-LEFT_AFTER_S = 24 * 3600.0  # no training takes so long
 
 
 def make_private(desk: Desk) -> str:
@@ -27,7 +26,7 @@ def make_private(desk: Desk) -> str:
 def clear_away(desk: Desk) -> str:
     left = list(_left(desk))
     for path in left:
-        shutil.rmtree(path)
+        remove(path)
     return f"{len(left)} folders are deleted"
 
 
@@ -103,11 +102,10 @@ def _names(paths: list[Path]) -> str:
 
 
 def _left(desk: Desk) -> Iterator[Path]:
-    """Temporary folders in which nothing was written for long, of projects that nobody trains now."""
-    for path in desk.settings.projects_dir.glob("*/artefacts/.*/"):
-        newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
-        if time.time() - newest > LEFT_AFTER_S and not desk.queue.leased("retrain", path.parents[1].name):
-            yield path
+    """Of projects that nobody trains now; also of those that are connected no more."""
+    for root in desk.settings.projects_dir.glob("*/"):
+        if not desk.queue.leased("retrain", root.name):
+            yield from ProjectFolder(root).unfinished()
 
 
 CHECKS: tuple[Check[Desk], ...] = (
