@@ -219,9 +219,8 @@ def _catch_up(work: ProjectDesk, report: Report) -> None:
 def _remove_predictions(work: ProjectDesk, report: Report) -> None:
     client = work.desk.client
     ours = [version for version in client.model_versions(work.id) if version.startswith(OWN_PREFIX) or version == TITLE]
-    for version in ours:
-        report(f"predictions of {version}")
-        push.remove_version(work, version)
+    report(f"predictions of {len(ours)} versions")
+    push.remove_versions(work, ours)
 
 
 def _remove_data_keys(work: ProjectDesk, report: Report) -> None:

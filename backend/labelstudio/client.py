@@ -132,20 +132,12 @@ class LabelStudioClient:
 
         Without a version each prediction of each version would become one.
         """
-        body = {
-            "model_version": version,
-            "selectedItems": {"all": False, "included": list(task_ids)},
-            "filters": {"conjunction": "and", "items": []},
-        }
-        path = "api/dm/actions"
-        params = {"id": "predictions_to_annotations", "project": project_id}
-        self.api.call("POST", path, params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
+        selected = {"all": False, "included": list(task_ids)}
+        self._act(project_id, "predictions_to_annotations", selected, model_version=version)
 
     def retrieve_predictions(self, project_id: int) -> None:
         """The Data Manager's action on all tasks: Label Studio asks the backend for those that lack a prediction."""
-        body = {"selectedItems": {"all": True, "excluded": []}, "filters": {"conjunction": "and", "items": []}}
-        params = {"id": "retrieve_tasks_predictions", "project": project_id}
-        self.api.call("POST", "api/dm/actions", params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
+        self._act(project_id, "retrieve_tasks_predictions", {"all": True, "excluded": []})
 
     def patch_task(self, task_id: int, data: Mapping[str, Any]) -> None:
         """Replace a task's data; about 60 ms."""
@@ -175,10 +167,20 @@ class LabelStudioClient:
             if err.status != httpx.codes.NOT_FOUND:
                 raise
 
+    def delete_predictions_of(self, project_id: int, task_ids: Sequence[int]) -> None:
+        """The Data Manager's action: delete all predictions of some tasks, whoever made them."""
+        self._act(project_id, "delete_tasks_predictions", {"all": False, "included": list(task_ids)})
+
     def model_versions(self, project_id: int) -> dict[str, int]:
         """Stored predictions by version."""
         answer = self.api.json("GET", f"api/projects/{project_id}/model-versions/", params={"extended": "true"})
         return {row["model_version"]: row["count"] for row in answer["static"]}
+
+    def _act(self, project_id: int, action: str, selected: Json, **more: object) -> None:
+        """An action of the Data Manager on selected tasks."""
+        body = {"selectedItems": selected, "filters": {"conjunction": "and", "items": []}, **more}
+        params = {"id": action, "project": project_id}
+        self.api.call("POST", "api/dm/actions", params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
 
     # webhooks and backends
 

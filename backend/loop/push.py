@@ -5,7 +5,7 @@ a mark says that a push was begun, and after any doubt the version's predictions
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from backend.serving import Served
 JOB_TASKS = 2000  # computed by one job; then it makes way
 FIRST_TASKS = 512  # pushed before the others where nothing of ours is shown yet, so that people can begin
 LEAST_TASKS = 256  # computed before it makes way for others, about a second: labels without end must not starve a push
+REMOVED_TASKS = 400  # whose predictions go in one call; annotators wait for that long
 CHUNK = 32  # texts between two looks at the queue
 CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle machine
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
@@ -321,9 +322,24 @@ def _line(row: Json) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def remove_version(work: ProjectDesk, version: str) -> None:
-    """Delete a version's predictions one by one: in one call it would lock Label Studio's SQLite for minutes."""
-    for task in list(work.desk.client.tasks(work.id, filters=[having_version(version)])):
-        for item in task.predictions:
-            if item.get("model_version") == version:
-                work.desk.client.delete_prediction(item["id"])
+def remove_versions(work: ProjectDesk, versions: Collection[str]) -> None:
+    """Delete the predictions of versions in pieces: in one call it would lock Label Studio's SQLite for minutes.
+
+    A task that has predictions of somebody else loses ours one by one, the others all at once.
+    """
+    for version in versions:
+        while tasks := list(work.desk.client.tasks(work.id, filters=[having_version(version)], limit=REMOVED_TASKS)):
+            _remove_from(work, tasks, versions)
+
+
+def _remove_from(work: ProjectDesk, tasks: Sequence[Task], versions: Collection[str]) -> None:
+    client, alone = work.desk.client, []
+    for task in tasks:
+        ours = [item for item in task.predictions if item.get("model_version") in versions]
+        if len(ours) == len(task.predictions):
+            alone.append(task.id)
+        else:
+            for item in ours:
+                client.delete_prediction(item["id"])
+    if alone:
+        client.delete_predictions_of(work.id, alone)

@@ -182,12 +182,14 @@ def indexed(stage: Stage) -> set[int]:
 
 def test_disconnecting_restores_the_project(stage: Stage) -> None:
     assert stage.project().sampling == "Uncertainty sampling"
+    task = next(stage.client.tasks(stage.work.id, limit=1))
+    stage.client.create_prediction(stage.work.id, task.id, {"result": [], "model_version": "somebody-elses"})
     disconnect(stage.desk, stage.work.key, lambda _: None)
     project = stage.project()
     assert (project.model_version, project.sampling) == ("", "Sequential sampling")
     assert stage.client.backends(project.id) == []
     assert stage.client.webhooks(project.id) == []
-    assert stage.client.model_versions(project.id) == {}
+    assert stage.client.model_versions(project.id) == {"somebody-elses": 1}
 
 
 def test_a_dry_run_lists_what_connecting_would_change_and_changes_nothing(stage: Stage) -> None:
