@@ -28,6 +28,7 @@ from backend.roll_call import listeners
 QUEUES = ("train", "live", "reconcile", "bulk")  # `train` has a worker of its own; the others in falling priority
 JOBS = {  # function -> (queue, seconds it may take)
     "retrain": ("train", 1800),
+    "retrain_due": ("train", 1800),
     "follow": ("live", 300),
     "poll": ("live", 120),
     "refresh": ("reconcile", 300),

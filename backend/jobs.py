@@ -18,7 +18,7 @@ from backend.loop import coverage, push, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
 from backend.loop import retrain as training
-from backend.loop.desk import Desk
+from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.telling import telling
 
 P = ParamSpec("P")
@@ -109,14 +109,24 @@ def prune(project_key: str) -> None:
 @job
 def retrain(project_key: str) -> str:
     """Train and switch where the new version is not worse; the version that is current afterwards."""
+    return _train(project_key, lambda _: True, why="asked")
+
+
+@job
+def retrain_due(project_key: str) -> str:
+    """The same where it is still due: somebody may have trained since the cron's tick asked."""
+    return _train(project_key, lambda work: following.training_due(work.row, work.settings, time.time()), why="due")
+
+
+def _train(project_key: str, wanted: Callable[[ProjectDesk], bool], *, why: str) -> str:
     with desk().queue.lease("retrain", project_key) as held:
         if not held or not connected(project_key):
             return desk().loader.folder(project_key).current()
         work = desk().project(project_key)
-        if work.row.frozen:
+        if work.row.frozen or not wanted(work):
             return work.folder.current()
         try:
-            version = training.retrain(work, why="due" if work.row.due_at else "asked")
+            version = training.retrain(work, why=why)
         except Exception as err:
             training.note_failure(desk().queue, project_key, err)
             raise
@@ -152,7 +162,7 @@ def _tick(key: str, now: float) -> None:
     free = not desk().queue.leased("retrain", key) and not training.failed_lately(desk().queue, key)
     if due and free:  # a prune that failed is asked for again, or nobody trains
         with structlog.contextvars.bound_contextvars(trace=new_trace(desk().queue.noted(following.DUE, key))):
-            desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain", key)
+            desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain_due", key)
     last = polling.last_poll(desk().queue, key) if row.push_only else None
     if row.push_only and (last is None or last.again_at <= now):
         desk().queue.enqueue("poll", key)

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -167,8 +167,10 @@ def late(url: str, seconds: int) -> Iterator[str]:
     host, _, port = url.rpartition("@")[2].partition(":")
     listener = socket.create_server(("127.0.0.1", 0))
 
+    opened: list[socket.socket] = []
+
     def across(source: socket.socket, target: socket.socket) -> None:
-        while data := source.recv(65536):
+        while data := received(source):
             if data.endswith(b"TIME\r\n"):
                 now, micro = client.time()
                 source.sendall(
@@ -184,6 +186,7 @@ def late(url: str, seconds: int) -> Iterator[str]:
             except OSError:
                 return
             inner = socket.create_connection((host, int(port.partition("/")[0])))
+            opened.extend((outer, inner))
             for pair in ((outer, inner), (inner, outer)):
                 threading.Thread(target=across, args=pair, daemon=True).start()
 
@@ -191,8 +194,19 @@ def late(url: str, seconds: int) -> Iterator[str]:
     try:
         yield url.replace(f":{port}", f":{listener.getsockname()[1]}/0")
     finally:
-        listener.close()
+        for each in (listener, *opened):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+            each.close()
         client.close()
+
+
+def received(source: socket.socket) -> bytes:
+    """What came; nothing where the connection was closed."""
+    try:
+        return source.recv(65536)
+    except OSError:
+        return b""
 
 
 def test_a_redis_whose_clock_is_another_is_named(redis_url: str, tmp_path: Path) -> None:
