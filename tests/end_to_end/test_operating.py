@@ -192,7 +192,7 @@ def test_every_series_of_dashboard_and_alerts_is_there_and_no_rule_holds_while_a
     assert stage.get("/health", stranger=True).json() == {"status": "UP"}
     stage.predict([{"id": 1, "data": {"text": "https://example.com"}}])
     stage.desk.queue.enqueue("reconcile", stage.work.key)
-    wait_for(lambda: "prelabel_reconcile_found_total" in stage.get("/metrics").text)
+    wait_for(lambda: "prelabel_reconcile_found_total{" in stage.get("/metrics").text)
     exposed: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(stage.get("/metrics").text):
         for sample in family.samples:
