@@ -186,7 +186,7 @@ def _carrying_on(what: str, key: str) -> Iterator[None]:
     try:
         yield
     except StateError as err:
-        log.warning("not_written_down", what=what, project=key, error=str(err))
+        log.warning("not_written_down", what=what, project=key, **told(err))
 
 
 def _last_moved(row: ProjectRow | None) -> float:

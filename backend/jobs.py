@@ -101,9 +101,12 @@ def predict_project(project_key: str) -> None:
 @job
 def prune(project_key: str) -> None:
     """Delete some of the predictions that nobody can roll back to."""
-    if connected(project_key) and not upkeep.prune(desk().project(project_key)):
-        desk().queue.enqueue("follow", project_key)  # each task has changed by it: now few at a time, not all at once
-        desk().queue.enqueue("prune", project_key)
+    if not connected(project_key) or upkeep.prune(desk().project(project_key)):
+        return
+    with desk().queue.lease("labels", project_key, wait_s=0.1) as held:  # whoever follows now does it, too
+        if held:  # each task has changed by it: they are looked at now, few at a time, and not all at once
+            following.follow(desk().project(project_key))
+    desk().queue.enqueue("prune", project_key)
 
 
 @job

@@ -165,7 +165,7 @@ class ServedProjects:
         try:
             row = self.loader.ledger.project(key)
         except StateError as err:  # what is loaded goes on answering
-            log.warning("ledger_not_read", project=key, error=str(err))
+            log.warning("ledger_not_read", project=key, **told(err))
             return False
         return row is not None and row.generation != served.generation
 

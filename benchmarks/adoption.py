@@ -67,8 +67,9 @@ def large_project(client: LabelStudioClient, rows: list[Row]) -> Project:
         part = rows[start : start + CHUNK]
         ids = client.import_tasks(project.id, [task(row, start + n) for n, row in enumerate(part)])
         if start < N_FOREIGN:
-            foreign = [{"task": i, "result": chosen(row), "model_version": FOREIGN} for i, row in zip(ids, part)]  # noqa: B905
-            client.import_predictions(project.id, foreign[:N_FOREIGN])
+            theirs = list(zip(ids, part, strict=True))[:N_FOREIGN]
+            foreign = [{"task": i, "result": chosen(row), "model_version": FOREIGN} for i, row in theirs]
+            client.import_predictions(project.id, foreign)
     client.update_project(project.id, model_version="")
     return client.project(project.id)
 

@@ -15,6 +15,7 @@ from backend.assembly import Assembly
 from backend.core.artefacts import read_manifest
 from backend.core.errors import ModelFolderError
 from backend.core.types import Example
+from backend.logs import told
 from backend.pipeline.stored import read_examples
 from training.judge import JudgedRow, judge, read_judged
 
@@ -45,7 +46,7 @@ def promote(candidate: Path, incumbent: Path | None, *, assembly: Assembly) -> V
     try:
         return _compared(candidate, incumbent, assembly)
     except ModelFolderError as err:
-        log.warning("incumbent_not_usable", reason=str(err))
+        log.warning("incumbent_not_usable", **told(err))
         return Verdict(True, "the version that serves cannot be used any more", 0.0)
 
 

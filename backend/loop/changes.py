@@ -35,7 +35,7 @@ def changes(work: ProjectDesk) -> Changes:
     seen = list(client.tasks(work.id, filters=newer, all_fields=False))
     telling = {task.id: task for task in _telling(work, newer, seen)}
     tasks = sorted(telling.values(), key=lambda task: task.updated_at)
-    return Changes(tasks, max(task.updated_at for task in seen))
+    return Changes(tasks, max((task.updated_at for task in seen), default=since))
 
 
 def _telling(work: ProjectDesk, newer: list[Json], seen: list[Task]) -> Iterator[Task]:

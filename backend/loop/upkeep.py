@@ -7,6 +7,7 @@ import structlog
 from backend.core.errors import ModelFolderError
 from backend.health.notes import Reconciled, keep_reconciled
 from backend.labelstudio.filters import having_version
+from backend.logs import told
 from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
@@ -57,7 +58,8 @@ def reconcile(work: ProjectDesk) -> list[str]:
 
 def _missed(work: ProjectDesk) -> list[str]:
     if not _servable(work):
-        if not failed_lately(work.desk.queue, work.key):
+        held = work.row.pinned or work.row.frozen  # by a person, whom doctor tells
+        if not held and not failed_lately(work.desk.queue, work.key):
             work.desk.queue.enqueue("retrain", work.key)
         return ["version"]
     found = []
@@ -87,7 +89,7 @@ def _servable(work: ProjectDesk) -> bool:
     try:
         work.desk.warm(work.key)
     except ModelFolderError as err:
-        log.error("version_not_usable", project=work.key, error=str(err))
+        log.error("version_not_usable", **told(err))
         return False
     return True
 

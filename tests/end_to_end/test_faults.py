@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.connection.connect import ConnectOptions, connect
 from backend.connection.doctor.examination import examine, examine_project
 from backend.core.artefacts import read_manifest
 from backend.core.errors import LabelStudioError
@@ -14,39 +13,21 @@ from backend.core.settings import Settings
 from backend.job_queue import connect as connect_queue
 from backend.job_queue import queue
 from backend.labelstudio.client import open_client
-from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
 from backend.loop.upkeep import refresh
 from backend.supervisor.services import Prelabel
-from samples import load_samples
+from tests.projects import config_of, half_labelled
 from tests.stack import Backend, RunningLabelStudio, kill, running, wait_for
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
 
-CONFIG = """<View>
-  <Text name="text" value="$text"/>
-  <Choices name="intent" toName="text" choice="single">%s</Choices>
-</View>"""
 N_TASKS = 80
-
-
-def config_of(labels: list[str]) -> str:
-    return CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
 
 
 @pytest.fixture
 def work(backend: Backend) -> Iterator[ProjectDesk]:
-    """A connected project with a static list, labelled, not yet trained; the web process runs, workers do not."""
-    rows = load_samples()[0].rows[:N_TASKS]
-    labels = sorted({row.gold for row in load_samples()[0].rows})
-    with Desk(backend.settings) as desk, backend.web():
-        project = desk.client.create_project(title="faults", label_config=config_of(labels))
-        ids = desk.client.import_tasks(project.id, [{"text": row.text} for row in rows])
-        connect(desk, project, ConnectOptions(language="en"), lambda _: None)
-        work = desk.project(str(project.key))
-        for task_id, row in zip(ids, rows[: N_TASKS // 2], strict=False):
-            desk.client.create_annotation(task_id, [choice(work.control, row.gold)], lead_time_s=1.0)
+    with half_labelled(backend, N_TASKS) as work:
         yield work
 
 

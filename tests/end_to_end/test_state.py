@@ -11,23 +11,17 @@ from pathlib import Path
 import pytest
 import requests
 
-from backend.connection.connect import ConnectOptions, connect
 from backend.core.artefacts import MANIFEST, read_manifest
 from backend.core.errors import ModelFolderError, StateError
-from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
 from backend.loop.retrain import retrain
 from backend.loop.upkeep import reconcile
-from samples import load_samples
+from tests.projects import half_labelled
 from tests.stack import Backend, wait_for
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
 
-CONFIG = """<View>
-  <Text name="text" value="$text"/>
-  <Choices name="intent" toName="text" choice="single">%s</Choices>
-</View>"""
 N_TASKS = 60
 
 
@@ -47,17 +41,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def work(disk: Path, backend: Backend) -> Iterator[ProjectDesk]:
-    """A connected project, half of it labelled, whose state lies on that disk; the web process runs."""
-    rows = load_samples()[0].rows[:N_TASKS]
-    labels = sorted({row.gold for row in load_samples()[0].rows})
-    config = CONFIG % "".join(f'<Choice value="{label}"/>' for label in labels)
-    with Desk(backend.settings) as desk, backend.web():
-        project = desk.client.create_project(title="state", label_config=config)
-        ids = desk.client.import_tasks(project.id, [{"text": row.text} for row in rows])
-        connect(desk, project, ConnectOptions(language="en"), lambda _: None)
-        work = desk.project(str(project.key))
-        for task_id, row in zip(ids, rows[: N_TASKS // 2], strict=False):
-            desk.client.create_annotation(task_id, [choice(work.control, row.gold)], lead_time_s=1.0)
+    """Its state lies on that disk."""
+    with half_labelled(backend, N_TASKS) as work:
         yield work
 
 
@@ -171,3 +156,11 @@ def test_what_a_killed_training_left_behind_is_removed(work: ProjectDesk) -> Non
     retrain(work, why="asked")
     there = [path.name for folder in (work.folder.root, young.parent) for path in folder.glob(".*")]
     assert there == [young.name]
+
+
+def test_a_pinned_version_that_cannot_serve_is_left_to_the_person_who_pinned_it(work: ProjectDesk) -> None:
+    work.update(pinned=work.folder.current())
+    spoil(work, format=0)
+    with Desk(work.desk.settings) as desk:  # as after an upgrade: nothing is loaded
+        assert reconcile(desk.project(work.key)) == ["version"]
+        assert not desk.queue.waits("train"), "or each reconcile would ask for another training that nobody serves"

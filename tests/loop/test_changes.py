@@ -10,14 +10,11 @@ from backend.loop import changes as module
 from backend.loop.changes import changes
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
+from tests.projects import config_of
 from tests.stack import Backend
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis]
 
-CONFIG = """<View>
-  <Text name="text" value="$text"/>
-  <Choices name="intent" toName="text" choice="single"><Choice value="refund"/><Choice value="delivery"/></Choices>
-</View>"""
 N_TASKS = 12
 
 
@@ -25,7 +22,7 @@ N_TASKS = 12
 def work(backend: Backend) -> Iterator[ProjectDesk]:
     """A project that was followed up to now."""
     with Desk(backend.settings) as desk:
-        project = desk.client.create_project(title="changes", label_config=CONFIG)
+        project = desk.client.create_project(title="changes", label_config=config_of(["refund", "delivery"]))
         prepare(desk, project, ConnectOptions(language="en"))
         desk.client.import_tasks(project.id, [{"text": f"text {n}"} for n in range(N_TASKS)])
         yield desk.project(str(project.key))
