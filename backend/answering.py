@@ -32,6 +32,7 @@ JOB_OF_EVENT = {
     "PROJECT_UPDATED": "refresh",
     "START_TRAINING": "retrain",
 }
+WRITE_WITHIN_S = 2.0  # Label Studio waits for the answer meanwhile; what was not written down is only logged
 
 log = structlog.get_logger()
 
@@ -170,7 +171,7 @@ class Answering:
 
 def answering_of(settings: Settings) -> Answering:
     """What answers in this process; the connected projects' models begin to load, as many as there is room for."""
-    ledger, telemetry = open_ledger(settings), Telemetry()
+    ledger, telemetry = open_ledger(settings, patience_s=WRITE_WITHIN_S), Telemetry()
     telemetry.watch_database(ledger.engine)
     assembly = Assembly(settings, Memory(settings.memory_bytes, stay_s=STAY_S), telemetry.timed)
     telemetry.registry.register(MemoryCollector(assembly.memory))

@@ -1,5 +1,6 @@
 """Connecting to the database, bringing it to the present format, and what is said when it does not work."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from backend.core.settings import Settings
 from backend.ledger.ledger import Ledger
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+PATIENCE_S = 30.0  # with other writers
 WHY_CHARACTERS = 100  # of the database's own words, which end before any value
 OUT_OF_ORDER = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.DatabaseError)  # these, and nothing under them
 
 
-def open_ledger(settings: Settings) -> Ledger:
+def open_ledger(settings: Settings, *, patience_s: float = PATIENCE_S) -> Ledger:
     """Connect, and bring the database to the present format.
+
+    Args:
+        patience_s: how long a write to SQLite waits for those of other processes before it fails.
 
     Raises:
         StateError: the state folder or the database takes no writes; so do all methods of a Ledger.
@@ -28,7 +33,7 @@ def open_ledger(settings: Settings) -> Ledger:
         settings.home.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.sqlalchemy_url, pool_pre_ping=True, hide_parameters=True)  # texts and labels
     if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _tune_sqlite)
+        sa.event.listen(engine, "connect", partial(_tune_sqlite, patience_s))
     sa.event.listen(engine, "handle_error", _as_state_error)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -55,9 +60,9 @@ def _as_state_error(context: sa.engine.ExceptionContext) -> StateError | None:
     )
 
 
-def _tune_sqlite(connection: Any, _record: object) -> None:
+def _tune_sqlite(patience_s: float, connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute(f"PRAGMA busy_timeout={1000 * patience_s:.0f}")
     cursor.close()

@@ -20,7 +20,7 @@ from backend.supervisor.environments import last_line, tail
 
 State = Literal["starting", "up", "waiting", "stopped"]
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
+LONGEST_WAIT_S = 6.0  # and with its start still back within 15 s, whatever keeps killing it
 STEADY_S = 10.0  # a process that ran this long starts from the first wait again
 LOG_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 3

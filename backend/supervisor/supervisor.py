@@ -177,7 +177,7 @@ class Supervisor:
 def what_happened(child: Child) -> str:
     if child.failures < FAILURES_SAID:
         return f"{child.service.name} ended {child.how_it_ended()}; it is started again"
-    return f"{child.service.name} keeps ending {child.how_it_ended()}; it is tried again, ever more rarely"
+    return f"{child.service.name} keeps ending {child.how_it_ended()}; it is tried again, but more rarely"
 
 
 def stop(children: list[Child]) -> None:

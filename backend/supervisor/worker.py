@@ -5,6 +5,7 @@ Models hang in a forked child, so jobs run in the worker itself (SimpleWorker).
 """
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,7 @@ INTERRUPTIONS_ALLOWED = 5  # a job that kills its worker each time must not do s
 INTERRUPTIONS = "interruptions"
 ONE_NAME_WAIT_S = 5.0
 RECONNECT_WITHIN_S = 5.0
+GIVES_WAY = 10  # nice value of a process that only trains: annotators are never kept waiting for the processor
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ def work(settings: Settings, queues: Sequence[str], name: str) -> None:
     unknown = [each for each in queues if each not in QUEUES]
     if unknown or not queues:
         raise BadInputError(f"queues must be some of {', '.join(QUEUES)}, were {', '.join(queues) or 'none'}")
+    if set(queues) == {"train"}:
+        os.nice(GIVES_WAY)
     connection = connect(settings)
     try:
         require_one_of_name(connection, name)
