@@ -13,10 +13,12 @@ from backend.core.settings import Settings
 from backend.labelstudio.api import PUSH_TIMEOUT_S, Api, open_api
 from backend.labelstudio.entries import backend_body, webhook_body
 from backend.labelstudio.failures import said_in
+from backend.labelstudio.filters import id_above
 from backend.labelstudio.records import Json, Project, Pulse, Task, project_of, task_of
 
 MAX_BODY_BYTES = 90_000_000  # of one push; Label Studio refuses 250 MB, proxies often 100
 PAGE = 200  # tasks of one page
+BULK_PAGE = 1000  # where all tasks are read
 LIGHT = "id,data,created_at,updated_at,total_annotations"  # six times faster than all of a task
 
 
@@ -85,6 +87,26 @@ class LabelStudioClient:
             if not answer["tasks"] or seen >= answer["total"]:
                 return
 
+    def pages_above(
+        self, project_id: int, task_id: int, *, include: str, filters: Sequence[Json] = ()
+    ) -> Iterator[list[Json]]:
+        """Tasks as they come, by rising id from above `task_id`; a page costs the same, however far down it lies.
+
+        Args:
+            include: the fields to read, with commas; with all of them a task takes four times as long.
+        """
+        params: Json = {"project": project_id, "page": 1, "page_size": BULK_PAGE, "include": include}
+        params |= {"fields": "all"} if "annotations," in include else {}
+        while True:
+            items = [id_above(task_id), *filters]
+            query = json.dumps({"ordering": ["id"], "filters": {"conjunction": "and", "items": items}})
+            page: list[Json] = self.api.page({**params, "query": query})["tasks"]
+            if page:
+                yield page
+            if len(page) < BULK_PAGE:
+                return
+            task_id = page[-1]["id"]
+
     def count(self, project_id: int, filters: Sequence[Json]) -> int:
         """How many tasks the filters leave."""
         query = json.dumps({"filters": {"conjunction": "and", "items": list(filters)}})
@@ -112,6 +134,14 @@ class LabelStudioClient:
         """
         params = {"exportType": "JSON", "ids[]": list(task_ids)}
         self.api.download(f"api/projects/{project_id}/export", params, target)
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete one; gone already is done."""
+        try:
+            self.api.call("DELETE", f"api/tasks/{task_id}/")
+        except LabelStudioError as err:
+            if err.status != httpx.codes.NOT_FOUND:
+                raise
 
     def next_task(self, project_id: int) -> Json:
         """The task that the label stream shows next, as it came."""

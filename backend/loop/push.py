@@ -5,18 +5,19 @@ a mark says that a push was begun, and after any doubt the version's predictions
 """
 
 import json
+import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 
 from backend.answering import shown_row
 from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import LabelStudioError
-from backend.core.projects import blind_rank, is_blind
+from backend.core.projects import ProjectFolder, blind_rank, is_blind
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision
 from backend.job_queue import QUEUES
@@ -38,6 +39,7 @@ CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle mach
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
+BLOCK = 64 * 1024  # bytes of a spool read at once
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 log = structlog.get_logger()
@@ -67,16 +69,26 @@ class Spool:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def append(self, rows: Sequence[Json]) -> None:
+        """Add rows; half of a line, which a killed writer has left, goes."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = self.rows()
-        if self.file.exists() and not self.file.read_bytes().endswith(b"\n"):
-            self.file.write_text("".join(_line(row) for row in kept), encoding="utf-8")
-        with self.file.open("a", encoding="utf-8") as file:
-            file.writelines(_line(row) for row in rows)
+        with self.file.open("ab+") as file:
+            file.truncate(_end_of_last_line(file))
+            file.write("".join(_line(row) for row in rows).encode())
+
+    def count(self) -> int:
+        """How many rows there are."""
+        if not self.file.exists():
+            return 0
+        with self.file.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
 
     def clear(self) -> None:
         self.file.unlink(missing_ok=True)
         self.begun.unlink(missing_ok=True)
+
+
+def spool_of(folder: ProjectFolder, version: str) -> Spool:
+    return Spool(folder.root / "spool", version)
 
 
 def fill(work: ProjectDesk) -> bool:
@@ -88,7 +100,7 @@ def fill(work: ProjectDesk) -> bool:
     served = work.served()
     if served is None:
         return True
-    spool = Spool(work.folder.root / "spool", served.version)
+    spool = spool_of(work.folder, served.version)
     last = max((row["task"] for row in spool.rows()), default=0)
     n_done, shows_none = 0, not work.project.model_version.startswith(OWN_PREFIX)
     for tasks in _chunks(_lacking(work, served.version, above=last), work.control):
@@ -316,6 +328,19 @@ def _chunks(tasks: Iterator[Task], control: Control) -> Iterator[list[Task]]:
         size += length
     if chunk:
         yield chunk
+
+
+def _end_of_last_line(file: BinaryIO) -> int:
+    """Where the last whole line ends; looks at the end of the file only."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - BLOCK)
+        file.seek(begin)
+        place = file.read(end - begin).rfind(b"\n")
+        if place >= 0:
+            return begin + place + 1
+        end = begin
+    return 0
 
 
 def _line(row: Json) -> str:
