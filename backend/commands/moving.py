@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +17,14 @@ from backend.core.settings import Settings, load_settings
 from backend.files import checked_suffix
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Project
+from backend.moving.dividing import shares_of
+from backend.moving.exported import WHATS
+from backend.moving.exporting import ExportOptions, export_project, manifest_of
 from backend.moving.importing import ImportOptions, import_rows
 from backend.moving.opening import STDIN
 from backend.moving.reading import FORMATS, FileSource
 from backend.moving.rows import LABELS_AS, LabelsAs, Names
-from backend.moving.target import Target, open_project, open_titled
+from backend.moving.target import Target, open_project, open_titled, opened_ledger
 
 if TYPE_CHECKING:
     from backend.loop.desk import Desk
@@ -72,6 +77,35 @@ def import_data(
     printer.result({"project": goal.project_id, **done.figures(), **rejected})
     if done.rejected:
         raise typer.Exit(NO)
+
+
+def export(
+    project: Annotated[int, typer.Option(help="The project's number in Label Studio.")],
+    out: Annotated[Path, typer.Option(help="CSV, TSV, JSONL or Parquet; appears when all is there.")],
+    what: Annotated[
+        str, typer.Option(help="training: one row a labelled task; tasks: all; annotations; predictions.")
+    ] = "training",
+    split: Annotated[str, typer.Option(help="As in 0.8/0.1/0.1; like texts stay together, each label is shared.")] = "",
+    own_keys: Annotated[bool, typer.Option("--own-keys", help="prelabel's own keys of the task data, too.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Export a project's labels with the columns that were imported; a manifest stands beside the file.
+
+    Importing such a file again changes nothing: the columns that were added are known and left out.
+    """
+    printer = Printer(json)
+    kinds = [kind for kind in WHATS if kind == what]
+    if not kinds:
+        raise BadInputError(f"--what must be one of {', '.join(WHATS)}, was {what!r}")
+    options = ExportOptions(kinds[0], shares_of(split) if split else None, own_keys)
+    settings = load_settings()
+    with open_project(settings, project) as (client, goal), opened_ledger(settings) as ledger:
+        with _bar("exporting") as advance:
+            manifest = export_project(
+                client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=printer.step,
+                watch=lambda n, of: advance(f"{n} of {of} tasks", n / max(1, of)),
+            )  # fmt: skip
+        printer.result({"out": str(out), "manifest": str(manifest_of(out)), **asdict(manifest)})
 
 
 def predict_project(project: int, *, wait: bool, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import Control, Unusable, served_control
+from backend.ledger import Ledger, open_ledger
 from backend.moving.sending import Sink
 
 DEFAULT_CONFIG = Path("label_config.xml")
@@ -66,6 +67,15 @@ def open_titled(
             return
         with tempfile.TemporaryDirectory() as folder:
             yield client, Target(NoProject(), 0, "", control, Path(folder), ProjectSettings())
+
+
+@contextmanager
+def opened_ledger(settings: Settings) -> Iterator[Ledger]:
+    ledger = open_ledger(settings)
+    try:
+        yield ledger
+    finally:
+        ledger.engine.dispose()
 
 
 def _target(settings: Settings, client: LabelStudioClient, project: Project) -> Target:

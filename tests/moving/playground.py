@@ -1,17 +1,24 @@
 """A project in a real Label Studio to move data into and out of, and a person's command line."""
 
-import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import SecretStr
+
+from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import ID_KEY
+from backend.moving.exported import What
+from backend.moving.exporting import Manifest
+from backend.moving.importing import ImportOptions
+from backend.moving.sending import Imported
+from prelabel import export_labels, import_texts
+from prelabel.moving import DEFAULTS
 from tests.stack import RunningLabelStudio
 
 CONFIG = """<View><Text name="t" value="$text"/><Choices name="c" toName="t">
@@ -26,6 +33,11 @@ class Playground:
     label_studio: RunningLabelStudio
     client: LabelStudioClient
     project_id: int
+
+    @property
+    def settings(self) -> Settings:
+        token = SecretStr(self.label_studio.token)
+        return Settings(home=self.home, label_studio_url=self.label_studio.url, label_studio_token=token)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,10 +57,17 @@ class Playground:
         assert done.returncode == expected, done.stderr.decode()
         return done
 
-    def imported(self, data: Path, *arguments: object, expected: int = 0) -> dict[str, Any]:
-        """What `prelabel import` says of a file."""
-        done = self.run("import", data, "--project", self.project_id, *arguments, "--json", expected=expected)
-        return dict(json.loads(done.stdout))
+    def imported(self, data: Path, options: ImportOptions = DEFAULTS) -> Imported:
+        """Import a file in this process."""
+        return import_texts(data, project=self.project_id, options=options, settings=self.settings)
+
+    def exported(self, out: Path, what: What = "tasks", *, split: str = "") -> Manifest:
+        """Export to a file in this process."""
+        return export_labels(self.project_id, out, what=what, split=split, settings=self.settings)
+
+    def annotate(self, task_id: int, label: str, *, lead_time_s: float = 2.0) -> int:
+        result = {"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": [label]}}
+        return self.client.create_annotation(task_id, [result], lead_time_s=lead_time_s)
 
     def tasks(self) -> list[Task]:
         return list(self.client.tasks(self.project_id))
