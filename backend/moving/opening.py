@@ -21,7 +21,7 @@ from backend.core.errors import BadInputError
 
 STDIN = Path("-")
 SAMPLE = 256 * 1024  # bytes that are looked at before the first row
-GUESSES = ["cp1251", "koi8_r", "cp866", "cp1252", "cp1250", "gb18030", "shift_jis", "euc_kr", "big5"]
+GUESSES = ["cp1251", "koi8_r", "cp866", "cp1252"]  # of Russian and western texts; more would be taken for each other
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 NUL_SHARE = 0.2  # of every other byte: UTF-16 without a mark
 GZIP = b"\x1f\x8b"
