@@ -8,7 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from backend.core.settings import Settings, load_settings
+from backend.logs import configure_logs
 from backend.loop.desk import Desk
 from backend.moving import predicting
 from backend.moving.dividing import shares_of
@@ -48,6 +51,8 @@ def push_predictions(project: int, *, settings: Settings | None = None) -> Predi
     Raises:
         PrelabelError: the project is not connected, or Label Studio or Redis refused.
     """
+    if not structlog.is_configured():  # a script that says nothing of logs wants warnings only
+        configure_logs("WARNING")
     with Desk(settings or load_settings()) as desk:
         work = predicting.connected(desk, desk.client.project(project))
         return predicting.predict_here(work, lambda _: None)

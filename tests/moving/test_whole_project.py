@@ -1,0 +1,107 @@
+"""The examples and `predict --project` over a connected project: in, predicted, labelled, out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.connection.connect import ConnectOptions, connect
+from backend.connection.status import project_status
+from backend.core.projects import is_blind
+from backend.labelstudio.wire import choice
+from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.push import spool_of
+from backend.moving.predicting import how_far, predict_here
+from backend.moving.reading import FileSource
+from tests.stack import ROOT, Backend
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
+
+CONFIG = """<View><Text name="text" value="$text"/><Choices name="intent" toName="text" choice="single">
+<Choice value="parcel"/><Choice value="refund"/></Choices></View>"""
+N_FILE = 30
+
+
+@pytest.fixture
+def work(backend: Backend) -> Iterator[ProjectDesk]:
+    """A connected project without tasks, of which Label Studio tells nobody."""
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="whole", label_config=CONFIG)
+        connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        yield desk.project(str(project.key))
+        desk.client.delete_project(project.id)
+
+
+def example(backend: Backend, name: str, *arguments: object) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+    environment = {**backend.environment, "PYTHONPATH": os.pathsep.join([str(ROOT)])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_examples_bring_texts_in_predict_them_and_take_labels_out(
+    backend: Backend, work: ProjectDesk, tmp_path: Path
+) -> None:
+    assert example(backend, "import_rows.py", work.id) == "3 new, 0 known, 0 changed, 0 rejected\n"
+    assert example(backend, "import_rows.py", work.id) == "0 new, 3 known, 0 changed, 0 rejected\n"
+    data = tmp_path / "night.csv"
+    data.write_text("text\n" + "".join(f"where is parcel {n}\n" for n in range(N_FILE)), encoding="utf-8")
+    said = f"{N_FILE} new, 0 rejected; 0 tasks lack a prediction\n"
+    assert example(backend, "nightly.py", work.id, data) == said
+    tasks, version = list(work.desk.client.tasks(work.id)), work.folder.current()
+    assert [[item["model_version"] for item in task.predictions] for task in tasks] == [[version]] * (N_FILE + 3)
+
+    for task in tasks[:10]:
+        work.desk.client.create_annotation(task.id, [choice(work.control, "parcel")], lead_time_s=1.0)
+    out = tmp_path / "labels.csv"
+    assert example(backend, "training_set.py", work.id, out).startswith("10 rows, {'train': ")
+    rows = [record.columns for record in FileSource(out).records()]
+    assert {row["model_version"] for row in rows} == {version}
+    seen = [row for row in rows if not is_blind(work.key, int(row["task_id"]), work.settings.blind_share)]
+    assert {row["predicted_label"] for row in seen} <= {"parcel", "refund", ""}
+    assert {row["channel"] for row in rows} == {"mail", "chat", ""}
+
+    done = backend.command("predict", "--project", str(work.id), "--wait", "--json")
+    assert json.loads(done.stdout)["lacking"] == 0, done.stderr
+
+
+def test_a_project_that_is_predicted_says_how_far_it_is_and_a_killed_push_doubles_nothing(
+    backend: Backend, work: ProjectDesk
+) -> None:
+    work.desk.client.import_tasks(work.id, [{"text": f"where is parcel {n}"} for n in range(N_FILE)])
+    version = work.folder.current()
+    assert how_far(work).n_lacking == N_FILE
+    queued = backend.command("predict", "--project", str(work.id), "--json")
+    assert json.loads(queued.stdout)["lacking"] == N_FILE
+    assert "is queued; prelabel status tells how far it is" in " ".join(queued.stderr.split())
+
+    predict_here(work, lambda _: None)
+    tasks = list(work.desk.client.tasks(work.id))
+    spool = spool_of(work.folder, version)
+    spool.append([{"task": task.id, **task.predictions[0], "shown": {"kind": "label"}} for task in tasks])
+    assert dict(project_status(work.desk, work.key).lines(0.0))["predicting"].startswith(f"{N_FILE} are computed")
+    spool.begun.touch()
+    predict_here(work, lambda _: None)
+    assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
+    assert work.desk.client.project(work.id).model_version == version
+
+
+def test_a_project_that_is_not_connected_is_told_how_to_connect(backend: Backend) -> None:
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="not connected", label_config=CONFIG)
+        done = backend.command("predict", "--project", str(project.id), "--wait")
+        desk.client.delete_project(project.id)
+    assert done.returncode == 2
+    assert f"run: prelabel connect --project {project.id}, which predicts it, too" in done.stderr
+
+
+def test_a_file_or_a_project_is_predicted_never_both_or_none(backend: Backend, tmp_path: Path) -> None:
+    for arguments in ((), (str(tmp_path / "a.csv"), "--project", "1")):
+        done = backend.command("predict", *arguments)
+        assert done.returncode == 2
+        assert "exactly one of DATA and --project must be given" in done.stderr
