@@ -22,16 +22,18 @@ def is_export(columns: Mapping[str, Any]) -> bool:
 
 def with_added(data: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a row of an export: the data's first."""
-    own = {f"{ORIGINAL}{name}" if name in ADDED or name == SPLIT else name: value for name, value in data.items()}
+    own = {f"{ORIGINAL}{name}" if _clashes(name) else name: value for name, value in data.items()}
     return {**own, **added}
 
 
 def without_added(columns: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a row of an export."""
     data = {name: value for name, value in columns.items() if name not in ADDED and name != SPLIT}
-    return {_own_name(name): value for name, value in data.items()}
+    return {name.removeprefix(ORIGINAL) if _clashes(name) else name: value for name, value in data.items()}
 
 
-def _own_name(name: str) -> str:
-    plain = name.removeprefix(ORIGINAL)
-    return plain if plain in ADDED or plain == SPLIT else name
+def _clashes(name: str) -> bool:
+    """Whether a column bears the name of an added one, or of one that was renamed before."""
+    while name.startswith(ORIGINAL):
+        name = name.removeprefix(ORIGINAL)
+    return name in ADDED or name == SPLIT

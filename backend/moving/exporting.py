@@ -134,7 +134,8 @@ def _read(
     total = client.count(goal.project_id, filters)
     project = client.project(goal.project_id)
     moved = asdict(client.pulse(goal.project_id)) | {"predictions": client.model_versions(goal.project_id)}
-    up_to = spool.resume({"format": FORMAT, "config": project.label_config, "shown": project.model_version, **moved})
+    state = {"format": FORMAT, "config": project.label_config, "shown": project.model_version, **moved}
+    up_to = spool.resume({**state, "settings": repr(goal.settings)})
     n_left = client.count(goal.project_id, [*filters, id_above(up_to)])
     if up_to:
         report(f"an earlier export goes on: {n_left} of {total} tasks are left")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from backend.core.errors import BadInputError
@@ -13,7 +14,6 @@ from backend.moving.columns import is_export, without_added
 from backend.moving.reading import Record
 
 MAX_ID = 200  # characters: an identity is a name, and stands in every index
-SURROGATES = "\ud800", "\udfff"
 
 LabelsAs = Literal["predictions", "annotations"]
 LABELS_AS: tuple[LabelsAs, ...] = ("predictions", "annotations")
@@ -111,7 +111,7 @@ class RowReader:
         given = as_cell(source.get(self.names.label or "label")).strip()
         return self._values.get(given) if given else ""
 
-    @property
+    @cached_property
     def _values(self) -> dict[str, str]:
         space = self.control.space
         names = {label.name: label.value for label in space.labels}
@@ -138,6 +138,15 @@ def _problem(columns: Mapping[str, Any], text: object) -> str:
     for part in strings_in(dict(columns)):
         if "\0" in part:
             return "must hold no NUL character; remove it"
-        if any(SURROGATES[0] <= sign <= SURROGATES[1] for sign in part):
+        if not _is_unicode(part):
             return "must be UTF-8, holds bytes or characters that are not; correct them, or say --encoding"
     return ""
+
+
+def _is_unicode(part: str) -> bool:
+    """Whether a string can be written: half of a surrogate pair, or a byte that was none of UTF-8, cannot."""
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

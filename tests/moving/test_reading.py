@@ -8,7 +8,7 @@ import pytest
 
 from backend.core.errors import BadInputError
 from backend.labelstudio.schema import Control, read_config
-from backend.moving.columns import ADDED
+from backend.moving.columns import ADDED, SPLIT, is_export, with_added, without_added
 from backend.moving.reading import FileSource, RowsSource
 from backend.moving.rows import Names, Reject, Row, RowReader
 from tests.moving.playground import CONFIG
@@ -20,8 +20,12 @@ RU = """text,label
 """
 
 
-def rows_of(source: FileSource | RowsSource, names: Names = Names()) -> list[Row | Reject]:  # noqa: B008
-    control = read_config(CONFIG)
+def rows_of(
+    source: FileSource | RowsSource,
+    names: Names = Names(),  # noqa: B008
+    config: str = CONFIG,
+) -> list[Row | Reject]:
+    control = read_config(config)
     assert isinstance(control, Control)
     seen: dict[str, int] = {}
 
@@ -186,3 +190,26 @@ def test_the_label_of_an_export_is_taken_only_when_it_is_named() -> None:
         assert isinstance(row, Row)
         assert row.label == label
         assert {name: row.data[name] for name in ("text", "label")} == {"text": "tea", "label": "yes"}
+
+
+def test_columns_that_clash_with_added_ones_come_back_under_their_own_names() -> None:
+    data = {
+        "text": "tea",
+        "label": "a",
+        "imported_label": "b",
+        "imported_imported_label": "c",
+        SPLIT: "d",
+        "imported": "e",
+    }
+    exported = with_added(data, dict.fromkeys((*ADDED, SPLIT)))
+    assert is_export(exported)
+    assert without_added(exported) == data
+
+
+def test_a_dynamic_list_of_labels_is_there_from_the_beginning() -> None:
+    config = """<View><Text name="t" value="$text"/><Choices name="c" toName="t" value="$prelabel_top"/>
+    <View style="display:none"><Choices name="label_set" toName="t"><Choice value="yes"/><Choice value="no"/></Choices>
+    </View></View>"""
+    (row,) = rows_of(RowsSource([{"text": "tea"}]), config=config)
+    assert isinstance(row, Row)
+    assert row.data["prelabel_top"] == [{"value": "yes"}, {"value": "no"}]

@@ -12,6 +12,7 @@ import pytest
 from backend.connection.connect import ConnectOptions, connect
 from backend.connection.status import project_status
 from backend.core.projects import is_blind
+from backend.labelstudio.schema import IMPORTED
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.push import spool_of
@@ -89,6 +90,18 @@ def test_a_project_that_is_predicted_says_how_far_it_is_and_a_killed_push_double
     predict_here(work, lambda _: None)
     assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
     assert work.desk.client.project(work.id).model_version == version
+
+
+def test_an_import_fills_predictions_in_and_the_labels_that_came_are_other_predictions(
+    backend: Backend, work: ProjectDesk, tmp_path: Path
+) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("text,label\nwhere is my parcel,parcel\nmy money back,refund\n", encoding="utf-8")
+    done = backend.command("import", str(data), "--project", str(work.id), "--predict", "--json")
+    assert json.loads(done.stdout)["new"] == 2, done.stderr
+    versions = [{item["model_version"] for item in task.predictions} for task in work.desk.client.tasks(work.id)]
+    assert versions == [{IMPORTED, work.folder.current()}] * 2
+    assert work.desk.client.project(work.id).model_version == work.folder.current()
 
 
 def test_a_project_that_is_not_connected_is_told_how_to_connect(backend: Backend) -> None:
