@@ -14,7 +14,7 @@ from backend.health.sight import ProjectSight, look_at_project
 from backend.job_queue import JobQueue, WaitingJob
 from backend.ledger import Training
 from backend.loop.desk import Desk
-from backend.loop.push import spool_of
+from backend.loop.spool import spool_of
 
 COLUMNS = 80
 NAME_WIDTH = 15

@@ -1,7 +1,7 @@
 """What can be asked of a Label Studio, and told to it: plain dataclasses in and out."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import httpx
 from backend.core.errors import LabelStudioError
 from backend.core.settings import Settings
 from backend.labelstudio.api import PUSH_TIMEOUT_S, Api, open_api
+from backend.labelstudio.bodies import bodies
 from backend.labelstudio.entries import backend_body, webhook_body
 from backend.labelstudio.failures import said_in
 from backend.labelstudio.filters import id_above
@@ -88,22 +89,23 @@ class LabelStudioClient:
                 return
 
     def pages_above(
-        self, project_id: int, task_id: int, *, include: str, filters: Sequence[Json] = ()
+        self, project_id: int, task_id: int, *, include: str, filters: Sequence[Json] = (), size: int = BULK_PAGE
     ) -> Iterator[list[Json]]:
         """Tasks as they come, by rising id from above `task_id`; a page costs the same, however far down it lies.
 
         Args:
             include: the fields to read, with commas; with all of them a task takes four times as long.
+            size: tasks of a page.
         """
-        params: Json = {"project": project_id, "page": 1, "page_size": BULK_PAGE, "include": include}
-        params |= {"fields": "all"} if "annotations," in include else {}
+        params: Json = {"project": project_id, "page": 1, "page_size": size, "include": include}
+        params |= {"fields": "all"} if {"annotations", "predictions"} & set(include.split(",")) else {}
         while True:
             items = [id_above(task_id), *filters]
             query = json.dumps({"ordering": ["id"], "filters": {"conjunction": "and", "items": items}})
             page: list[Json] = self.api.page({**params, "query": query})["tasks"]
             if page:
                 yield page
-            if len(page) < BULK_PAGE:
+            if len(page) < size:
                 return
             task_id = page[-1]["id"]
 
@@ -175,10 +177,16 @@ class LabelStudioClient:
 
     # predictions
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
-        """Push many; returns how many Label Studio kept. The whole project is recounted with each call."""
+    def import_predictions(self, project_id: int, predictions: Iterable[Json]) -> int:
+        """Push many in as few requests as proxies take; how many Label Studio kept.
+
+        The whole project is recounted with each request. Of what is sent, no more than one is in memory at a time.
+        """
         path = f"api/projects/{project_id}/import/predictions"
-        return int(self.api.json("POST", path, body=list(predictions), timeout_s=PUSH_TIMEOUT_S)["created"])
+        return sum(
+            int(self.api.json("POST", path, file=body, timeout_s=PUSH_TIMEOUT_S)["created"])
+            for body in bodies(predictions, MAX_BODY_BYTES)
+        )
 
     def create_prediction(self, project_id: int, task_id: int, prediction: Json) -> int:
         """Push one; its id. 30-70 ms, whatever the size of the project."""

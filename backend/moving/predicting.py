@@ -10,6 +10,7 @@ from backend.core.errors import BadInputError, OutsideError
 from backend.labelstudio.records import Project
 from backend.loop import coverage, push, upkeep
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.spool import spool_of
 
 PUSH_WAIT_S = 900.0  # for a worker that pushes the same project
 
@@ -36,7 +37,7 @@ def connected(desk: Desk, project: Project) -> ProjectDesk:
 def how_far(work: ProjectDesk) -> Predicting:
     """Counts the open tasks, and keeps the figures for `status`."""
     n_lacking = coverage.count_open(work)
-    return Predicting(n_lacking, min(push.spool_of(work.folder, work.folder.current()).count(), n_lacking))
+    return Predicting(n_lacking, min(spool_of(work.folder, work.folder.current()).count(), n_lacking))
 
 
 def ask(work: ProjectDesk) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from backend.connection.connect import ConnectOptions, connect
 from backend.connection.status import project_status
 from backend.core.projects import is_blind
+from backend.labelstudio.records import Json
 from backend.labelstudio.schema import IMPORTED
 from backend.labelstudio.wire import choice
+from backend.ledger import Shown
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.push import spool_of
+from backend.loop.spool import spool_of
 from backend.moving.predicting import how_far, predict_here
 from backend.moving.reading import FileSource
 from tests.stack import ROOT, Backend
@@ -90,6 +93,20 @@ def test_a_project_that_is_predicted_says_how_far_it_is_and_a_killed_push_double
     predict_here(work, lambda _: None)
     assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
     assert work.desk.client.project(work.id).model_version == version
+
+
+def test_what_a_killed_push_brought_is_noted_as_shown_and_not_brought_again(work: ProjectDesk) -> None:
+    ids = work.desk.client.import_tasks(work.id, [{"text": f"where is parcel {n}"} for n in range(N_FILE)])
+    version = work.folder.current()
+    items: list[Json] = [{"task": id_, "result": [], "score": 0.5, "model_version": version} for id_ in ids]
+    spool = spool_of(work.folder, version)
+    spool.append([{**item, "shown": asdict(Shown(item["task"], version, 0, "", 0.5, "", "abstain"))} for item in items])
+    spool.begin()
+    work.desk.client.import_predictions(work.id, items[: N_FILE // 2])
+    predict_here(work, lambda _: None)
+    assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
+    shown = work.desk.ledger.last_shown(work.key, ids)
+    assert {id_: row.version for id_, row in shown.items()} == dict.fromkeys(ids, version)
 
 
 def test_an_import_fills_predictions_in_and_the_labels_that_came_are_other_predictions(

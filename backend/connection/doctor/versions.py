@@ -8,7 +8,8 @@ from backend.core.artefacts import COLD_PREFIX, OWN_PREFIX, Manifest, read_manif
 from backend.core.errors import ArtefactError
 from backend.loop.coverage import lacks_any
 from backend.loop.desk import ProjectDesk
-from backend.loop.push import show_version, spool_of
+from backend.loop.push import show_version
+from backend.loop.spool import spool_of
 
 
 def take_over(work: ProjectDesk) -> str:
