@@ -76,8 +76,8 @@ def predict(
     ] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder, as `prelabel train` writes it.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV, TSV or JSONL; appears when all rows are done.")] = None,
-    project: Annotated[int, typer.Option(help="A connected project: all its open tasks, in the background.")] = 0,
-    wait: Annotated[bool, typer.Option("--wait", help="With --project: in the foreground.")] = False,
+    project: Annotated[int, typer.Option(help="A connected project: all its open tasks, by the workers.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="With --project: in this process, without workers.")] = False,
     where: WhereOption = "",
     llm: UseLlm = False,
     seed: Annotated[int, typer.Option(help="Prediction draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001

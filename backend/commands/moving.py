@@ -27,8 +27,8 @@ from backend.moving.rows import LABELS_AS, LabelsAs, Names
 from backend.moving.target import Target, open_project, open_titled, opened_ledger
 
 if TYPE_CHECKING:
-    from backend.loop.desk import Desk
-    from backend.moving.predicting import Predicting
+    from backend.loop.desk import ProjectDesk
+    from backend.moving.predicting import Predicting, Watch
 
 NO = 1  # the exit code for: rows were rejected
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -109,20 +109,19 @@ def export(
 
 
 def predict_project(project: int, *, wait: bool, as_json: bool) -> None:
-    """Have every open task of a project predicted: by the workers, or here where `wait`."""
+    """Have every open task of a project predicted: by the workers, or here where `wait`. Exit code 1: some lack it."""
     from backend.loop.desk import Desk
     from backend.moving import predicting
 
+    printer = Printer(as_json)
     with Desk(load_settings()) as desk:
         work = predicting.connected(desk, desk.client.project(project))
         before = predicting.how_far(work)
-        if wait:
-            after = _predict_here(desk, project)
-            found = {"predicted": before.n_lacking - after.n_lacking, "lacking": after.n_lacking}
-        else:
-            found = {"lacking": before.n_lacking}
-            Printer(as_json).step(f"job {predicting.ask(work)} is queued; prelabel status tells how far it is")
-        Printer(as_json).result({"project": project, "model_version": work.folder.current(), **found})
+        after = _predict_here(work, before) if wait else _by_workers(work, before, printer)
+        found = {"predicted": before.n_lacking - after.n_lacking, "lacking": after.n_lacking}
+        printer.result({"project": project, "model_version": work.folder.current(), **found})
+    if after.n_lacking:
+        raise typer.Exit(NO)
 
 
 @contextmanager
@@ -162,16 +161,36 @@ def _connect(settings: Settings, project: Project, profile: str, printer: Printe
 
 def _predict_now(settings: Settings, project_id: int) -> None:
     from backend.loop.desk import Desk  # torch takes seconds, and most imports need none of it
-
-    with Desk(settings) as desk:
-        _predict_here(desk, project_id)
-
-
-def _predict_here(desk: "Desk", project_id: int) -> "Predicting":
     from backend.moving import predicting
 
-    work = predicting.connected(desk, desk.client.project(project_id))
-    before = predicting.how_far(work)
+    with Desk(settings) as desk:
+        work = predicting.connected(desk, desk.client.project(project_id))
+        _predict_here(work, predicting.how_far(work))
+
+
+def _predict_here(work: "ProjectDesk", before: "Predicting") -> "Predicting":
+    from backend.moving import predicting
+
+    with _watching(before) as watch:
+        return predicting.predict_here(work, watch)
+
+
+def _by_workers(work: "ProjectDesk", before: "Predicting", printer: Printer) -> "Predicting":
+    from backend.moving import predicting
+
+    job = predicting.ask(work)
+    try:
+        printer.step(f"job {job} is queued; Ctrl-C leaves it to the workers")
+        with _watching(before) as watch:
+            return predicting.follow(work, watch)
+    except KeyboardInterrupt:
+        printer.step("the workers go on without this terminal; prelabel status tells how far they are")
+        return predicting.how_far(work)
+
+
+@contextmanager
+def _watching(before: "Predicting") -> Iterator["Watch"]:
+    """A bar of the tasks that are left to compute."""
     with _bar(f"predicting {before.n_lacking} tasks") as advance:
 
         def watch(at: "Predicting") -> None:
@@ -179,7 +198,7 @@ def _predict_here(desk: "Desk", project_id: int) -> "Predicting":
             advance(f"{left} left", 1 - left / max(1, before.n_lacking))
 
         watch(before)
-        return predicting.predict_here(work, watch)
+        yield watch
 
 
 @contextmanager

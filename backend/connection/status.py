@@ -62,7 +62,7 @@ class ProjectStatus:
         yield "tasks", f"{self.n_annotated} of {self.n_tasks} annotated"
         yield "open tasks", _coverage(self.coverage, now)
         if self.n_computed:
-            yield "predicting", f"{self.n_computed} are computed, and pushed when all are"
+            yield "predicting", f"{_computed(self.n_computed, self.version, self.coverage)}, and pushed when all are"
         yield "queue", _queue(self.n_waiting, self.oldest_waiting_s)
         yield "last event", _ago(self.last_event_at, now)
         yield "last reconcile", f"{_ago(self.reconciled_at, now)}, found {_found(self.reconcile_found)}"
@@ -122,6 +122,13 @@ def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, 
         row = desk.ledger.project(key)
         return "", "", dict(row.counters or {}) if row else {}, str(err)
     return project.title, project.model_version, project.counters, ""
+
+
+def _computed(n: int, version: str, coverage: Coverage | None) -> str:
+    """How many of those that lacked it when they were last counted."""
+    if coverage is None or coverage.version != version:
+        return f"{n} are computed"
+    return f"{n} of {max(n, coverage.n_open - coverage.n_predicted)} are computed"
 
 
 def _coverage(coverage: Coverage | None, now: float) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.spool import spool_of
 from backend.moving.predicting import how_far, predict_here
 from backend.moving.reading import FileSource
-from tests.stack import ROOT, Backend
+from tests.stack import ROOT, Backend, wait_for
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
 
@@ -80,15 +81,12 @@ def test_a_project_that_is_predicted_says_how_far_it_is_and_a_killed_push_double
     work.desk.client.import_tasks(work.id, [{"text": f"where is parcel {n}"} for n in range(N_FILE)])
     version = work.folder.current()
     assert how_far(work).n_lacking == N_FILE
-    queued = backend.command("predict", "--project", str(work.id), "--json")
-    assert json.loads(queued.stdout)["lacking"] == N_FILE
-    assert "is queued; prelabel status tells how far it is" in " ".join(queued.stderr.split())
-
     predict_here(work, lambda _: None)
     tasks = list(work.desk.client.tasks(work.id))
     spool = spool_of(work.folder, version)
     spool.append([{"task": task.id, **task.predictions[0], "shown": {"kind": "label"}} for task in tasks])
-    assert dict(project_status(work.desk, work.key).lines(0.0))["predicting"].startswith(f"{N_FILE} are computed")
+    told = dict(project_status(work.desk, work.key).lines(0.0))["predicting"]
+    assert told == f"{N_FILE} of {N_FILE} are computed, and pushed when all are"
     spool.begun.touch()
     predict_here(work, lambda _: None)
     assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
@@ -107,6 +105,36 @@ def test_what_a_killed_push_brought_is_noted_as_shown_and_not_brought_again(work
     assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
     shown = work.desk.ledger.last_shown(work.key, ids)
     assert {id_: row.version for id_, row in shown.items()} == dict.fromkeys(ids, version)
+
+
+def test_the_workers_are_watched_until_all_is_predicted(backend: Backend, work: ProjectDesk) -> None:
+    work.desk.client.import_tasks(work.id, [{"text": f"where is parcel {n}"} for n in range(N_FILE)])
+    nobody = backend.command("predict", "--project", str(work.id), "--json")
+    assert nobody.returncode == 3
+    assert "waits for one: run prelabel worker, or predict here with --wait" in " ".join(nobody.stderr.split())
+    with backend.workers():
+        done = backend.command("predict", "--project", str(work.id), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["lacking"] == 0
+    assert [len(task.predictions) for task in work.desk.client.tasks(work.id)] == [1] * N_FILE
+
+
+def test_who_stops_watching_leaves_the_work_to_the_workers(backend: Backend, work: ProjectDesk) -> None:
+    work.desk.client.import_tasks(work.id, [{"text": f"where is parcel {n}"} for n in range(N_FILE)])
+    command = [sys.executable, "-m", "backend.cli", "predict", "--project", str(work.id), "--json"]
+    with backend.workers() as (_, worker):
+        os.kill(worker.pid, signal.SIGSTOP)
+        watching = subprocess.Popen(
+            command, cwd=ROOT, env=backend.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert watching.stderr is not None
+        assert "is queued; Ctrl-C leaves it to" in watching.stderr.readline()
+        os.kill(watching.pid, signal.SIGINT)
+        stdout, stderr = watching.communicate(timeout=60)
+        assert "the workers go on without this terminal" in " ".join(stderr.split())
+        assert (watching.returncode, json.loads(stdout)["lacking"]) == (1, N_FILE)
+        os.kill(worker.pid, signal.SIGCONT)
+        wait_for(lambda: how_far(work).n_lacking == 0, within_s=120, every_s=0.5)
 
 
 def test_an_import_fills_predictions_in_and_the_labels_that_came_are_other_predictions(
