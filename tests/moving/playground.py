@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from backend.core.settings import Settings
-from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Task
 from backend.labelstudio.schema import ID_KEY
 from backend.moving.exported import What
@@ -75,3 +77,14 @@ class Playground:
     def rows(self) -> Counter[str]:
         """How often each row stands in the project."""
         return Counter(task.data[ID_KEY] for task in self.tasks())
+
+
+@contextmanager
+def playing(label_studio: RunningLabelStudio, home: Path, *, keep: bool = False) -> Iterator[Playground]:
+    """A project of its own, gone with the block unless it is kept."""
+    settings = Settings(label_studio_url=label_studio.url, label_studio_token=SecretStr(label_studio.token))
+    with closing(open_client(settings)) as client:
+        project = client.create_project(title=f"moving {home}"[:50], label_config=CONFIG)
+        yield Playground(home, label_studio, client, project.id)
+        if not keep:
+            client.delete_project(project.id)

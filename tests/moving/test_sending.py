@@ -1,5 +1,7 @@
 """What goes wrong on the way to Label Studio, over a fake that loses answers, is away, or refuses: each row once."""
 
+import random
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from backend.moving.tables import writing_table
 from tests.moving.playground import CONFIG
 
 N_ROWS = CHUNK_ROWS + 10  # two requests
+SMALL_BYTES = 64 * 1024
 Trouble = Callable[["FakeLabelStudio", Sequence[Json]], None]
 
 
@@ -150,6 +153,33 @@ def test_a_request_that_arrives_late_is_deleted_once_and_a_copy_that_a_person_ma
 def test_a_source_without_a_row_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="rows must hold at least one row, but holds none"):
         bring(FakeLabelStudio(), tmp_path, 0)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may become larger than a few blocks, which is the nearest to a full disk that needs no rights."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_BYTES, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_much(path: Path) -> None:
+    chance = random.Random(0)
+    with writing_table(path, {"text": "text"}) as write:
+        for _ in range(SMALL_BYTES // 8):
+            write({"text": chance.randbytes(16).hex()})
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_a_disk_that_is_full_at_the_output_says_so_and_what_was_there_stays(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("of yesterday", encoding="utf-8")
+    with pytest.raises(StateError, match="files may not be that large"):
+        write_much(path)
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+    assert path.read_text(encoding="utf-8") == "of yesterday"
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])

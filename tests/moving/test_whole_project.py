@@ -13,6 +13,7 @@ import pytest
 
 from backend.connection.connect import ConnectOptions, connect
 from backend.connection.status import project_status
+from backend.connection.ties import webhook_url
 from backend.core.projects import is_blind
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import IMPORTED
@@ -135,6 +136,26 @@ def test_who_stops_watching_leaves_the_work_to_the_workers(backend: Backend, wor
         assert (watching.returncode, json.loads(stdout)["lacking"]) == (1, N_FILE)
         os.kill(worker.pid, signal.SIGCONT)
         wait_for(lambda: how_far(work).n_lacking == 0, within_s=120, every_s=0.5)
+
+
+def test_an_import_that_predicts_creates_the_project_connects_it_and_fills_it(backend: Backend, tmp_path: Path) -> None:
+    config, data = tmp_path / "config.xml", tmp_path / "a.csv"
+    config.write_text(CONFIG, encoding="utf-8")
+    data.write_text("text\n" + "".join(f"where is parcel {n}\n" for n in range(N_FILE)), encoding="utf-8")
+    title = ("--title", f"created {tmp_path.name}", "--label-config", str(config))
+    with backend.web(), Desk(backend.settings) as desk:
+        for new in (N_FILE, 0):
+            done = backend.command("import", str(data), *title, "--predict", "--json")
+            assert done.returncode == 0, done.stderr
+            told = json.loads(done.stdout)
+            assert told["new"] == new
+        project = desk.client.project(told["project"])
+        work = desk.project(str(project.key))
+        versions = [[item["model_version"] for item in task.predictions] for task in desk.client.tasks(project.id)]
+        assert versions == [[work.folder.current()]] * N_FILE
+        assert project.model_version == work.folder.current()
+        assert [hook["url"] for hook in desk.client.webhooks(project.id)] == [webhook_url(backend.settings)]
+        desk.client.delete_project(project.id)
 
 
 def test_an_import_fills_predictions_in_and_the_labels_that_came_are_other_predictions(
