@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "doctor": "doctor",
     "disconnect": "projects",
     "label-config": "label_config",
+    "import": "moving",
+    "export": "moving",
     "train": "files",
     "predict": "files",
     "evaluate": "files",
@@ -35,6 +37,8 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "worker": "system",
     "cron": "system",
 }
+
+FUNCTIONS: Mapping[str, str] = {"import": "import_data"}  # where a command has a word of Python's as its name
 
 
 def application(asked: str) -> typer.Typer:
@@ -51,7 +55,8 @@ def application(asked: str) -> typer.Typer:
         """Without this, typer takes a lone command for the whole program."""
 
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        command = getattr(import_module(f"backend.commands.{COMMANDS[name]}"), name.replace("-", "_"))
+        function = FUNCTIONS.get(name, name.replace("-", "_"))
+        command = getattr(import_module(f"backend.commands.{COMMANDS[name]}"), function)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from backend.core.disk import writing
 from backend.core.errors import BadInputError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -120,17 +121,30 @@ def writing_rows(path: Path) -> Iterator[Callable[[Columns], None]]:
 
     Raises:
         BadInputError: the name does not end in a known suffix, or a later row has columns that a table lacks.
+        StateError: there is no room, or no right to write.
     """
     suffix = checked_suffix(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors=HALF, newline="") as file:
-            yield _json_writer(file) if suffix == ".jsonl" else _table_writer(file, DELIMITERS[suffix], path)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with appearing(path) as hidden, hidden.open("w", encoding="utf-8", errors=HALF, newline="") as file:
+        yield _json_writer(file) if suffix == ".jsonl" else _table_writer(file, DELIMITERS[suffix], path)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A hidden file beside `path` that becomes it when the block ends, and vanishes where it fails.
+
+    Raises:
+        StateError: there is no room, or no right to write.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        os.close(handle)
+        try:
+            yield Path(name)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
 
 def _records(path: Path) -> Iterator[Columns]:

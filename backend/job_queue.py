@@ -184,7 +184,8 @@ class JobQueue:
 
     def leased(self, what: str, project_key: str) -> bool:
         """Whether somebody holds (what, project) now."""
-        return bool(self.connection.exists(_lease(what, project_key)))
+        with _answering():
+            return bool(self.connection.exists(_lease(what, project_key)))
 
     @contextmanager
     def lease(self, what: str, project_key: str, *, wait_s: float = LEASE_WAIT_S) -> Iterator[bool]:

@@ -11,6 +11,9 @@ from pathlib import Path
 from backend.assembly import Assembly
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace, Pipeline
+from backend.moving.importing import ImportOptions
+from backend.moving.rows import Names
+from prelabel.moving import export_labels, import_records, import_texts, push_predictions
 
 
 def load_pipeline(model: str | Path) -> Pipeline:
@@ -22,4 +25,7 @@ def load_pipeline(model: str | Path) -> Pipeline:
     return Assembly(load_settings()).pipeline(Path(model))
 
 
-__all__ = ["Decision", "Example", "Label", "LabelSpace", "Pipeline", "load_pipeline"]
+__all__ = [
+    "Decision", "Example", "ImportOptions", "Label", "LabelSpace", "Names", "Pipeline", "export_labels",
+    "import_records", "import_texts", "load_pipeline", "push_predictions",
+]  # fmt: skip

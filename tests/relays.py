@@ -1,6 +1,6 @@
 """Small HTTP servers that stand between prelabel and a Label Studio.
 
-A TLS front under a sub-path, a forward proxy, a machine whose clock is another.
+A TLS front under a sub-path, a forward proxy, a machine whose clock is another, an account that may not write.
 """
 
 import http.client
@@ -25,10 +25,12 @@ class Relay(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(
-        self, target: Address, *, prefix: str = "", tls: ssl.SSLContext | None = None, ahead_s: float = 0.0
-    ) -> None:
+        self, target: Address, *, prefix: str = "", tls: ssl.SSLContext | None = None, ahead_s: float = 0.0,
+        forbidden: str = "",
+    ) -> None:  # fmt: skip
         super().__init__(("127.0.0.1", 0), RelayHandler)
         self.target, self.prefix, self.ahead_s = target, prefix, ahead_s
+        self.forbidden = forbidden  # the end of a request that is not handed on, as in "POST /import"
         self.asked: list[str] = []  # "GET http://host/path", "CONNECT host:port"
         self.authorizations: set[str] = set()  # as a proxy
         if tls is not None:
@@ -53,6 +55,10 @@ class RelayHandler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        method, _, end = self.server.forbidden.partition(" ")
+        if method == self.command and parts.path.endswith(end):
+            self.send_error(403)
+            return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         inner = http.client.HTTPConnection(*self.server.target, timeout=300)
         try:

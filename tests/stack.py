@@ -100,17 +100,22 @@ def template(executable: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLabelStudio]:
-    """A real Label Studio on a free port, on a fresh copy of the template."""
+def new_label_studio(folder: Path) -> RunningLabelStudio:
+    """A real Label Studio on a free port, on a fresh copy of the template; it does not run yet."""
     executable = label_studio_executable()
     made = template(executable)
-    folder = tmp_path_factory.mktemp("label-studio")
     shutil.copytree(made / "data", folder / "data")
     program = LabelStudio(executable, folder / "data", f"http://127.0.0.1:{free_port()}", EMAIL, PASSWORD)
-    with running(program.service(), folder):
-        token = (made / "token").read_text(encoding="utf-8")
-        yield RunningLabelStudio(program.url, token, EMAIL, PASSWORD, program)
+    return RunningLabelStudio(program.url, (made / "token").read_text(encoding="utf-8"), EMAIL, PASSWORD, program)
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLabelStudio]:
+    """The Label Studio of all tests."""
+    folder = tmp_path_factory.mktemp("label-studio")
+    made = new_label_studio(folder)
+    with running(made.program.service(), folder):
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from backend.core.projects import ProjectSettings, is_blind
 from backend.core.types import Example
@@ -30,13 +31,16 @@ class TaskLabel:
 
 
 def label_of_annotation(annotation: Annotation, control: Control) -> str:
-    """The choice that an annotation holds; empty for a skip, or where the control was left out or has several.
+    """The choice that an annotation holds; empty for a skip, or where the control was left out or has several."""
+    return "" if annotation.was_cancelled else label_of_result(annotation.result, control)
+
+
+def label_of_result(result: Iterable[Mapping[str, Any]], control: Control) -> str:
+    """The choice in an annotation's or a prediction's result; empty where there is none, or several.
 
     A label that the project has renamed is told by its present name.
     """
-    if annotation.was_cancelled:
-        return ""
-    for region in annotation.result:
+    for region in result:
         value = region.get("value")
         if region.get("from_name") == control.from_name and isinstance(value, dict):
             choices = value.get("choices")  # of any type: Label Studio checks no annotation that a script submits
@@ -62,7 +66,7 @@ def task_label(task: Task, control: Control, how: Mapping[int, How]) -> TaskLabe
     """The label of a task; None where it has no text, no valid label, or people disagree evenly."""
     text = text_of(task.data, control)
     valid = {*control.space.values, control.space.oos_value} - {""}
-    voices = [item for item in _latest_of_each(task.annotations) if label_of_annotation(item, control) in valid]
+    voices = [item for item in latest_of_each(task.annotations) if label_of_annotation(item, control) in valid]
     if text is None or not voices:
         return None
     truths = [item for item in voices if item.ground_truth and item.updated_by is not None]
@@ -90,7 +94,7 @@ def training_set(
     return examples, frozenset(str(label.task_id) for label in kept if label.judges)
 
 
-def _latest_of_each(annotations: Iterable[Annotation]) -> list[Annotation]:
+def latest_of_each(annotations: Iterable[Annotation]) -> list[Annotation]:
     """The newest annotation of each person that is not a skip, by the time it was last changed."""
     newest: dict[int, Annotation] = {}
     for annotation in sorted(annotations, key=lambda item: (item.updated_at, item.id)):

@@ -24,7 +24,6 @@ BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds fa
 FOREVER_S = float("inf")
 
 Data = Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the columns text and label; id is optional.")]
-Texts = Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the column text; id and others are kept.")]
 Model = Annotated[Path, typer.Option(help="A model folder, as `prelabel train` writes it.")]
 WhereOption = Annotated[str, typer.Option("--where", help="Take only the rows with column=value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -72,15 +71,28 @@ def train(
 
 
 def predict(
-    data: Texts,
-    model: Model,
-    out: Annotated[Path, typer.Option(help="CSV, TSV or JSONL; appears when all rows are done.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV, TSV or JSONL with the column text; or give --project.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder, as `prelabel train` writes it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV, TSV or JSONL; appears when all rows are done.")] = None,
+    project: Annotated[int, typer.Option(help="A connected project: all its open tasks, by the workers.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="With --project: in this process, without workers.")] = False,
     where: WhereOption = "",
     llm: UseLlm = False,
     seed: Annotated[int, typer.Option(help="Prediction draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
-    """Predict a label, out_of_scope or an abstention for each row of a file."""
+    """Predict each row of a file, or, with --project, each open task that lacks the present version."""
+    if (data is None) == (project == 0):
+        raise BadInputError("exactly one of DATA and --project must be given")
+    if project:
+        from backend.commands.moving import predict_project
+
+        predict_project(project, wait=wait, as_json=as_json)
+        return
+    if data is None or model is None or out is None:
+        raise BadInputError("a file needs --model and --out; give both")
     checked_suffix(out)
     rows = _started(read_rows(data, where=where))
     pipeline, version = _load(model, llm=llm)

@@ -14,6 +14,7 @@ from backend.health.sight import ProjectSight, look_at_project
 from backend.job_queue import JobQueue, WaitingJob
 from backend.ledger import Training
 from backend.loop.desk import Desk
+from backend.loop.spool import spool_of
 
 COLUMNS = 80
 NAME_WIDTH = 15
@@ -36,6 +37,7 @@ class ProjectStatus:
     reconciled_at: float | None
     reconcile_found: tuple[str, ...]  # what no webhook had said: config, labels, predictions
     coverage: Coverage | None  # as last counted
+    n_computed: int  # predictions that are computed, and pushed when all are
     training: Training | None  # the last one
     n_changed: int  # labels since then
     ticks: Agreement  # of the version that serves
@@ -59,6 +61,8 @@ class ProjectStatus:
         yield "version", f"{self.version}, {shown}" if self.version else "none yet"
         yield "tasks", f"{self.n_annotated} of {self.n_tasks} annotated"
         yield "open tasks", _coverage(self.coverage, now)
+        if self.n_computed:
+            yield "predicting", f"{_computed(self.n_computed, self.version, self.coverage)}, and pushed when all are"
         yield "queue", _queue(self.n_waiting, self.oldest_waiting_s)
         yield "last event", _ago(self.last_event_at, now)
         yield "last reconcile", f"{_ago(self.reconciled_at, now)}, found {_found(self.reconcile_found)}"
@@ -89,6 +93,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         reconciled_at=row.reconciled_at or None,
         reconcile_found=seen.reconciled.found if seen.reconciled else (),
         coverage=seen.coverage,
+        n_computed=spool_of(desk.loader.folder(key), seen.current).count(),
         training=seen.trainings[-1] if seen.trainings else None,
         n_changed=row.changed_labels,
         ticks=ticks_kept(seen.acceptance, seen.current),
@@ -117,6 +122,13 @@ def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, 
         row = desk.ledger.project(key)
         return "", "", dict(row.counters or {}) if row else {}, str(err)
     return project.title, project.model_version, project.counters, ""
+
+
+def _computed(n: int, version: str, coverage: Coverage | None) -> str:
+    """How many of those that lacked it when they were last counted."""
+    if coverage is None or coverage.version != version:
+        return f"{n} are computed"
+    return f"{n} of {max(n, coverage.n_open - coverage.n_predicted)} are computed"
 
 
 def _coverage(coverage: Coverage | None, now: float) -> str:

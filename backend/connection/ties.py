@@ -11,6 +11,7 @@ from backend.core.errors import BadInputError, LabelStudioError
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
+from backend.labelstudio.schema import IMPORTED
 from backend.loop.desk import Desk, ProjectDesk
 
 TITLE = "prelabel"
@@ -84,7 +85,7 @@ def foreign_ties(settings: Settings, client: LabelStudioClient, project: Project
     if foreign and not replace:
         raise BadInputError(f"project {project.id} must have no other ML backend, has {len(foreign)}; use --replace")
     version = project.model_version
-    if version and version != TITLE and not version.startswith(OWN_PREFIX) and not foreign and not replace:
+    if version not in ("", TITLE, IMPORTED) and not version.startswith(OWN_PREFIX) and not foreign and not replace:
         raise BadInputError(f"project {project.id} must not show other predictions, shows {version!r}; use --replace")
     return [Change("ML backend", str(backend["title"]), "removed") for backend in foreign]
 

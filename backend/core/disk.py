@@ -19,6 +19,10 @@ REFUSALS = {  # why the system takes no write -> what to do
     errno.EROFS: "the file system is read-only; mount it writable",
     errno.EACCES: "it is not allowed; give this user the right to write",
     errno.EPERM: "it is not allowed; give this user the right to write",
+    errno.EFBIG: "files may not be that large; raise the limit",
+    errno.EEXIST: "a part of that path is a file; choose another",
+    errno.ENOTDIR: "a part of that path is a file; choose another",
+    errno.EISDIR: "there is a folder of that name; choose another",
 }
 
 

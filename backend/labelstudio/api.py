@@ -6,7 +6,7 @@ Reads are retried by the SDK; writes never are, because Label Studio deduplicate
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from label_studio_sdk import LabelStudio
@@ -75,17 +75,23 @@ class Api:
         return answer
 
     def _request(
-        self, method: str, path: str, *, params: Json | None = None, body: object = None,
+        self, method: str, path: str, *, params: Json | None = None, body: object = None, file: IO[bytes] | None = None,
         timeout_s: float = READ_TIMEOUT_S, retries: int = READ_RETRIES,
     ) -> httpx.Response:  # fmt: skip
-        """`retries` are those of a GET: no write is ever repeated whose end nobody saw."""
+        """`file` is a body that is sent from its beginning, and never held whole.
+
+        `retries` are those of a GET: no write is ever repeated whose end nobody saw.
+        """
+        if file is not None:
+            file.seek(0)
         with translated(f"{method} {path}", proxied=self.proxied):
             answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
                 path,
                 method=method,
                 params=params,
                 json=body,
-                headers={"Content-Type": "application/json"} if body is not None else None,
+                content=file,
+                headers={"Content-Type": "application/json"} if body is not None or file is not None else None,
                 request_options={
                     "timeout_in_seconds": int(timeout_s),
                     "max_retries": retries if method == "GET" else 0,

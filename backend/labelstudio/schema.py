@@ -22,6 +22,8 @@ LABEL_SET = "label_set"
 TOP_KEY = "prelabel_top"  # task data: all labels with percent, likeliest first, for the dynamic control
 WHY_KEY = "prelabel_why"  # task data: the reason in one line
 OWN_KEYS = (TOP_KEY, WHY_KEY)
+ID_KEY = "prelabel_id"  # task data: which row of a file a task is; written by `import`, and it stays
+IMPORTED = "imported"  # the version of predictions that are labels which came with the data
 OOS_NAMES = frozenset(
     (
         "oos", "out of scope", "none", "none of these", "none of the above", "other", "others", "unknown",

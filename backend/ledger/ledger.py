@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,6 +98,19 @@ class Ledger:
         )
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def accepted_as(self, key: str, annotation_ids: Iterable[int]) -> dict[int, Accepted]:
+        """The newest state of each of these annotations, with how it was accepted when it was first seen."""
+        columns = [ledger.c[name] for name in Accepted.__slots__]
+        found: dict[int, Accepted] = {}
+        with self.engine.connect() as connection:
+            for part in _chunks(list(annotation_ids)):
+                mine = sa.select(*columns).where(ledger.c.project == key, ledger.c.annotation_id.in_(part))
+                for row in connection.execute(mine.order_by(ledger.c.id)).mappings():
+                    state = Accepted(**row)
+                    first = found.get(state.annotation_id, state)
+                    found[state.annotation_id] = replace(state, how=first.how)
+        return found
 
     def accepted(self, key: str) -> list[Accepted]:
         """The newest state of each annotation, oldest first."""

@@ -4,11 +4,11 @@ Label Studio deduplicates nothing, so pushing is idempotent by our own doing: wh
 a mark says that a push was begun, and after any doubt the version's predictions are listed and the surplus deleted.
 """
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from itertools import chain, islice
 from typing import Any
 
 import structlog
@@ -20,13 +20,14 @@ from backend.core.projects import blind_rank, is_blind
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision
 from backend.job_queue import QUEUES
-from backend.labelstudio.client import MAX_BODY_BYTES
-from backend.labelstudio.filters import having_version, id_above, lacking_version, unlabelled
-from backend.labelstudio.records import Task
+from backend.labelstudio.client import LIGHT, PAGE
+from backend.labelstudio.filters import having_version, lacking_version, unlabelled
+from backend.labelstudio.records import Task, task_of
 from backend.labelstudio.schema import Control
 from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
 from backend.ledger import Shown
 from backend.loop.desk import ProjectDesk
+from backend.loop.spool import Spool, spool_of
 from backend.serving import Served
 
 JOB_TASKS = 2000  # computed by one job; then it makes way
@@ -38,45 +39,22 @@ CHUNK_CHARACTERS = 12_000  # of them: 1 s of the slower embedder on an idle mach
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
+NOTED_ROWS = 1000  # entered into the ledger at once
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Spool:
-    """Computed predictions of one version that are not yet pushed; survives the process."""
+@dataclass
+class Tally:
+    """How many items went by."""
 
-    folder: Path
-    version: str
+    n: int = 0
 
-    @property
-    def file(self) -> Path:
-        return self.folder / f"{self.version}.jsonl"
-
-    @property
-    def begun(self) -> Path:
-        """Exists from the beginning of a push to its known end."""
-        return self.folder / f"{self.version}.pushing"
-
-    def rows(self) -> list[Json]:
-        """Whole lines only: a killed writer may leave half of one."""
-        if not self.file.exists():
-            return []
-        lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    def append(self, rows: Sequence[Json]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        kept = self.rows()
-        if self.file.exists() and not self.file.read_bytes().endswith(b"\n"):
-            self.file.write_text("".join(_line(row) for row in kept), encoding="utf-8")
-        with self.file.open("a", encoding="utf-8") as file:
-            file.writelines(_line(row) for row in rows)
-
-    def clear(self) -> None:
-        self.file.unlink(missing_ok=True)
-        self.begun.unlink(missing_ok=True)
+    def counting(self, items: Iterable[Json]) -> Iterator[Json]:
+        for item in items:
+            self.n += 1
+            yield item
 
 
 def fill(work: ProjectDesk) -> bool:
@@ -88,10 +66,9 @@ def fill(work: ProjectDesk) -> bool:
     served = work.served()
     if served is None:
         return True
-    spool = Spool(work.folder.root / "spool", served.version)
-    last = max((row["task"] for row in spool.rows()), default=0)
+    spool = spool_of(work.folder, served.version)
     n_done, shows_none = 0, not work.project.model_version.startswith(OWN_PREFIX)
-    for tasks in _chunks(_lacking(work, served.version, above=last), work.control):
+    for tasks in _chunks(_lacking(work, served.version, above=spool.last_task()), work.control):
         spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
         if shows_none and n_done >= FIRST_TASKS:
@@ -112,16 +89,17 @@ def _in_front(work: ProjectDesk) -> tuple[str, ...]:
 def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
     """Push a spool whole, check that it arrived, and make its version the one that Label Studio shows."""
     client, rows = work.desk.client, spool.rows()
-    if spool.begun.exists():
+    resumed = spool.begun.exists()
+    if resumed:
         log.warning("push_resumed", project=work.key, version=served.version)
-        rows = _still_lacking(work, served.version, rows)
-    spool.folder.mkdir(parents=True, exist_ok=True)
-    spool.begun.touch()
-    rows = _with_blind_scores(work, rows)
-    n_kept = sum(client.import_predictions(work.id, body) for body in _bodies(rows))
-    if n_kept < len(rows):
-        log.error("predictions_dropped", project=work.key, version=served.version, n=len(rows) - n_kept)
-    work.desk.ledger.add_shown(work.key, [Shown(**row["shown"]) for row in rows])
+        remove_surplus(work, served.version)
+        rows = _of_tasks(rows, (task.id for task in _lacking(work, served.version)))
+    spool.begin()
+    sent = Tally()
+    n_kept = client.import_predictions(work.id, sent.counting(_sendable(work, rows, _scores(spool))))
+    if n_kept < sent.n:
+        log.error("predictions_dropped", project=work.key, version=served.version, n=sent.n - n_kept)
+    _note_shown(work, _arrived(work, served.version, spool) if resumed else spool.rows())
     spool.clear()
     work.desk.telemetry.pushed.labels(work.key).inc(n_kept)
     log.info("pushed", project=work.key, version=served.version, n=n_kept)
@@ -180,8 +158,9 @@ def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
 def remove_surplus(work: ProjectDesk, version: str) -> int:
     """Delete all but the newest prediction of a version from each task; how many were deleted."""
     n_deleted = 0
-    for task in list(work.desk.client.tasks(work.id, filters=[having_version(version)])):
-        surplus = sorted(item["id"] for item in task.predictions if item["model_version"] == version)[:-1]
+    filters, include = [having_version(version)], "id,predictions"
+    for task in chain.from_iterable(work.desk.client.pages_above(work.id, 0, include=include, filters=filters)):
+        surplus = sorted(item["id"] for item in task["predictions"] if item["model_version"] == version)[:-1]
         for prediction_id in surplus:
             work.desk.client.delete_prediction(prediction_id)
         n_deleted += len(surplus)
@@ -189,30 +168,49 @@ def remove_surplus(work: ProjectDesk, version: str) -> int:
 
 
 def _lacking(work: ProjectDesk, version: str, *, above: int = 0) -> Iterator[Task]:
-    filters = [unlabelled(), lacking_version(version), id_above(above)]
-    return work.desk.client.tasks(work.id, filters=filters, all_fields=False)
+    filters = [unlabelled(), lacking_version(version)]
+    pages = work.desk.client.pages_above(work.id, above, include=LIGHT, filters=filters, size=PAGE)
+    return (task_of(raw) for raw in chain.from_iterable(pages))
 
 
-def _still_lacking(work: ProjectDesk, version: str, rows: list[Json]) -> list[Json]:
-    """After a push whose end nobody saw: delete what is there twice, keep what is not there at all."""
-    remove_surplus(work, version)
-    lacking = {task.id for task in _lacking(work, version)}
-    return [row for row in rows if row["task"] in lacking]
+def _of_tasks(rows: Iterator[Json], task_ids: Iterator[int]) -> Iterator[Json]:
+    """The rows of some tasks; both stand by rising id, so that neither is held whole."""
+    wanted = next(task_ids, None)
+    for row in rows:
+        while wanted is not None and wanted < row["task"]:
+            wanted = next(task_ids, None)
+        if wanted == row["task"]:
+            yield row
+
+
+def _arrived(work: ProjectDesk, version: str, spool: Spool) -> Iterator[Json]:
+    """Rows whose prediction Label Studio has and the ledger has not: a killed pusher may have pushed and not noted."""
+    pages = work.desk.client.pages_above(work.id, 0, include="id", filters=[having_version(version)])
+    there = _of_tasks(spool.rows(), (task["id"] for task in chain.from_iterable(pages)))
+    while part := list(islice(there, NOTED_ROWS)):
+        noted = work.desk.ledger.last_shown(work.key, [row["task"] for row in part])
+        yield from (row for row in part if row["task"] not in noted or noted[row["task"]].version != version)
+
+
+def _note_shown(work: ProjectDesk, rows: Iterator[Json]) -> None:
+    while part := list(islice(rows, NOTED_ROWS)):
+        work.desk.ledger.add_shown(work.key, [Shown(**row["shown"]) for row in part])
 
 
 def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[Json]:
-    """Spool rows of a chunk; tasks without a text get none. LLMs are asked at the head of the label stream only."""
+    """Spool rows of a chunk, by rising id; tasks without a text get none. LLMs look at the head of the stream only."""
     decided = _decisions(work, served, tasks)
     rows = [
         _row(task_id, prediction(decision, work.control, served.version), shown_row(task_id, served, decision))
         for task_id, decision in decided.items()
         if not _blind(work, task_id)
     ]
-    blind = [task.id for task in tasks if _blind(work, task.id)]
-    return rows + [
-        _row(task_id, empty_prediction(0.0, served.version), _blind_row(task_id, served, decided.get(task_id)))
-        for task_id in blind
+    rows += [
+        _row(task.id, empty_prediction(0.0, served.version), _blind_row(task.id, served, decided.get(task.id)))
+        for task in tasks
+        if _blind(work, task.id)
     ]
+    return sorted(rows, key=lambda row: int(row["task"]))
 
 
 def _decisions(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> dict[int, Decision]:
@@ -234,32 +232,20 @@ def _blind_row(task_id: int, served: Served, decision: Decision | None) -> Shown
     return replace(shown_row(task_id, served, decision), kind="blind")
 
 
-def _with_blind_scores(work: ProjectDesk, rows: list[Json]) -> list[Json]:
-    """Place blind tasks at random among the others: each takes the score at its rank among theirs."""
-    scores = sorted(row["score"] for row in rows if row["shown"]["kind"] != "blind") or [0.5]
-    placed = []
-    for row in rows:
-        if row["shown"]["kind"] == "blind":
-            rank = blind_rank(work.key, row["task"])
-            row = {**row, "score": scores[min(int(rank * len(scores)), len(scores) - 1)]}
-        placed.append(row)
-    return placed
+def _scores(spool: Spool) -> Sequence[float]:
+    """Scores of the tasks that are not blind, lowest first."""
+    shown = array("d", (row["score"] for row in spool.rows() if row["shown"]["kind"] != "blind"))
+    return array("d", sorted(shown)) or array("d", [0.5])
 
 
-def _bodies(rows: Sequence[Json]) -> Iterator[list[Json]]:
-    """As few bodies as the size limit allows: each call recounts the whole project."""
-    body: list[Json] = []
-    size = 0
+def _sendable(work: ProjectDesk, rows: Iterator[Json], scores: Sequence[float]) -> Iterator[Json]:
+    """Rows as Label Studio takes them; blind tasks stand at random: each takes the score at its rank among `scores`."""
     for row in rows:
         item = {name: value for name, value in row.items() if name != "shown"}
-        length = len(json.dumps(item))
-        if body and size + length > MAX_BODY_BYTES:
-            yield body
-            body, size = [], 0
-        body.append(item)
-        size += length
-    if body:
-        yield body
+        if row["shown"]["kind"] == "blind":
+            rank = blind_rank(work.key, row["task"])
+            item["score"] = scores[min(int(rank * len(scores)), len(scores) - 1)]
+        yield item
 
 
 def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
@@ -316,10 +302,6 @@ def _chunks(tasks: Iterator[Task], control: Control) -> Iterator[list[Task]]:
         size += length
     if chunk:
         yield chunk
-
-
-def _line(row: Json) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def remove_versions(work: ProjectDesk, versions: Collection[str]) -> None:

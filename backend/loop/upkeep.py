@@ -75,7 +75,7 @@ def _missed(work: ProjectDesk) -> list[str]:
     if count_open(work):
         found.append("predictions")
         work.desk.queue.enqueue("predict_project", work.key)
-    if _remove_doubled(work):
+    if remove_doubled(work):
         found.append("doubled")
     work.update(counters=now)
     return found
@@ -94,7 +94,7 @@ def _servable(work: ProjectDesk) -> bool:
     return True
 
 
-def _remove_doubled(work: ProjectDesk) -> bool:
+def remove_doubled(work: ProjectDesk) -> bool:
     """Delete what two pushes at once have doubled; whether there was any.
 
     A push whose worker was killed may still be carried out while the next one begins.

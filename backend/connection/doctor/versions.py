@@ -8,7 +8,8 @@ from backend.core.artefacts import COLD_PREFIX, OWN_PREFIX, Manifest, read_manif
 from backend.core.errors import ArtefactError
 from backend.loop.coverage import lacks_any
 from backend.loop.desk import ProjectDesk
-from backend.loop.push import Spool, show_version
+from backend.loop.push import show_version
+from backend.loop.spool import spool_of
 
 
 def take_over(work: ProjectDesk) -> str:
@@ -138,7 +139,7 @@ def _manifest(work: ProjectDesk) -> Manifest:
 
 def _pushed(work: ProjectDesk, version: str) -> bool:
     """Whether a push of this version came to its end."""
-    spool = Spool(work.folder.root / "spool", version)
+    spool = spool_of(work.folder, version)
     unfinished = spool.file.exists() or spool.begun.exists()
     return not unfinished and bool(work.desk.client.model_versions(work.id).get(version))
 

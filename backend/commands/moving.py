@@ -1,0 +1,217 @@
+"""Commands that move data: import, export, and predictions for a whole project."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from backend.commands.printing import Printer
+from backend.core.errors import BadInputError
+from backend.core.settings import Settings, load_settings
+from backend.files import checked_suffix
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.records import Project
+from backend.moving.dividing import shares_of
+from backend.moving.exported import WHATS
+from backend.moving.exporting import ExportOptions, export_project, manifest_of
+from backend.moving.importing import ImportOptions, import_rows
+from backend.moving.opening import STDIN
+from backend.moving.reading import FORMATS, FileSource
+from backend.moving.rows import LABELS_AS, LabelsAs, Names
+from backend.moving.target import Target, open_project, open_titled, opened_ledger
+
+if TYPE_CHECKING:
+    from backend.loop.desk import ProjectDesk
+    from backend.moving.predicting import Predicting, Watch
+
+NO = 1  # the exit code for: rows were rejected
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def import_data(
+    data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, gzip of these; - is standard input.")],
+    project: Annotated[int, typer.Option(help="An existing project; or give --title.")] = 0,
+    title: Annotated[str, typer.Option(help="The project of this name; created where there is none.")] = "",
+    label_config: Annotated[Path | None, typer.Option(help="The label config of a project to create.")] = None,
+    profile: Annotated[str, typer.Option(help="With --predict: models and parameters of the project.")] = "",
+    text: Annotated[str, typer.Option(help="The column of the text, where it has another name.")] = "",
+    id_column: Annotated[
+        str, typer.Option("--id", help="The column that tells rows apart; else `id`, or the text.")
+    ] = "",
+    label: Annotated[str, typer.Option(help="The column of labels that exist already; else `label`.")] = "",
+    labels_as: Annotated[str, typer.Option(help="What these become: predictions or annotations.")] = "predictions",
+    kind: Annotated[str, typer.Option("--format", help=f"Where the name does not tell: {', '.join(FORMATS)}.")] = "",
+    encoding: Annotated[str, typer.Option(help="Where it is not UTF-8 or UTF-16: cp1251, for example.")] = "",
+    rejects: Annotated[Path | None, typer.Option(help="The file of rejected rows; else DATA.rejects.csv.")] = None,
+    predict: Annotated[bool, typer.Option(help="Fill in predictions; connects the project where it is not.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would happen and how long it should take.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Import a file's rows into a project: each once, however often it is run.
+
+    Stopped at any moment, the same command goes on. Exit code 1: some rows were rejected, see the rejects file.
+    """
+    printer = Printer(json)
+    as_ = _checked(labels_as, kind, profile=profile, predict=predict)
+    options = ImportOptions(Names(text, id_column, label), as_, dry_run, rejects or _rejects_of(data))
+    checked_suffix(options.rejects)
+    settings = load_settings()
+    with _target_of(settings, project, title, label_config, dry_run=dry_run) as (client, goal):
+        if predict and not dry_run:
+            _connect(settings, client.project(goal.project_id), profile, printer)
+        source = FileSource(data, kind, encoding, printer.step)
+        with _bar(f"importing {source.name}") as advance:
+            done = import_rows(
+                source, goal.sink, goal.project_id, goal.control, folder=goal.folder, options=options,
+                report=printer.step, watch=lambda at: advance(f"{at.read} rows read, {at.new} new", at.share),
+            )  # fmt: skip
+    if predict and not dry_run:
+        _predict_now(settings, goal.project_id)
+    rejected = {"rejects": str(options.rejects)} if done.rejected and not dry_run else {}
+    printer.result({"project": goal.project_id, **done.figures(), **rejected})
+    if done.rejected:
+        raise typer.Exit(NO)
+
+
+def export(
+    project: Annotated[int, typer.Option(help="The project's number in Label Studio.")],
+    out: Annotated[Path, typer.Option(help="CSV, TSV, JSONL or Parquet; appears when all is there.")],
+    what: Annotated[
+        str, typer.Option(help="training: one row a labelled task; tasks: all; annotations; predictions.")
+    ] = "training",
+    split: Annotated[str, typer.Option(help="As in 0.8/0.1/0.1; like texts stay together, each label is shared.")] = "",
+    own_keys: Annotated[bool, typer.Option("--own-keys", help="prelabel's own keys of the task data, too.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Export a project's labels with the columns that were imported; a manifest stands beside the file.
+
+    Importing such a file again changes nothing: the columns that were added are known and left out.
+    """
+    printer = Printer(json)
+    kinds = [kind for kind in WHATS if kind == what]
+    if not kinds:
+        raise BadInputError(f"--what must be one of {', '.join(WHATS)}, was {what!r}")
+    options = ExportOptions(kinds[0], shares_of(split) if split else None, own_keys)
+    settings = load_settings()
+    with open_project(settings, project) as (client, goal), opened_ledger(settings) as ledger:
+        with _bar("exporting") as advance:
+            manifest = export_project(
+                client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=printer.step,
+                watch=lambda n, of: advance(f"{n} of {of} tasks", n / max(1, of)),
+            )  # fmt: skip
+        printer.result({"out": str(out), "manifest": str(manifest_of(out)), **asdict(manifest)})
+
+
+def predict_project(project: int, *, wait: bool, as_json: bool) -> None:
+    """Have every open task of a project predicted: by the workers, or here where `wait`. Exit code 1: some lack it."""
+    from backend.loop.desk import Desk
+    from backend.moving import predicting
+
+    printer = Printer(as_json)
+    with Desk(load_settings()) as desk:
+        work = predicting.connected(desk, desk.client.project(project))
+        before = predicting.how_far(work)
+        after = _predict_here(work, before) if wait else _by_workers(work, before, printer)
+        found = {"predicted": before.n_lacking - after.n_lacking, "lacking": after.n_lacking}
+        printer.result({"project": project, "model_version": work.folder.current(), **found})
+    if after.n_lacking:
+        raise typer.Exit(NO)
+
+
+@contextmanager
+def _target_of(
+    settings: Settings, project: int, title: str, label_config: Path | None, *, dry_run: bool
+) -> Iterator[tuple[LabelStudioClient, Target]]:
+    if bool(project) == bool(title):
+        raise BadInputError("exactly one of --project and --title must be given")
+    opened = open_project(settings, project) if project else open_titled(settings, title, label_config, dry_run=dry_run)
+    with opened as found:
+        yield found
+
+
+def _checked(labels_as: str, kind: str, *, profile: str, predict: bool) -> LabelsAs:
+    if kind and kind not in FORMATS:
+        raise BadInputError(f"--format must be one of {', '.join(FORMATS)}, was {kind!r}")
+    if profile and not predict:
+        raise BadInputError("--profile must go with --predict; add it, or leave it to prelabel connect")
+    for known in LABELS_AS:
+        if labels_as == known:
+            return known
+    raise BadInputError(f"--labels-as must be one of {', '.join(LABELS_AS)}, was {labels_as!r}")
+
+
+def _rejects_of(data: Path) -> Path:
+    return Path("rejects.csv") if data == STDIN else data.with_name(f"{data.name}.rejects.csv")
+
+
+def _connect(settings: Settings, project: Project, profile: str, printer: Printer) -> None:
+    from backend.connection.connect import ConnectOptions, connect
+    from backend.loop.desk import Desk
+
+    with Desk(settings) as desk:
+        if desk.ledger.project(str(project.key)) is None:
+            connect(desk, project, ConnectOptions(profile=profile), printer.step)
+
+
+def _predict_now(settings: Settings, project_id: int) -> None:
+    from backend.loop.desk import Desk  # torch takes seconds, and most imports need none of it
+    from backend.moving import predicting
+
+    with Desk(settings) as desk:
+        work = predicting.connected(desk, desk.client.project(project_id))
+        _predict_here(work, predicting.how_far(work))
+
+
+def _predict_here(work: "ProjectDesk", before: "Predicting") -> "Predicting":
+    from backend.moving import predicting
+
+    with _watching(before) as watch:
+        return predicting.predict_here(work, watch)
+
+
+def _by_workers(work: "ProjectDesk", before: "Predicting", printer: Printer) -> "Predicting":
+    from backend.moving import predicting
+
+    job = predicting.ask(work)
+    try:
+        printer.step(f"job {job} is queued; Ctrl-C leaves it to the workers")
+        with _watching(before) as watch:
+            return predicting.follow(work, watch)
+    except KeyboardInterrupt:
+        printer.step("the workers go on without this terminal; prelabel status tells how far they are")
+        return predicting.how_far(work)
+
+
+@contextmanager
+def _watching(before: "Predicting") -> Iterator["Watch"]:
+    """A bar of the tasks that are left to compute."""
+    with _bar(f"predicting {before.n_lacking} tasks") as advance:
+
+        def watch(at: "Predicting") -> None:
+            left = at.n_lacking - at.n_computed
+            advance(f"{left} left", 1 - left / max(1, before.n_lacking))
+
+        watch(before)
+        yield watch
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[str, float | None], None]]:
+    """A bar on standard error, and what moves it: a few words, and a share of 1."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar: TaskID = progress.add_task(what, total=None, told="")
+
+        def advance(told: str, share: float | None) -> None:
+            progress.update(bar, told=told, total=None if share is None else 1.0, completed=share or 0.0)
+
+        yield advance

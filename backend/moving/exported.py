@@ -1,0 +1,131 @@
+"""A task to the rows of an export: the data as it came, and what people and prelabel said of it.
+
+Whose word counts is decided in training.dataset; what was shown when, the ledger knows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backend.core.projects import ProjectSettings
+from backend.labelstudio.records import Annotation, Json, Task
+from backend.labelstudio.schema import ID_KEY, Control
+from backend.ledger import Accepted
+from backend.moving.cells import OWN
+from backend.moving.columns import ADDED, LABEL, with_added
+from training.dataset import TaskLabel, label_of_annotation, label_of_result, latest_of_each, task_label
+
+What = Literal["training", "tasks", "annotations", "predictions"]
+WHATS: tuple[What, ...] = ("training", "tasks", "annotations", "predictions")
+FIELDS = ",".join(
+    (
+        "id", "data", "annotations", "predictions", "total_annotations", "cancelled_annotations", "created_at",
+        "updated_at", "is_labeled",
+        # of annotations, which Label Studio thins out by the same list
+        "result", "completed_by", "was_cancelled", "ground_truth", "lead_time", "parent_prediction", "prediction",
+        "import_id", "updated_by",
+    )
+)  # fmt: skip
+
+History = Callable[[Sequence[int]], Mapping[int, Accepted]]  # what the ledger holds of annotations, by their ids
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said of a task, or, of all its annotations, by one."""
+
+    label: str
+    annotation: Annotation | None  # whose label it is; of several the newest
+    agreement: float | None  # share of the annotators that say so; None where fewer than two said anything
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """Makes rows of one kind."""
+
+    what: What
+    control: Control
+    settings: ProjectSettings
+    version: str  # of the predictions that Label Studio shows; empty for none
+    own_keys: bool
+
+    def of(self, task: Task, accepted: Mapping[int, Accepted]) -> Iterator[Json]:
+        """The rows of a task, in a fixed order.
+
+        Args:
+            accepted: by annotation, what the ledger holds.
+        """
+        how = {number: each.how for number, each in accepted.items()}
+        said = task_label(task, self.control, how)
+        if self.what == "annotations":
+            for annotation in sorted(task.annotations, key=lambda item: item.id):
+                told = Judgement(label_of_annotation(annotation, self.control), annotation, None)
+                yield self._row(task, told, accepted, self._prediction(task))
+        elif self.what == "predictions":
+            for item in sorted(task.predictions, key=lambda item: item["id"]):
+                yield self._row(task, self._judgement(task, said), {}, item)
+        elif self.what == "tasks" or (said is not None and self._trains(said)):
+            yield self._row(task, self._judgement(task, said), accepted, self._prediction(task), said)
+
+    def _trains(self, said: TaskLabel) -> bool:
+        return said.how != "bulk" or self.settings.train_on_bulk
+
+    def _judgement(self, task: Task, said: TaskLabel | None) -> Judgement:
+        labels = {item.id: label_of_annotation(item, self.control) for item in latest_of_each(task.annotations)}
+        voices = [item for item in latest_of_each(task.annotations) if labels[item.id]]
+        agreeing = [item for item in voices if said is not None and labels[item.id] == said.label]
+        newest = max(agreeing, key=lambda item: (item.updated_at, item.id), default=None)
+        agreement = round(len(agreeing) / len(voices), 4) if len(voices) > 1 and said is not None else None
+        return Judgement(said.label if said else "", newest, agreement)
+
+    def _prediction(self, task: Task) -> Json | None:
+        """The newest of the version that is shown, else the newest."""
+        shown = [item for item in task.predictions if item.get("model_version") == self.version]
+        return max(shown or task.predictions, key=lambda item: int(item["id"]), default=None)
+
+    def _row(
+        self, task: Task, told: Judgement, accepted: Mapping[int, Accepted], item: Json | None,
+        said: TaskLabel | None = None,
+    ) -> Json:  # fmt: skip
+        mine = told.annotation
+        known = accepted.get(mine.id) if mine else None
+        shown = _shown(known) if known and known.version else self._stored(item)
+        how = said.how if said else known.how if known else None
+        added = {
+            "task_id": task.id,
+            LABEL: told.label,
+            "annotator_id": mine.completed_by if mine else None,
+            "created_at": mine.created_at if mine else None,
+            "updated_at": mine.updated_at if mine else None,
+            "lead_time_s": mine.lead_time_s if mine else None,
+            **shown,
+            "changed": _changed(told, shown, how),
+            "how_accepted": how,
+            "agreement": told.agreement,
+        }
+        return with_added(self._data(task), {name: added[name] for name in ADDED})
+
+    def _stored(self, item: Json | None) -> Json:
+        if item is None:
+            return {"predicted_label": None, "confidence": None, "model_version": None}
+        label = label_of_result(item.get("result") or (), self.control)
+        version = item.get("model_version")
+        return {"predicted_label": label, "confidence": item.get("score"), "model_version": version}
+
+    def _data(self, task: Task) -> Json:
+        data = {name: value for name, value in task.data.items() if self.own_keys or name not in OWN}
+        identity = task.data.get(ID_KEY)
+        return data if "id" in data or identity is None else {"id": identity, **data}
+
+
+def _shown(known: Accepted) -> Json:
+    return {
+        "predicted_label": known.shown_label, "confidence": known.confidence, "model_version": known.version,
+    }  # fmt: skip
+
+
+def _changed(told: Judgement, shown: Mapping[str, Any], how: str | None) -> bool | None:
+    """Whether a person gave another label than the one that was ticked; None where nobody saw a tick."""
+    if not told.label or not shown["predicted_label"] or how in (None, "blind", "imported"):
+        return None
+    return bool(told.label != shown["predicted_label"])

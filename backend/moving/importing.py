@@ -1,0 +1,156 @@
+"""Rows into a project: each once, however often and by however many processes it is tried.
+
+Label Studio deduplicates nothing. Which rows it holds is asked of it (see backend.moving.catalogue); a request whose
+answer was lost may have been carried out, so what is on its way is noted before it is sent; and at the end rows that
+arrived twice all the same are deleted once (see backend.moving.sending).
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+from filelock import FileLock
+
+from backend.core.errors import BadInputError
+from backend.files import writing_rows
+from backend.labelstudio.records import Json
+from backend.labelstudio.schema import Control
+from backend.moving.catalogue import open_catalogue
+from backend.moving.reading import Record
+from backend.moving.rows import LabelsAs, Names, Reject, Row, RowReader
+from backend.moving.sending import Imported, Report, Run, Sink
+
+CHUNK_ROWS = 2000  # of one request: above that Label Studio's cost a row falls no further
+CHUNK_CHARACTERS = 8_000_000  # of one request's texts
+
+
+class Source(Protocol):
+    """Where rows come from; see backend.moving.reading."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def share(self) -> float | None: ...
+
+    def records(self) -> Iterator[Record]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    names: Names = field(default_factory=Names)
+    labels_as: LabelsAs = "predictions"
+    dry_run: bool = False
+    rejects: Path = Path("rejects.csv")  # appears only where there are any
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import is."""
+
+    read: int
+    new: int
+    share: float | None  # of the source, 0-1; None where nobody knows
+
+
+Watch = Callable[[Progress], None]
+
+
+def import_rows(
+    source: Source, sink: Sink, project_id: int, control: Control, *, folder: Path, options: ImportOptions,
+    report: Report, watch: Watch,
+) -> Imported:  # fmt: skip
+    """Import what a project lacks; in a dry run, say what that is.
+
+    Raises:
+        BadInputError: the source holds no rows, or its first row lacks a column.
+        LabelStudioError: Label Studio refused, or was away for long; what arrived stays, and a next run goes on.
+        StateError: the state folder, or the place of the rejects, takes no writes.
+    """
+    with ExitStack() as stack:
+        catalogue = stack.enter_context(open_catalogue(folder / "catalogue.sqlite3"))
+        stack.enter_context(_alone(folder / "importing.lock", report))
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        rejects = stack.enter_context(Rejects(None if options.dry_run else options.rejects))
+        run = Run(
+            sink, project_id, control, catalogue, options.labels_as, rejects.add, report, pool, dry=options.dry_run
+        )
+        run.begin(source.name)
+        reader = RowReader(control, options.names, catalogue.occurrence)
+        for chunk in _chunks(_new_rows(source, reader, run)):
+            run.send(chunk, _place(source, run.done.read))
+            watch(Progress(run.done.read, run.done.new, source.share))
+        done = run.end()
+        done.rejected = rejects.n
+        if not done.read:
+            raise BadInputError(
+                f"{source.name} must hold at least one row, but holds none; check that it is the right one"
+            )
+        return done
+
+
+@dataclass
+class Rejects:
+    """The file of rejected rows: made with the first one, whole with the last."""
+
+    path: Path | None  # None only counts
+    n: int = 0
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _write: Callable[[Json], None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.__exit__(*raised)  # type: ignore[arg-type]
+
+    def add(self, reject: Reject) -> None:
+        self.n += 1
+        if self.path is None:
+            return
+        if self._write is None:
+            self._write = self._stack.enter_context(writing_rows(self.path))
+        self._write({"row": reject.number, "reason": reject.reason})
+
+
+def _alone(path: Path, report: Report) -> FileLock:
+    """The lock of imports into a project on this machine; a killed holder's is free at once."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        report("another import into this project runs; this one begins when it is done")
+    else:
+        lock.release()
+    return lock
+
+
+def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
+    for record in source.records():
+        run.done.read += 1
+        found = reader.read(record)
+        if isinstance(found, Reject):
+            run.reject(found)
+        elif run.lacks(found):
+            yield found
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        chunk.append(row)
+        size += sum(len(value) for value in row.data.values() if isinstance(value, str))
+        if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _place(source: Source, read: int) -> str:
+    share = source.share
+    return f"row {read}" + (f", {1 - share:.0%} of it was left" if share is not None else "")

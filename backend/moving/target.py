@@ -1,0 +1,116 @@
+"""Which project data moves into or out of, and what prelabel needs to know of it. It need not be connected."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from backend.core.errors import BadInputError
+from backend.core.projects import ProjectSettings, project_folder
+from backend.core.settings import Settings
+from backend.labelstudio.client import LabelStudioClient, open_client
+from backend.labelstudio.records import Json, Project
+from backend.labelstudio.schema import Control, Unusable, served_control
+from backend.ledger import Ledger, open_ledger
+from backend.moving.sending import Sink
+
+DEFAULT_CONFIG = Path("label_config.xml")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A project, or, in a dry run, one that would be created."""
+
+    sink: Sink
+    project_id: int  # 0 where it would be created
+    key: str
+    control: Control
+    folder: Path  # where imports and exports keep how far they are; may be deleted when none runs
+    settings: ProjectSettings
+
+
+@contextmanager
+def open_project(settings: Settings, project_id: int) -> Iterator[tuple[LabelStudioClient, Target]]:
+    """An existing project.
+
+    Raises:
+        LabelStudioError: there is none of that number, or this account may not see it.
+        BadInputError: its label config cannot be served.
+    """
+    with closing(open_client(settings)) as client:
+        yield client, _target(settings, client, client.project(project_id))
+
+
+@contextmanager
+def open_titled(
+    settings: Settings, title: str, label_config: Path | None, *, dry_run: bool
+) -> Iterator[tuple[LabelStudioClient, Target]]:
+    """The project of a title, created where there is none: a second run must find the first one's.
+
+    Raises:
+        BadInputError: several have that title, or the label config cannot be read or served.
+    """
+    with closing(open_client(settings)) as client:
+        named = [project for project in client.projects() if project.title == title]
+        if len(named) > 1:
+            numbers = ", ".join(str(project.id) for project in named)
+            raise BadInputError(f"--title must name one project, there are {len(named)} ({numbers}); use --project")
+        if named:
+            yield client, _target(settings, client, named[0])
+            return
+        xml = _read(label_config or DEFAULT_CONFIG)
+        control = _control(xml, ProjectSettings())
+        if not dry_run:
+            yield client, _target(settings, client, client.create_project(title=title, label_config=xml))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield client, Target(NoProject(), 0, "", control, Path(folder), ProjectSettings())
+
+
+@contextmanager
+def opened_ledger(settings: Settings) -> Iterator[Ledger]:
+    ledger = open_ledger(settings)
+    try:
+        yield ledger
+    finally:
+        ledger.engine.dispose()
+
+
+def _target(settings: Settings, client: LabelStudioClient, project: Project) -> Target:
+    key = str(project.key)
+    chosen = project_folder(settings.projects_dir, key).settings()
+    control = _control(project.label_config, chosen)
+    return Target(client, project.id, key, control, settings.home / "moves" / key, chosen)
+
+
+def _control(xml: str, chosen: ProjectSettings) -> Control:
+    found = served_control(xml, chosen)
+    if isinstance(found, Unusable):
+        raise BadInputError(found.message)
+    return replace(found, renamed=chosen.renamed)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise BadInputError(f"--label-config must be an XML file that can be read, was {path}") from err
+
+
+class NoProject:
+    """What a dry run finds where the project would be created."""
+
+    def count(self, _project_id: int, _filters: Sequence[Json]) -> int:
+        return 0
+
+    def pages_above(
+        self, _project_id: int, _task_id: int, *, include: str, filters: Sequence[Json] = ()  # noqa: ARG002
+    ) -> Iterator[list[Json]]:  # fmt: skip
+        return iter(())
+
+    def _never(self, *_: object) -> NoReturn:
+        raise AssertionError("a dry run writes nothing")
+
+    import_tasks = project = task = delete_task = _never

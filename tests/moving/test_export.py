@@ -1,0 +1,112 @@
+"""`prelabel export` out of a real Label Studio: what comes out, and that it goes back in without a change."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.moving.columns import ADDED
+from backend.moving.exporting import Spool, manifest_of
+from backend.moving.reading import FileSource
+from tests.moving.playground import Playground
+
+pytestmark = [pytest.mark.label_studio]
+
+ROWS = [
+    {"id": 7, "text": "tea, hot", "label": "yes", "note": None, "weight": 1.5, "created_at": "1999"},
+    {"text": "coffee\nblack", "label": None, "note": "x", "weight": 2.0, "tags": ["a", "b"]},
+    {"text": "coffee\nblack", "label": "no", "note": "y"},
+    {"text": "milk", "label": "no"},
+]
+
+
+@pytest.fixture
+def filled(playground: Playground, tmp_path: Path) -> Playground:
+    """Four tasks: accepted as it was ticked, corrected, skipped, untouched."""
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    playground.imported(data)
+    first, second, third, _ = playground.tasks()
+    playground.annotate(first.id, "y")
+    playground.annotate(second.id, "no")
+    playground.client.create_annotation(third.id, [], skipped=True)
+    return playground
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [dict(record.columns) for record in FileSource(path).records()]
+
+
+def test_labels_come_out_beside_the_columns_that_came_in(filled: Playground, tmp_path: Path) -> None:
+    manifest = filled.exported(tmp_path / "out.jsonl")
+    rows = records(tmp_path / "out.jsonl")
+    assert [row["label"] for row in rows] == ["y", "no", "", ""]
+    assert [row["imported_label"] for row in rows] == ["yes", None, "no", "no"]
+    assert rows[0]["imported_created_at"] == "1999"
+    assert {name: rows[0][name] for name in ("id", "text", "note", "weight")} == {
+        "id": 7, "text": "tea, hot", "note": None, "weight": 1.5,
+    }  # fmt: skip
+    assert rows[1]["tags"] == ["a", "b"]
+    assert [row["predicted_label"] for row in rows] == ["y", None, "no", "no"]
+    assert (rows[0]["model_version"], rows[0]["lead_time_s"]) == ("imported", 2.0)
+    assert not [name for row in rows for name in row if name.startswith("prelabel_")]
+    assert (manifest.rows, manifest.labels) == (4, {"": 2, "no": 1, "y": 1})
+    assert json.loads(manifest_of(tmp_path / "out.jsonl").read_text())["sha256"] == manifest.sha256
+
+
+def test_what_trains_is_what_people_said(filled: Playground, tmp_path: Path) -> None:
+    filled.exported(tmp_path / "training.csv", "training")
+    assert [(row["text"], row["label"]) for row in records(tmp_path / "training.csv")] == [
+        ("tea, hot", "y"),
+        ("coffee\nblack", "no"),
+    ]
+    filled.exported(tmp_path / "annotations.csv", "annotations")
+    assert [row["label"] for row in records(tmp_path / "annotations.csv")] == ["y", "no", ""]
+    filled.exported(tmp_path / "predictions.csv", "predictions")
+    assert [row["predicted_label"] for row in records(tmp_path / "predictions.csv")] == ["y", "no", "no"]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.jsonl", "out.parquet"])
+def test_what_was_exported_goes_back_in_without_a_change(filled: Playground, tmp_path: Path, name: str) -> None:
+    first = filled.exported(tmp_path / name, split="0.5/0.5")
+    before = [task.data for task in filled.tasks()]
+    done = filled.imported(tmp_path / name)
+    assert (done.new, done.known, done.changed, done.rejected) == (0, 4, 0, 0)
+    assert [task.data for task in filled.tasks()] == before
+    assert filled.exported(tmp_path / name, split="0.5/0.5").fingerprint == first.fingerprint
+    filled.imported(tmp_path / name)
+    assert sum(first.parts.values()) == 4
+
+
+def test_an_export_goes_on_where_it_was_cut_off_unless_something_moved(filled: Playground, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    whole = filled.exported(out).sha256
+    (folder,) = (filled.home / "moves").iterdir()
+    spools: list[bytes] = []
+    append = Spool.append
+
+    def cut_off(spool: Spool, rows: list[dict[str, Any]], up_to: int) -> None:
+        append(spool, rows[:2], rows[1]["task_id"])
+        with spool.path.open("a") as file:
+            file.write('[{"half": ')
+        spools.append(spool.path.read_bytes())
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Spool, "append", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            filled.exported(out)
+    assert filled.exported(out).sha256 == whole
+    (folder / "export-tasks.jsonl").write_bytes(spools[0])
+    filled.annotate(filled.tasks()[0].id, "no")
+    filled.exported(out)
+    assert records(out)[0]["label"] != "y", "an old page would say so still"
+
+
+def test_a_row_of_an_export_names_every_added_column(filled: Playground, tmp_path: Path) -> None:
+    done = filled.run("export", "--project", filled.project_id, "--out", tmp_path / "out.csv", "--json")
+    assert json.loads(done.stdout)["rows"] == 2
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        assert set(ADDED) <= set(next(csv.reader(file)))
