@@ -33,7 +33,15 @@ from backend.supervisor.label_studio import NAME as LABEL_STUDIO
 from backend.supervisor.services import CRON, TRAINER, WEB, WORKER
 from backend.supervisor.state import read_status
 from backend.supervisor.valkey import NAME as VALKEY
-from benchmarks.playground import annotate, gold_of, looked_after, predict_once, sample_project, sample_tasks, wait_until
+from benchmarks.playground import (
+    annotate,
+    gold_of,
+    looked_after,
+    predict_once,
+    sample_project,
+    sample_tasks,
+    wait_until,
+)
 
 N_KILLS = 200
 N_TASKS = 1500
