@@ -4,7 +4,8 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -139,6 +140,23 @@ def test_what_changed_since_a_moment_is_found_by_a_time_with_microseconds(
     with pytest.raises(LabelStudioError) as raised:
         list(client.tasks(project.id, filters=[newer_than("2026-01-01T00:00:00Z")]))
     assert raised.value.status == 500, "the spelling without microseconds breaks Label Studio"
+
+
+def test_no_label_is_lost_where_many_import_at_once(client: LabelStudioClient, project: Project) -> None:
+    part = [{"data": {"text": str(n)}, "annotations": [{"result": ticked("yes")["result"]}]} for n in range(50)]
+
+    def import_part(_number: int) -> list[int]:
+        with suppress(LabelStudioError):  # refused outright, and nothing of it came in
+            return client.import_tasks(project.id, part)
+        return []
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = [task_id for came in pool.map(import_part, range(12)) for task_id in came]
+
+    tasks = list(client.tasks(project.id))
+    assert len(ids) >= len(part)
+    assert [task.id for task in tasks] == sorted(ids)
+    assert all(len(task.annotations) == 1 for task in tasks)
 
 
 def test_a_push_tells_how_many_were_kept(client: LabelStudioClient, project: Project) -> None:
