@@ -21,6 +21,7 @@ from backend.moving.dividing import shares_of
 from backend.moving.exported import WHATS
 from backend.moving.exporting import ExportOptions, export_project, manifest_of
 from backend.moving.importing import ImportOptions, import_rows
+from backend.moving.new_config import config_of
 from backend.moving.opening import STDIN
 from backend.moving.reading import FORMATS, FileSource
 from backend.moving.rows import LABELS_AS, LabelsAs, Names
@@ -38,7 +39,9 @@ def import_data(
     data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, gzip of these; - is standard input.")],
     project: Annotated[int, typer.Option(help="An existing project; or give --title.")] = 0,
     title: Annotated[str, typer.Option(help="The project of this name; created where there is none.")] = "",
-    label_config: Annotated[Path | None, typer.Option(help="The label config of a project to create.")] = None,
+    label_config: Annotated[
+        Path | None, typer.Option(help="The label config of a project to create; else made of the file's labels.")
+    ] = None,
     profile: Annotated[str, typer.Option(help="With --predict: models and parameters of the project.")] = "",
     text: Annotated[str, typer.Option(help="The column of the text, where it has another name.")] = "",
     id_column: Annotated[
@@ -48,7 +51,9 @@ def import_data(
     labels_as: Annotated[str, typer.Option(help="What these become: predictions or annotations.")] = "predictions",
     kind: Annotated[str, typer.Option("--format", help=f"Where the name does not tell: {', '.join(FORMATS)}.")] = "",
     encoding: Annotated[str, typer.Option(help="Where it is not UTF-8 or UTF-16: cp1251, for example.")] = "",
-    rejects: Annotated[Path | None, typer.Option(help="The file of rejected rows; else DATA.rejects.csv.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="The file of rejected rows; else DATA.rejects.csv in this folder.")
+    ] = None,
     predict: Annotated[bool, typer.Option(help="Fill in predictions; connects the project where it is not.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would happen and how long it should take.")] = False,
     json: AsJson = False,
@@ -61,11 +66,11 @@ def import_data(
     as_ = _checked(labels_as, kind, profile=profile, predict=predict)
     options = ImportOptions(Names(text, id_column, label), as_, dry_run, rejects or _rejects_of(data))
     checked_suffix(options.rejects)
-    settings = load_settings()
-    with _target_of(settings, project, title, label_config, dry_run=dry_run) as (client, goal):
+    settings, source = load_settings(), FileSource(data, kind, encoding, printer.step)
+    new_config = partial(config_of, source, options.names)
+    with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
         if predict and not dry_run:
             _connect(settings, client.project(goal.project_id), profile, printer)
-        source = FileSource(data, kind, encoding, printer.step)
         with _bar(f"importing {source.name}") as advance:
             done = import_rows(
                 source, goal.sink, goal.project_id, goal.control, folder=goal.folder, options=options,
@@ -126,12 +131,15 @@ def predict_project(project: int, *, wait: bool, as_json: bool) -> None:
 
 @contextmanager
 def _target_of(
-    settings: Settings, project: int, title: str, label_config: Path | None, *, dry_run: bool
-) -> Iterator[tuple[LabelStudioClient, Target]]:
+    settings: Settings, project: int, title: str, label_config: Path | None, new_config: Callable[[], str], *,
+    dry_run: bool,
+) -> Iterator[tuple[LabelStudioClient, Target]]:  # fmt: skip
     if bool(project) == bool(title):
         raise BadInputError("exactly one of --project and --title must be given")
-    opened = open_project(settings, project) if project else open_titled(settings, title, label_config, dry_run=dry_run)
-    with opened as found:
+    if project and label_config is not None:
+        raise BadInputError("--label-config must go with --title: a project that exists has its own; leave it out")
+    titled = partial(open_titled, new_config=new_config, dry_run=dry_run)
+    with open_project(settings, project) if project else titled(settings, title, label_config) as found:
         yield found
 
 
@@ -147,7 +155,7 @@ def _checked(labels_as: str, kind: str, *, profile: str, predict: bool) -> Label
 
 
 def _rejects_of(data: Path) -> Path:
-    return Path("rejects.csv") if data == STDIN else data.with_name(f"{data.name}.rejects.csv")
+    return Path("rejects.csv") if data == STDIN else Path(f"{data.name}.rejects.csv")
 
 
 def _connect(settings: Settings, project: Project, profile: str, printer: Printer) -> None:

@@ -46,6 +46,11 @@ class FileSource:
         return "standard input" if self.path == STDIN else self.path.name
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it can be read once only."""
+        return self.path == STDIN
+
+    @property
     def share(self) -> float | None:
         """How much was read, 0-1; None where nobody knows."""
         return self._opened.share if self._opened else None

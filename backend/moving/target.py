@@ -1,7 +1,7 @@
 """Which project data moves into or out of, and what prelabel needs to know of it. It need not be connected."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +15,6 @@ from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.ledger import Ledger, open_ledger
 from backend.moving.sending import Sink
-
-DEFAULT_CONFIG = Path("label_config.xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,16 @@ def open_project(settings: Settings, project_id: int) -> Iterator[tuple[LabelStu
 
 @contextmanager
 def open_titled(
-    settings: Settings, title: str, label_config: Path | None, *, dry_run: bool
+    settings: Settings, title: str, label_config: Path | None, *, new_config: Callable[[], str], dry_run: bool
 ) -> Iterator[tuple[LabelStudioClient, Target]]:
     """The project of a title, created where there is none: a second run must find the first one's.
 
+    Args:
+        label_config: an XML file; of a project that exists, it must have the same labels.
+        new_config: gives the XML of a project that is created where there is no such file.
+
     Raises:
-        BadInputError: several have that title, or the label config cannot be read or served.
+        BadInputError: several have that title, or the label config cannot be read or served, or is another one's.
     """
     with closing(open_client(settings)) as client:
         named = [project for project in client.projects() if project.title == title]
@@ -58,9 +60,12 @@ def open_titled(
             numbers = ", ".join(str(project.id) for project in named)
             raise BadInputError(f"--title must name one project, there are {len(named)} ({numbers}); use --project")
         if named:
-            yield client, _target(settings, client, named[0])
+            found = _target(settings, client, named[0])
+            if label_config is not None:
+                _require_same(found, _control(_read(label_config), found.settings), title)
+            yield client, found
             return
-        xml = _read(label_config or DEFAULT_CONFIG)
+        xml = _read(label_config) if label_config is not None else new_config()
         control = _control(xml, ProjectSettings())
         if not dry_run:
             yield client, _target(settings, client, client.create_project(title=title, label_config=xml))
@@ -90,6 +95,14 @@ def _control(xml: str, chosen: ProjectSettings) -> Control:
     if isinstance(found, Unusable):
         raise BadInputError(found.message)
     return replace(found, renamed=chosen.renamed)
+
+
+def _require_same(found: Target, wanted: Control, title: str) -> None:
+    if (found.control.text_key, found.control.space) != (wanted.text_key, wanted.space):
+        raise BadInputError(
+            f"--label-config must hold the labels, hints and text of project {found.project_id}, which has the title "
+            f"{title!r} already, but holds others; leave it out, or choose another --title"
+        )
 
 
 def _read(path: Path) -> str:

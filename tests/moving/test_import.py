@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -87,7 +88,8 @@ def test_bad_rows_go_to_a_file_with_their_reasons_and_the_others_go_in(playgroun
     text = 'id,text,label\n1,tea,yes\n2,,no\n3,coffee,maybe\n4,milk\n1,beer,no\n1,tea,yes\n6,"nul\0",no\n'
     data = tmp_path / "a.csv"
     data.write_bytes(text.encode() + "7,caf\xe9,no\n".encode("latin-1") + b"8,water,no\n")
-    done = json.loads(playground.run("import", data, "--project", playground.project_id, "--json", expected=1).stdout)
+    options = ("--project", playground.project_id, "--rejects", tmp_path / "rejects.csv", "--json")
+    done = json.loads(playground.run("import", data, *options, expected=1).stdout)
     assert (done["new"], done["repeated"], done["rejected"]) == (2, 1, 6)
     with Path(done["rejects"]).open(encoding="utf-8") as file:
         rejected = {int(row["row"]): row["reason"] for row in csv.DictReader(file)}
@@ -117,6 +119,37 @@ def test_a_project_is_created_by_its_title_once(playground: Playground, tmp_path
     assert first["project"] == second["project"]
     assert (first["new"], second["new"], second["known"]) == (1, 0, 1)
     playground.client.delete_project(first["project"])
+
+
+def test_a_new_project_has_the_labels_of_its_file(playground: Playground, tmp_path: Path) -> None:
+    lines = [{"text": f"text {n}", "intent": f"intent {n % 12}"} for n in range(24)]
+    data = write(tmp_path / "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    options = ("import", data, "--title", f"labels {tmp_path.name}", "--label", "intent", "--json")
+    done = json.loads(playground.run(*options).stdout)
+    assert (done["new"], done["rejected"]) == (24, 0)
+    tasks = list(playground.client.tasks(done["project"]))
+    assert {label_in(task.predictions[0]) for task in tasks} == {f"intent {n}" for n in range(12)}
+    playground.client.delete_project(done["project"])
+
+
+def test_without_labels_to_find_a_new_project_is_not_made(playground: Playground, tmp_path: Path) -> None:
+    title, data = f"unlabelled {tmp_path.name}", write(tmp_path / "a.csv", "text\ntea\n")
+    refused = playground.run("import", data, "--title", title, expected=2)
+    assert "--label-config" in refused.stderr.decode()
+    assert title not in [project.title for project in playground.client.projects()]
+
+
+def test_the_label_config_of_a_project_that_exists_is_not_another_one(playground: Playground, tmp_path: Path) -> None:
+    known = playground.client.project(playground.project_id)
+    config = write(tmp_path / "config.xml", known.label_config.replace('"no"', '"perhaps"'))
+    data = write(tmp_path / "a.csv", "text\ntea\n")
+    refused = playground.run("import", data, "--title", known.title, "--label-config", config, expected=2)
+    assert f"project {known.id}" in " ".join(refused.stderr.decode().split())
+    assert not playground.tasks()
+
+
+def label_in(prediction: dict[str, Any]) -> str:
+    return str(prediction["result"][0]["value"]["choices"][0])
 
 
 def test_an_import_that_is_killed_goes_on_and_says_how_much_was_left(playground: Playground, tmp_path: Path) -> None:
