@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "up": "system",
     "down": "system",
     "status": "projects",
+    "begin": "begin",
     "connect": "projects",
     "doctor": "doctor",
     "disconnect": "projects",

@@ -1,16 +1,22 @@
-"""The database: it only grows where it must not forget, and comes to its format from nothing, also by many at once."""
+"""The database: it only grows where it must not forget, and comes to its format from nothing, also by many at once.
+
+All of it on SQLite and on a real PostgreSQL.
+"""
 
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from pydantic import SecretStr
 from sqlalchemy.exc import IntegrityError
 
+from backend.core.errors import BadInputError, StateError
 from backend.core.settings import Settings
 from backend.ledger import Accepted, How, IndexRow, Ledger, ProjectRow, Shown, Training, metadata, open_ledger
 from tests.stack import ROOT
@@ -18,9 +24,17 @@ from tests.stack import ROOT
 KEY, OTHER = "84-1795230264", "85-1795230264"
 
 
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    url = request.getfixturevalue("postgresql_database") if request.param == "PostgreSQL" else ""
+    return Settings(home=tmp_path / "new", database_url=SecretStr(url))
+
+
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return open_ledger(Settings(home=tmp_path / "new"))
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    opened = open_ledger(settings)
+    yield opened
+    opened.engine.dispose()
 
 
 def shown(task_id: int, label: str = "a", *, version: str = "pl-1", generation: int = 0) -> Shown:
@@ -39,20 +53,64 @@ def test_migrations_from_nothing_make_exactly_the_tables_that_the_code_means(led
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
-    open_ledger(settings).add_project(KEY)
-    assert open_ledger(settings).project_keys() == [KEY]
+def test_opening_again_keeps_what_is_there(ledger: Ledger, settings: Settings) -> None:
+    ledger.add_project(KEY)
+    again = open_ledger(settings)
+    assert again.project_keys() == [KEY]
+    again.engine.dispose()
 
 
 OPEN = "import sys; from backend.core.settings import Settings; from backend.ledger import open_ledger;"
 
 
-def test_many_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
-    code = f"{OPEN} open_ledger(Settings(home=sys.argv[1])).add_project('{KEY}')"
-    opening = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(4)]
-    assert [process.wait() for process in opening] == [0, 0, 0, 0]
-    assert open_ledger(Settings(home=tmp_path)).project_keys() == [KEY]
+def open_in_processes(settings: Settings, homes: Sequence[Path]) -> list[int]:
+    """A process each that opens the database, with a state folder of its own; their exit codes."""
+    code = f"{OPEN} open_ledger(Settings(home=sys.argv[1], database_url=sys.argv[2])).add_project('{KEY}')"
+    url = settings.database_url.get_secret_value()
+    opening = [subprocess.Popen([sys.executable, "-c", code, str(home), url], cwd=ROOT) for home in homes]
+    return [process.wait() for process in opening]
+
+
+def test_many_processes_may_open_a_new_database_at_once(settings: Settings) -> None:
+    assert open_in_processes(settings, [settings.home] * 4) == [0, 0, 0, 0]
+
+
+def test_processes_on_several_machines_may_open_a_new_database_at_once(
+    postgresql_database: str, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, database_url=SecretStr(postgresql_database))
+    assert open_in_processes(settings, [tmp_path / str(number) for number in range(4)]) == [0, 0, 0, 0]
+
+
+def test_a_database_that_takes_no_writes_is_told_with_a_remedy(postgresql_database: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, database_url=SecretStr(postgresql_database))
+    ledger = open_ledger(settings)
+    name = ledger.engine.url.database
+    with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    ledger.engine.dispose()  # who connects from here on may not write
+    with pytest.raises(StateError, match="the database must answer and take writes"):
+        ledger.add_project(KEY)
+    ledger.engine.dispose()
+
+
+URLS = [
+    ("nothing like a URL", "my database"),
+    ("a database that nobody knows", "oracel://me:s3cret@host/x"),
+]
+
+
+@pytest.mark.parametrize("url", [url for _, url in URLS], ids=[case for case, _ in URLS])
+def test_a_url_of_no_database_is_refused_and_not_told(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="postgresql://USER:PASSWORD@HOST/DATABASE") as raised:
+        open_ledger(Settings(home=tmp_path, database_url=SecretStr(url)))
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_text_with_nul_comes_back_as_it_was(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    ledger.put_index(KEY, [(1, "before\0after", "a", 10)])
+    assert [row.text for row in ledger.index_rows(KEY)] == ["before\0after"]
 
 
 def test_readers_do_not_wait_for_a_writer(ledger: Ledger) -> None:

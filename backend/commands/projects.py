@@ -49,7 +49,7 @@ def connect(
             raise BadInputError("exactly one of --project and --title must be given")
         if dry_run and title:
             raise BadInputError("--dry-run must name an existing --project; a new one has nothing to change")
-        found = desk.client.project(project) if project else _create(desk, title, label_config)
+        found = desk.client.project(project) if project else create(desk, title, label_config)
         if dry_run:
             changes = planned(desk.settings, desk.client, found, options)
             printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
@@ -185,7 +185,12 @@ def _version_cells(line: versions.VersionLine) -> tuple[str, ...]:
     return (line.version, serves, when, n_examples, judged_on, *figures, str(line.n_predictions), verdict)
 
 
-def _create(desk: Desk, title: str, label_config: Path | None) -> Project:
+def create(desk: Desk, title: str, label_config: Path | None) -> Project:
+    """A project of this name, made in Label Studio.
+
+    Raises:
+        BadInputError: the label config is no file that can be read.
+    """
     path = label_config or Path("label_config.xml")
     try:
         xml = path.read_text(encoding="utf-8")

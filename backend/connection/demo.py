@@ -1,12 +1,13 @@
-"""The demo's two projects: made, filled and connected once."""
+"""The demo's two projects: made, filled and connected once, and gone on with where that was interrupted."""
 
 import html
 from collections.abc import Callable
 
 from backend.connection.connect import UNCERTAINTY, ConnectOptions, connect, prepare
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import BadInputError
-from backend.core.projects import ProjectKey
 from backend.core.settings import Settings
+from backend.labelstudio.records import Project
 from backend.labelstudio.wire import Json, shown_data
 from backend.loop.desk import Desk, ProjectDesk
 from samples import Sample, load_samples
@@ -21,25 +22,37 @@ def setup_demo(settings: Settings, report: Report) -> list[int]:
 
 
 def _project_of(desk: Desk, sample: Sample, report: Report) -> int:
-    connected = {ProjectKey.parse(key).id for key in desk.ledger.project_keys()}
-    by_title = {project.title: project.id for project in desk.client.projects() if project.id in connected}
-    return by_title.get(sample.title) or _create(desk, sample, report)
+    project = _begun(desk, sample) or _create(desk, sample, report)
+    if not project.model_version.startswith(OWN_PREFIX):  # the last that connecting sets
+        _fill(desk, project, sample, report)
+    return project.id
 
 
-def _create(desk: Desk, sample: Sample, report: Report) -> int:
+def _begun(desk: Desk, sample: Sample) -> Project | None:
+    """The sample's project, connected or still empty; one of that name with other people's tasks is theirs."""
+    known = set(desk.ledger.project_keys())
+    named = [project for project in desk.client.projects() if project.title == sample.title]
+    ours = [project for project in named if str(project.key) in known or not project.counters["task_number"]]
+    return ours[0] if ours else None
+
+
+def _create(desk: Desk, sample: Sample, report: Report) -> Project:
     report(f"{sample.title}: project")
-    project = desk.client.create_project(
+    return desk.client.create_project(
         title=sample.title,
         label_config=sample.label_config,
         sampling=UNCERTAINTY,
         expert_instruction=f'<div style="white-space: pre-wrap">{html.escape(sample.guideline)}</div>',
     )
+
+
+def _fill(desk: Desk, project: Project, sample: Sample, report: Report) -> None:
     options = ConnectOptions(language=sample.language)
     work = prepare(desk, project, options)
-    report(f"{sample.title}: {len(sample.rows)} texts")
-    desk.client.import_tasks(project.id, _tasks(work, sample))
+    if not project.counters["task_number"]:
+        report(f"{sample.title}: {len(sample.rows)} texts")
+        desk.client.import_tasks(project.id, _tasks(work, sample))
     connect(desk, project, options, lambda step: report(f"{sample.title}: {step}"))
-    return project.id
 
 
 def _tasks(work: ProjectDesk, sample: Sample) -> list[Json]:

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")  # may hold a password
     database_url: SecretStr = SecretStr("")  # empty: SQLite in the state folder
 
+    models: str = ""  # the folder of fetched weights; empty: `models` in the state folder
     memory_mb: int = Field(default=0, ge=0)  # for models and projects, a process; 0: MEMORY_SHARE of the machine's
 
     vector_index: Literal["faiss", "chroma"] = "faiss"  # who finds the nearest examples; both find the same ones
@@ -132,7 +133,7 @@ class Settings(BaseSettings):
 
     @property
     def models_dir(self) -> Path:
-        return self.home / "models"
+        return Path(self.models) if self.models else self.home / "models"
 
     @property
     def projects_dir(self) -> Path:

@@ -10,14 +10,19 @@ from alembic.config import Config
 from filelock import FileLock
 
 from backend.core.disk import writing
-from backend.core.errors import StateError
+from backend.core.errors import BadInputError, MissingExtraError, StateError
 from backend.core.settings import Settings
 from backend.ledger.ledger import Ledger
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 PATIENCE_S = 30.0  # with other writers
 WHY_CHARACTERS = 100  # of the database's own words, which end before any value
-OUT_OF_ORDER = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.DatabaseError)  # these, and nothing under them
+OUT_OF_ORDER = (  # these, and nothing under them
+    sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.DatabaseError,
+    sa.exc.InternalError,  # PostgreSQL's word for a database that takes no writes
+)  # fmt: skip
+DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}  # names that are no driver's
+MIGRATING = 7_072_656_108  # PostgreSQL's advisory lock while tables are made; a number of our own
 
 
 def open_ledger(settings: Settings, *, patience_s: float = PATIENCE_S) -> Ledger:
@@ -28,10 +33,12 @@ def open_ledger(settings: Settings, *, patience_s: float = PATIENCE_S) -> Ledger
 
     Raises:
         StateError: the state folder or the database takes no writes; so do all methods of a Ledger.
+        BadInputError: the settings name no database.
+        MissingExtraError: the library that speaks to it is not installed.
     """
     with writing(settings.home):
         settings.home.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(settings.sqlalchemy_url, pool_pre_ping=True, hide_parameters=True)  # texts and labels
+    engine = _engine(settings.sqlalchemy_url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", partial(_tune_sqlite, patience_s))
     sa.event.listen(engine, "handle_error", _as_state_error)
@@ -42,9 +49,27 @@ def open_ledger(settings: Settings, *, patience_s: float = PATIENCE_S) -> Ledger
         FileLock(settings.home / "prelabel.migrating"),  # all processes start at once
         engine.begin() as connection,
     ):
+        if engine.dialect.name == "postgresql":  # those on other machines do not see the file
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return Ledger(engine)
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        named = sa.make_url(url)
+        known = named.set(drivername=DRIVERS.get(named.drivername, named.drivername))
+        return sa.create_engine(known, pool_pre_ping=True, hide_parameters=True)  # which are texts and labels
+    except sa.exc.ArgumentError as err:  # its words quote the URL, and so the password
+        raise BadInputError(
+            "PRELABEL_DATABASE_URL must be postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE, is neither; "
+            "correct it, or unset it to keep the state in SQLite"
+        ) from err
+    except ModuleNotFoundError as err:
+        raise MissingExtraError(
+            f"PRELABEL_DATABASE_URL needs {err.name}, which is not installed; run `pip install 'prelabel[postgres]'`"
+        ) from err
 
 
 def _as_state_error(context: sa.engine.ExceptionContext) -> StateError | None:

@@ -5,6 +5,22 @@
 
 import sqlalchemy as sa
 
+STANDS_FOR_NUL = "\ufffe"  # a noncharacter, which no text has
+
+
+class AnyText(sa.types.TypeDecorator[str]):
+    """Text that may hold NUL, which PostgreSQL does not take; it comes back as it was."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+        return value.replace("\0", STANDS_FOR_NUL) if value else value
+
+    def process_result_value(self, value: str | None, _dialect: sa.Dialect) -> str | None:
+        return value.replace(STANDS_FOR_NUL, "\0") if value else value
+
+
 metadata = sa.MetaData()
 
 projects = sa.Table(
@@ -68,7 +84,7 @@ examples = sa.Table(
     metadata,
     sa.Column("project", sa.String(40), primary_key=True),
     sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("text", AnyText, nullable=False),
     sa.Column("label", sa.Text, nullable=False),  # empty: forgotten
     sa.Column("bucket", sa.Integer, nullable=False),  # 0-99, of the holdout rule
     sa.Column("generation", sa.Integer, nullable=False),

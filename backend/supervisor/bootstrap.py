@@ -25,7 +25,7 @@ from backend.supervisor.environments import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = {"run": ("stack",), "test": ("stack", "dev", "rerankers", "chroma", "parquet")}
+EXTRAS = {"run": ("stack",), "test": ("stack", "dev", "rerankers", "chroma", "parquet", "postgres")}
 STILL_AT_WORK_EVERY_S = 30.0
 DONE, USAGE, FAILED = 0, 2, 3
 

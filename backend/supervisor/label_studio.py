@@ -4,7 +4,6 @@ Started with sign-up closed, analytics off and no way into private networks but 
 """
 
 import os
-import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,13 @@ from urllib.parse import urlsplit
 import requests
 
 from backend.core.errors import BadInputError, LabelStudioError
+from backend.labelstudio.account import ANSWER_S, Account, direct
 from backend.supervisor.process import Service
 
 NAME = "label-studio"
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
-ANSWER_S = 5.0
 FIRST_START_S = 240.0  # migrations: 21-33 s on two idle cores
 SHELL_S = 120.0
-CSRF = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 FROM_OUTSIDE = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # it reads HOST, DEBUG and USERNAME, too
 BANNED_SUBNETS = (  # its own list without loopback, so that it may call prelabel and nothing else that is private
     "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,"
@@ -101,43 +99,11 @@ class LabelStudio:
         Raises:
             LabelStudioError: the account cannot log in, or no token comes.
         """
-        if present and self._accepts(present):
+        account = Account(self.url, self.email, self.password)
+        if present and account.accepts(present):
             return present
-        session = self._log_in()
-        headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": self.url}
-        reply = session.post(f"{self.url}/api/token/", headers=headers, timeout=ANSWER_S)
-        if reply.status_code == 409:  # one exists, and only its owner ever saw it
-            return self._token_from_inside()
-        if reply.status_code != 201:
-            raise LabelStudioError(
-                f"Label Studio must give a token (201), answered {reply.status_code}", status=reply.status_code
-            )
-        return str(reply.json()["token"])
-
-    def _accepts(self, token: str) -> bool:
-        reply = direct().post(f"{self.url}/api/token/refresh/", json={"refresh": token}, timeout=ANSWER_S)
-        return bool(reply.status_code == 200)
-
-    def _log_in(self) -> requests.Session:
-        session = direct()
-        page = session.get(f"{self.url}/user/login/", timeout=ANSWER_S)
-        field_found = CSRF.search(page.text)
-        form = {
-            "email": self.email,
-            "password": self.password,
-            "csrfmiddlewaretoken": field_found[1] if field_found else "",
-        }
-        reply = session.post(
-            f"{self.url}/user/login/", data=form, headers={"Referer": f"{self.url}/user/login/"},
-            allow_redirects=False, timeout=ANSWER_S,
-        )  # fmt: skip
-        if reply.status_code != 302:
-            raise LabelStudioError(
-                f"Label Studio must let {self.email} log in, but does not: PRELABEL_LABEL_STUDIO_PASSWORD is not the "
-                "password of that account; correct it, or start over with `prelabel up --fresh`",
-                status=reply.status_code,
-            )
-        return session
+        with account.logged_in() as session:
+            return session.make_token() or self._token_from_inside()
 
     def _token_from_inside(self) -> str:
         """Ask Label Studio's own code for a second token: its API gives each account only one."""
@@ -153,10 +119,3 @@ class LabelStudio:
                 "Settings and put it into PRELABEL_LABEL_STUDIO_TOKEN"
             )
         return token
-
-
-def direct() -> requests.Session:
-    """A session that uses no proxy: Label Studio is on this machine."""
-    session = requests.Session()
-    session.trust_env = False
-    return session

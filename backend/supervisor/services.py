@@ -11,8 +11,8 @@ import requests
 
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect
+from backend.labelstudio.account import direct
 from backend.roll_call import cron_registered, listens
-from backend.supervisor.label_studio import direct
 from backend.supervisor.process import Service
 
 WEB, TRAINER, WORKER, CRON = "web", "worker-train", "worker-live", "cron"

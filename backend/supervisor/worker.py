@@ -126,14 +126,25 @@ def take_back_popped(own: Queue) -> list[str]:
 
 
 class ReconcileJob(CronJob):  # type: ignore[misc]
-    """RQ's cron entry, but with our serialiser, and not while the last one still waits or runs."""
+    """RQ's cron entry, but with our serialiser, and not while the last one still waits or runs.
+
+    One whose worker has gone for good, as a container that was removed, runs no more: nobody would take it back.
+    """
 
     def enqueue(self, connection: redis.Redis) -> Job:
         own = queue(connection, self.queue_name)
         before = own.fetch_job(RECONCILE_ID)
-        if before is not None and before.get_status() in (JobStatus.QUEUED, JobStatus.STARTED):
+        if before is not None and under_way(before):
             return before
         return own.enqueue(self.func_name, job_id=RECONCILE_ID, **self.job_options)
+
+
+def under_way(job: Job) -> bool:
+    """Whether a job waits, or a worker that is there runs it."""
+    status = job.get_status()
+    return status == JobStatus.QUEUED or (
+        status == JobStatus.STARTED and listens(job.connection, job.worker_name or "")
+    )
 
 
 def keep_time(settings: Settings) -> None:

@@ -12,8 +12,9 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug.wrappers import Request, Response
 
+from backend.labelstudio.account import direct
 from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
-from backend.supervisor.label_studio import LabelStudio, direct
+from backend.supervisor.label_studio import LabelStudio
 from tests.golden.cases import NOTES
 from tests.labelstudio.served import BASIC, PASSWORD, SECRET
 from tests.stack import wait_for

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from backend.core.errors import BadInputError, LabelStudioError
-from backend.supervisor.label_studio import direct
+from backend.labelstudio.account import direct
 from backend.supervisor.ports import holder
 from tests.stack import RunningLabelStudio
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from backend.core.settings import Settings
 from backend.job_queue import QUEUES, connect, queue
@@ -160,6 +160,18 @@ def test_no_job_is_pickled_and_the_recurring_one_does_not_pile_up(connection: re
     raw = connection.hget(f"rq:job:{RECONCILE_ID}", "data")
     assert isinstance(raw, bytes)
     assert re.match(rb'\["backend\.jobs\.reconcile_all"', zlib.decompress(raw))
+
+
+def test_the_recurring_job_is_queued_again_where_its_worker_is_gone_for_good(connection: redis.Redis) -> None:
+    entry = ReconcileJob("reconcile", func_name=RECONCILE, interval=30)
+    job = entry.enqueue(connection)
+    own = queue(connection, "reconcile")
+    own.remove(job)
+    job.set_status(JobStatus.STARTED)
+    job.worker_name = "worker-in-a-container-that-was-removed"
+    job.save()
+    entry.enqueue(connection)
+    assert own.job_ids == [RECONCILE_ID]
 
 
 def test_the_cron_process_queues_the_recurring_job(stack: Backend, connection: redis.Redis) -> None:

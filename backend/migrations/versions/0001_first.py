@@ -47,7 +47,7 @@ def upgrade() -> None:
         sa.Column("counters", sa.JSON(), nullable=False),
         sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("pinned", sa.String(length=60), server_default="", nullable=False),
-        sa.Column("frozen", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("frozen", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("changed_labels", sa.Integer(), server_default="0", nullable=False),
         sa.Column("changed_at", sa.Float(), server_default="0", nullable=False),
         sa.Column("due_at", sa.Float(), server_default="0", nullable=False),
