@@ -18,6 +18,8 @@ from backend.core.types import Decision, Example, Label, LabelSpace
 from backend.files import Row, checked_suffix, read_rows, writing_rows
 
 if TYPE_CHECKING:
+    from backend.assembly import Assembly
+    from backend.core.artefacts import Manifest
     from backend.pipeline.pipeline import Pipeline
 
 BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds faster than as they come
@@ -83,7 +85,8 @@ def predict(
     """Predict a label, out_of_scope or an abstention for each row of a file."""
     checked_suffix(out)
     rows = _started(read_rows(data, where=where))
-    pipeline, version = _load(model, llm=llm)
+    _, manifest, pipeline = _load(model, llm=llm)
+    version = manifest.version
     counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
     started = time.monotonic()
     with _progress() as progress, writing_rows(out) as write:
@@ -104,23 +107,30 @@ def evaluate(
     where: WhereOption = "",
     llm: UseLlm = False,
     target_precision: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of precision_at_target.")] = 0.95,
+    learning_curve: Annotated[
+        bool, typer.Option(help="Train smaller models, of 4,000 labels at most, to see what more labels bring.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Evaluation draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
     """Compare a model's predictions with the labels of a file."""
     rows = _started(read_rows(data, where=where, labelled=True))
-    pipeline, version = _load(model, llm=llm)
+    assembly, manifest, pipeline = _load(model, llm=llm)
+    from backend.pipeline.stored import read_examples
+    from training import curve
     from training.evaluate import metrics_of, outcome_of
+    from training.judge import Judged
     from training.report import Report, write_report
 
-    space = pipeline.labels
+    printer, space = Printer(as_json), manifest.labels
     known = {*space.values, *filter(None, [space.oos_value])}
-    outcomes, n_unknown, started = [], 0, time.monotonic()
+    examples, outcomes, n_unknown, started = [], [], 0, time.monotonic()
     with _progress() as progress:
         task = progress.add_task("evaluating", total=None)
         for row, decision in _decided(pipeline, rows):
             progress.advance(task)
             if row.label in known:
+                examples.append(Example(row.id, row.text, row.label))
                 outcomes.append(outcome_of(row.id, row.label, decision))
             else:
                 n_unknown += 1
@@ -132,8 +142,12 @@ def evaluate(
         "n_unknown_label": float(n_unknown),
         "texts_per_s": (len(outcomes) + n_unknown) / max(seconds, 1e-9),
     }
-    write_report(out, Report(version, str(data.name), metrics, outcomes))
-    Printer(as_json).result({"out": str(out), "model_version": version, **_rounded(metrics)})
+    points = []
+    if learning_curve:
+        trained_on = list(read_examples(model))
+        points = curve.learning_curve(manifest, trained_on, examples, outcomes, assembly=assembly, report=printer.step)
+    page = write_report(out, Report(data.name, manifest, Judged("file", examples, outcomes), metrics, points))
+    printer.result({"out": str(out), "report": str(page), "model_version": manifest.version, **_rounded(metrics)})
 
 
 def prediction_columns(decision: Decision, version: str) -> dict[str, Any]:
@@ -187,13 +201,12 @@ def _started(rows: Iterator[Row]) -> Iterator[Row]:
     return chained()
 
 
-def _load(model: Path, *, llm: bool) -> "tuple[Pipeline, str]":
+def _load(model: Path, *, llm: bool) -> "tuple[Assembly, Manifest, Pipeline]":
     from backend.assembly import Assembly
-    from backend.core.artefacts import read_manifest
 
-    version = read_manifest(model).version
-    pipeline = Assembly(load_settings()).pipeline(model)
-    return (pipeline if llm else pipeline.without_llm()), version
+    assembly = Assembly(load_settings())
+    manifest, pipeline = assembly.servable(model), assembly.pipeline(model)
+    return assembly, manifest, (pipeline if llm else pipeline.without_llm())
 
 
 def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, Decision]]:

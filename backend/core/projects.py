@@ -97,6 +97,10 @@ class ProjectFolder:
             raise BadInputError(f"version must hold letters, digits and dashes, was {version!r}")
         return self.root / "artefacts" / version
 
+    def report(self, version: str) -> Path:
+        """The page that says how good a version is; it shows texts, and is there once the version was judged."""
+        return self.root / "reports" / self.artefact(version).name / "report.html"
+
     def versions(self) -> list[str]:
         """Published versions, oldest first: the cold one sorts before all others."""
         folder = self.root / "artefacts"
