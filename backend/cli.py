@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "train": "files",
     "predict": "files",
     "evaluate": "files",
+    "explain": "explain",
     "models": "projects",
     "rollback": "projects",
     "unpin": "projects",

@@ -4,11 +4,13 @@
 >>> pipeline = prelabel.load_pipeline("models/support")
 >>> pipeline.run(["where is my parcel?"], deadline_s=5.0)[0].predicted_label
 'track_order'
+>>> print(pipeline.explain("where is my parcel?"))
 """
 
 from pathlib import Path
 
 from backend.assembly import Assembly
+from backend.core.explanation import Explanation
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace, Pipeline
 
@@ -22,4 +24,4 @@ def load_pipeline(model: str | Path) -> Pipeline:
     return Assembly(load_settings()).pipeline(Path(model))
 
 
-__all__ = ["Decision", "Example", "Label", "LabelSpace", "Pipeline", "load_pipeline"]
+__all__ = ["Decision", "Example", "Explanation", "Label", "LabelSpace", "Pipeline", "load_pipeline"]
