@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "predict": "files",
     "evaluate": "files",
     "explain": "explain",
+    "trial": "trial",
     "models": "projects",
     "rollback": "projects",
     "unpin": "projects",

@@ -97,6 +97,13 @@ def bill(outcomes: Sequence[Outcome]) -> list[BillRow]:
     return [row for row in rows if row.n]
 
 
+def billed(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """The bill under flat names."""
+    named = {"share": "share", "accuracy": "accuracy", "seconds": "seconds_per_1000", "tokens": "tokens_per_1000"}
+    rows = bill(outcomes)
+    return {f"{name}_{row.stage}": getattr(row, column) for row in rows for column, name in named.items()}
+
+
 def _billed(stage: str, decided: Sequence[Outcome], outcomes: Sequence[Outcome]) -> BillRow:
     if not decided:
         return BillRow(stage, 0, 0.0, 0.0, 0.0, 0.0)

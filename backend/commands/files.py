@@ -118,6 +118,7 @@ def evaluate(
     assembly, manifest, pipeline = _load(model, llm=llm)
     from backend.pipeline.stored import read_examples
     from training import curve
+    from training.breakdown import billed
     from training.evaluate import metrics_of, outcome_of
     from training.judge import Judged
     from training.report import Report, write_report
@@ -139,6 +140,7 @@ def evaluate(
         raise BadInputError(f"{data} must hold a label of the model in at least one row, but holds none")
     metrics = {
         **metrics_of(outcomes, oos_value=space.oos_value, target=target_precision),
+        **billed(outcomes),
         "n_unknown_label": float(n_unknown),
         "texts_per_s": (len(outcomes) + n_unknown) / max(seconds, 1e-9),
     }
