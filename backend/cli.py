@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "evaluate": "files",
     "explain": "explain",
     "trial": "trial",
+    "auto-accept": "auto_accept",
     "models": "projects",
     "rollback": "projects",
     "unpin": "projects",

@@ -21,6 +21,7 @@ from backend.core.types import Label, LabelSpace
 LABEL_SET = "label_set"
 TOP_KEY = "prelabel_top"  # task data: all labels with percent, likeliest first, for the dynamic control
 WHY_KEY = "prelabel_why"  # task data: the reason in one line
+AUTO_KEY = "prelabel_auto"  # task data: that the label was accepted without a person, to filter by
 OWN_KEYS = (TOP_KEY, WHY_KEY)
 OOS_NAMES = frozenset(
     (
