@@ -130,9 +130,9 @@ def _acceptance(projects: Sequence[ProjectSight]) -> Iterator[Metric]:
         "labels", "Annotations, by how they came about and whether the label was kept.", columns, by_how.items()
     )
     yield _gauge("ticks", "Ticks that a person saw, by version and whether kept.", ("project", "role", "kept"), ticks)
+    yield _gauge("blind_labels", "Labels of blind tasks, by whether the model agrees.", ("project", "agreed"), blind)
     yield _gauge("blind_band_labels", "The same by confidence.", ("project", "band", "agreed"), banded)
     yield _gauge("band_under_promise", "Whether some band agrees less than it promised.", ("project",), under)
-    yield _gauge("blind_labels", "Labels of blind tasks, by whether the model agrees.", ("project", "agreed"), blind)
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], samples: Samples) -> Metric:

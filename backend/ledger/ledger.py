@@ -16,6 +16,7 @@ from backend.ledger.auto import AutoLedger
 from backend.ledger.rows import Acceptance, Accepted, How, IndexRow, ProjectRow, Shown, Training
 from backend.ledger.tables import examples, ledger, past, projects, shown, trainings
 
+BLIND = 5_000  # labels of blind tasks that are looked at
 CHUNK = 500  # rows of one IN clause: SQLite takes 32,766 variables, PostgreSQL 65,535
 
 
@@ -112,13 +113,17 @@ class Ledger:
             return [Accepted(**row) for row in connection.execute(query.order_by(ledger.c.id)).mappings()]
 
     def blind_labels(self, key: str, *, since: float = 0.0) -> list[Accepted]:
-        """Labels of blind tasks, entered after a time (unix), beside what a trained version would have shown."""
+        """Labels of blind tasks, entered after a time (unix), beside what a trained version would have shown.
+
+        The newest BLIND of them, oldest first: what was long ago tells little of the version that serves.
+        """
         query = sa.select(*[ledger.c[name] for name in Accepted.__slots__]).where(
             ledger.c.id.in_(_newest(key)), ledger.c.how == "blind", ledger.c.label != "", ledger.c.version != "",
             ledger.c.version.not_like(f"{COLD_PREFIX}%"), ledger.c.created_at > since,
         )  # fmt: skip
         with self.engine.connect() as connection:
-            return [Accepted(**row) for row in connection.execute(query.order_by(ledger.c.id)).mappings()]
+            rows = connection.execute(query.order_by(ledger.c.id.desc()).limit(BLIND)).mappings().all()
+        return [Accepted(**row) for row in reversed(rows)]
 
     @property
     def auto(self) -> AutoLedger:
