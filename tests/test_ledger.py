@@ -253,7 +253,7 @@ def test_what_was_accepted_without_a_person_stands_until_it_is_taken_back(ledger
     ledger.auto.name_annotation(KEY, 2, 77)
     ledger.auto.take_back(KEY, [1])
     assert ledger.auto.standing(KEY) == {2: replace(rows[1], annotation_id=77)}
-    assert ledger.auto.standing(OTHER) == {}
+    assert ledger.auto.standing(KEY, [1]) == ledger.auto.standing(OTHER) == {}
 
 
 def test_blind_labels_are_those_of_trained_versions(ledger: Ledger) -> None:

@@ -12,8 +12,8 @@ from backend.assembly import Assembly
 from backend.core.artefacts import Manifest
 from backend.core.bounds import share_interval
 from backend.core.types import Example
-from training.evaluate import Outcome
 from training.intervals import Interval
+from training.judge import Judged
 from training.run import TrainingOptions, train
 
 MOST = 4_000  # labels of a model that is trained for the curve alone: more take longer than the evaluation
@@ -36,25 +36,26 @@ class Point:
 
 
 def learning_curve(
-    manifest: Manifest, known: Sequence[Example], examples: Sequence[Example], outcomes: Sequence[Outcome],
-    *, assembly: Assembly, report: Callable[[str], None],
+    manifest: Manifest, known: Sequence[Example], judged: Judged, *, assembly: Assembly, report: Callable[[str], None]
 ) -> list[Point]:  # fmt: skip
     """Train on growing parts of what a model was trained on; the last point is the model itself.
 
     Args:
-        known: what it was trained on.
-        examples: what judges; outcomes: what the model said about them, in order.
+        known: what it was trained on; without any there is no curve.
+        judged: what the model said about other texts.
     """
-    chosen = np.random.default_rng(manifest.seed).permutation(len(examples))[:N_JUDGED]
-    judging = [examples[row] for row in chosen]
-    own = float(np.mean([outcomes[row].correct for row in chosen])) if len(chosen) else 0.0
+    if not known or not judged.outcomes:
+        return []
+    chosen = np.random.default_rng(manifest.seed).permutation(len(judged.examples))[:N_JUDGED]
+    judging = [judged.examples[row] for row in chosen]
+    own = float(np.mean([judged.outcomes[row].correct for row in chosen]))
     order = np.random.default_rng(manifest.seed).permutation(len(known))
     points = []
     for size in sizes(len(known)):
         report(f"learning curve: {size} labels")
         accuracy = _accuracy(manifest, [known[row] for row in order[:size]], judging, assembly)
         points.append(Point.of(size, accuracy, len(judging)))
-    return [*points, Point.of(len(known), own, len(judging))] if known and judging else []
+    return [*points, Point.of(len(known), own, len(judging))]
 
 
 def sizes(n: int) -> list[int]:

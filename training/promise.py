@@ -77,16 +77,27 @@ class Promise:
         return self.threshold is not None and confidence >= self.threshold and label not in {"", *self.held_back}
 
     @property
+    def _exceptions(self) -> str:
+        return f"; {len(self.held_back)} labels that do not keep it are left out" if self.held_back else ""
+
+    @property
     def message(self) -> str:
         """In one line."""
         if self.threshold is not None:
             return (
                 f"{self.target:g} is promised from confidence {self.threshold:.4f} on, which is {self.coverage:.0%} of "
-                f"the texts; {self.n_wrong} of {self.n} labels were wrong there"
+                f"the texts; {self.n_wrong} of {self.n} labels were wrong there{self._exceptions}"
             )
         if self.n_judged < self.needs:
             return f"needs at least {self.needs} accepted labels for {self.target:g}, has {self.n_judged}"
         return f"{self.target:g} cannot be promised at any confidence by {self.n_judged} labels: too many are wrong"
+
+
+def promised(found: Promise) -> dict[str, float]:
+    """What can be promised, under flat names; nothing where nothing can."""
+    if found.threshold is None:
+        return {}
+    return {"promised_threshold": found.threshold, "promised_coverage": found.coverage}
 
 
 def claims_of(outcomes: Sequence[Outcome]) -> list[Claim]:

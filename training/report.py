@@ -79,12 +79,14 @@ def page(report: Report, drawn: Mapping[str, str], found: Mapping[str, Interval]
     )  # fmt: skip
     names = {label.value: label.name for label in report.manifest.labels.labels}
     judged, metrics = report.judged, report.metrics
+    targets = sorted({*PROMISES, metrics["target_precision"]})
     return environment.get_template("report.html.j2").render(
         report=report, metrics=metrics, pictures=drawn, few=FEW, worst=WORST, more=MORE_LABELS,
         name=lambda value: names.get(value, value) or "(no label)",
         figures=list(_figures(metrics, found)),
         labels=per_label(judged.outcomes), pairs=confused_pairs(judged), bill=bill(judged.outcomes),
-        gain=gain(report.curve, MORE_LABELS), promises=[promise(claims_of(judged.outcomes), each) for each in PROMISES],
+        gain=gain(report.curve, MORE_LABELS),
+        promises=[promise(claims_of(judged.outcomes), target) for target in targets],
         n_wrong=sum(not outcome.correct for outcome in judged.outcomes),
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What was accepted without a person: entered before Label Studio is told, so that it is never taken for a person's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 from backend.ledger.rows import AutoAccepted
 from backend.ledger.tables import auto_accepted
+
+FEW = 500  # tasks that are asked for by name; more by reading all
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,11 @@ class AutoLedger:
                 mine = _stands(key) & (auto_accepted.c.task_id == task_id)
                 connection.execute(auto_accepted.update().where(mine).values(taken_back_at=now))
 
-    def standing(self, key: str) -> dict[int, AutoAccepted]:
-        """By task, what stands."""
+    def standing(self, key: str, task_ids: Collection[int] | None = None) -> dict[int, AutoAccepted]:
+        """By task, what stands; of some tasks, or of all."""
         query = sa.select(*[auto_accepted.c[name] for name in AutoAccepted.__slots__]).where(_stands(key))
+        if task_ids is not None and len(task_ids) <= FEW:
+            query = query.where(auto_accepted.c.task_id.in_(task_ids))
         with self.engine.connect() as connection:
             rows = [AutoAccepted(**row) for row in connection.execute(query).mappings()]
         return {row.task_id: row for row in rows}

@@ -115,7 +115,7 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
     known = ledger.known_states(work.key, [item.id for task in tasks for item in task.annotations])
     before = ledger.how_accepted(work.key)
     shown = ledger.last_shown(work.key, [task.id for task in tasks])
-    ours = ledger.auto.standing(work.key)
+    ours = ledger.auto.standing(work.key, [task.id for task in tasks])
     rows = []
     for task in tasks:
         for item in task.annotations:

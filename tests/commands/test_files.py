@@ -86,6 +86,7 @@ def test_evaluate_writes_metrics_report_and_pictures(home: Path, data: Path, mod
     assert report.count("<svg") == 4
     assert all(f">{label}</td>" in report for label in ("cancel_order", "lost_card", "opening_hours", "other"))
     assert "What do more labels bring?" in report
+    assert result(done)["promise"] == "needs at least 90 accepted labels for 0.95, has 17"
 
 
 def test_a_label_config_gives_labels_without_examples_a_place(home: Path, data: Path, tmp_path: Path) -> None:

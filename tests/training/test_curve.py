@@ -7,7 +7,7 @@ import pytest
 from backend.assembly import Assembly
 from tests.training.material import SPACE, examples_of
 from training.curve import Point, gain, learning_curve, sizes
-from training.judge import judge
+from training.judge import Judged, judge
 from training.run import TrainingOptions, train
 
 
@@ -30,7 +30,7 @@ def test_a_curve_ends_with_the_model_itself(tmp_path: Path, assembly: Assembly) 
     manifest = train(known, SPACE, out=tmp_path / "m", options=TrainingOptions(language="en"), assembly=assembly)
     outcomes = judge(assembly.pipeline(tmp_path / "m"), judging)
     told: list[str] = []
-    points = learning_curve(manifest, known, judging, outcomes, assembly=assembly, report=told.append)
+    points = learning_curve(manifest, known, Judged("file", judging, outcomes), assembly=assembly, report=told.append)
     assert [point.n_labels for point in points] == [32, 64]
     assert points[-1].accuracy == sum(outcome.correct for outcome in outcomes) / len(outcomes)
     assert told == ["learning curve: 32 labels"]
