@@ -33,7 +33,7 @@ from training.run import TrainingOptions, train
 TARGETS = (0.95, 0.98)
 N_HALVES = 200
 N_ANNOTATED, BLIND_SHARE, PASSED = 10_000, 0.03, 0.3  # tasks; of them blind; wrong ticks that are let pass
-N_RUNS = 1_000
+N_RUNS = 20_000
 Threshold = Callable[[Sequence[Outcome], float], float]
 
 

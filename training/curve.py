@@ -51,18 +51,18 @@ def learning_curve(
     own = float(np.mean([judged.outcomes[row].correct for row in chosen]))
     order = np.random.default_rng(manifest.seed).permutation(len(known))
     points = []
-    for size in sizes(len(known)):
+    for size in sizes(len(known), fewest=len(manifest.labels)):
         report(f"learning curve: {size} labels")
         accuracy = _accuracy(manifest, [known[row] for row in order[:size]], judging, assembly)
         points.append(Point.of(size, accuracy, len(judging)))
     return [*points, Point.of(len(known), own, len(judging))]
 
 
-def sizes(n: int) -> list[int]:
-    """How many labels the smaller models have, ascending."""
+def sizes(n: int, *, fewest: int) -> list[int]:
+    """How many labels the smaller models have, ascending; at least one for each choice."""
     found = []
     size = n // GROWTH
-    while size >= FEWEST:
+    while size >= max(FEWEST, fewest):
         found.append(size)
         size //= GROWTH
     return [size for size in reversed(found) if size <= MOST]

@@ -12,9 +12,9 @@ from training.run import TrainingOptions, train
 
 
 def test_sizes_are_halves_down_to_what_tells_anything() -> None:
-    assert sizes(170) == [21, 42, 85]
-    assert sizes(39) == []
-    assert max(sizes(100_000)) <= 4000
+    assert sizes(170, fewest=3) == [21, 42, 85]
+    assert sizes(39, fewest=3) == []
+    assert sizes(13_608, fewest=150) == [212, 425, 850, 1701, 3402]
 
 
 def test_more_labels_bring_what_doublings_brought() -> None:
