@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from backend.core.bounds import chance_of_at_most, fewest, share_interval
+from backend.core.bounds import chance_of_at_most, fewest
 from training.evaluate import Outcome
 
 MISS = 0.01  # chance of promising too much; as small, since those who count afterwards count few texts as well
@@ -61,11 +61,6 @@ class Promise:
     def coverage(self) -> float:
         """Share of the texts that lie above the threshold, 0-1."""
         return self.n / self.n_judged if self.n_judged else 0.0
-
-    @property
-    def lower(self) -> float:
-        """The precision that is promised at least, 0-1: the lower end for this threshold alone."""
-        return share_interval(self.n - self.n_wrong, self.n, level=1 - 2 * MISS)[0]
 
     @property
     def held_back(self) -> frozenset[str]:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from backend.commands.printing import Printer
 from backend.core.errors import BadInputError
+from backend.core.projects import ProjectSettings
 from backend.core.settings import load_settings
 from backend.core.types import Label, LabelSpace
 
@@ -38,12 +39,13 @@ def trial(
     """
     if (data is None) == (not project):
         raise BadInputError("exactly one of DATA and --project must be given")
-    history, space = _of_file(data, where, order_by, oos_label) if data else _of_project(project)
+    history, space, own = _of_file(data, where, order_by, oos_label) if data else _of_project(project)
     from backend.assembly import Assembly
     from training.run import TrainingOptions
     from training.trial import run_trial
 
-    printer, options = Printer(as_json), TrainingOptions(language=language, profile=profile)
+    printer = Printer(as_json)
+    options = TrainingOptions(language=language or own.language, profile=profile or own.profile)
     with _progress() as progress:
         task = progress.add_task(f"replaying {len(space)} labels", total=len(history))
         found = run_trial(
@@ -55,7 +57,9 @@ def trial(
         raise typer.Exit(1)
 
 
-def _of_file(path: Path, where: str, order_by: str, oos_label: str) -> "tuple[list[Labelled], LabelSpace]":
+def _of_file(
+    path: Path, where: str, order_by: str, oos_label: str
+) -> "tuple[list[Labelled], LabelSpace, ProjectSettings]":
     from backend.files import read_rows
     from training.trial import Labelled
 
@@ -70,10 +74,11 @@ def _of_file(path: Path, where: str, order_by: str, oos_label: str) -> "tuple[li
     if oos_label and oos_label not in values:
         raise BadInputError(f"--oos-label must be a label of the data, but no row has {oos_label!r}")
     space = LabelSpace(tuple(Label(value, value) for value in values if value != oos_label), oos_label)
-    return [Labelled(row.text, row.label, _seconds(row.columns.get(SECONDS), path)) for row in rows], space
+    history = [Labelled(row.text, row.label, _seconds(row.columns.get(SECONDS), path)) for row in rows]
+    return history, space, ProjectSettings()
 
 
-def _of_project(project_id: int) -> "tuple[list[Labelled], LabelSpace]":
+def _of_project(project_id: int) -> "tuple[list[Labelled], LabelSpace, ProjectSettings]":
     from backend.connection.history import control_of, history_of, settings_of
     from backend.labelstudio.client import open_client
 
@@ -81,8 +86,9 @@ def _of_project(project_id: int) -> "tuple[list[Labelled], LabelSpace]":
     client = open_client(settings)
     try:
         project = client.project(project_id)
-        control = control_of(project, settings_of(settings, project))
-        return history_of(client, project, control), control.space
+        own = settings_of(settings, project)
+        control = control_of(project, own)
+        return history_of(client, project, control), control.space, own
     finally:
         client.close()
 

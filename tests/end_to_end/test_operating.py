@@ -251,11 +251,11 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     assert set(figures) == {
         "key", "title", "state", "version", "shown", "n_tasks", "n_annotated", "n_waiting", "oldest_waiting_s",
         "last_event_at", "reconciled_at", "reconcile_found", "coverage", "training", "n_changed", "ticks",
-        "previous_ticks", "blind",
+        "previous_ticks", "blind", "bands", "auto",
     }  # fmt: skip
     assert figures["coverage"]["share"] == 1.0
     assert figures["training"]["promoted"] is True
-    assert set(figures["ticks"]) == {"n", "n_agreed", "share", "needs"}
+    assert set(figures["ticks"]) == {"n", "n_agreed", "share", "interval", "needs"}
 
 
 def test_what_goes_wrong_leaves_no_text_no_label_and_no_secret_in_any_log(stage: Stage) -> None:
