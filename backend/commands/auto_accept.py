@@ -6,13 +6,11 @@ import typer
 
 from backend.commands.printing import Printer
 from backend.connection.versions import key_of
-from backend.core.errors import BadInputError, OutsideError
+from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.loop import auto_accept as accepting
 from backend.loop.desk import Desk
 from backend.loop.promised import standing
-
-WAIT_S = 120.0  # for a worker that is at it
 
 
 def auto_accept(
@@ -33,12 +31,7 @@ def auto_accept(
     printer = Printer(json)
     with Desk(load_settings()) as desk:
         key = key_of(desk, project)
-        n_back = 0
-        if take_back:
-            with desk.queue.lease("labels", key, wait_s=WAIT_S) as held:
-                if not held:
-                    raise OutsideError("nobody else may work on the project, but a worker does; try again later")
-                n_back = accepting.take_back(desk.project(key), printer.step)
+        n_back = accepting.take_back(desk.project(key), printer.step) if take_back else 0
         if resume:
             accepting.resume(desk.project(key))
         found = standing(desk.project(key))

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from backend.core.errors import LabelStudioError
+from backend.core.errors import LabelStudioError, OutsideError
 from backend.labelstudio.filters import having_version, score_from, unlabelled
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import AUTO_KEY
@@ -23,6 +23,7 @@ from training.dataset import label_of_annotation
 
 MARKED = "auto"  # the value under AUTO_KEY
 WRITES = 50  # of one job, 60 ms each: labels wait to be followed meanwhile
+WAIT_S = 120.0  # for a worker that is at it
 GONE = 404
 DONE = "auto-accepted"  # the note of what was looked at when nothing was left to do
 
@@ -45,7 +46,7 @@ def apply(work: ProjectDesk) -> bool:
     standing_rows = work.desk.ledger.auto.standing(work.key)
     left = _unmark(work, [row for row in standing_rows.values() if row.kind == "mark" and not _keeps(row, kind, found)])
     write = _annotate if kind == "annotation" else _mark
-    if not write(work, found, left):
+    if not left or not write(work, found, left):
         return False
     work.desk.queue.note(DONE, work.key, _state(work, version, rule))
     return True
@@ -56,18 +57,20 @@ def take_back(work: ProjectDesk, report: Callable[[str], None]) -> int:
 
     Raises:
         LabelStudioError: it did not answer; what went by then is gone, and the command goes on from there.
+        OutsideError: a worker is at it for long.
     """
     rule = read_rule(work.folder) or settle(work)
     if rule is not None:
         keep(work.folder, replace(rule, stopped=TAKEN_BACK))
     rows = list(work.desk.ledger.auto.standing(work.key).values())
-    how = work.desk.ledger.how_accepted(work.key)
-    for place, row in enumerate(rows):
-        if place % WRITES == 0:
-            report(f"{place} of {len(rows)}")
-        with _unless_gone():
-            _remove(work, row, untouched=how.get(row.annotation_id, "auto") == "auto")
-        work.desk.ledger.auto.take_back(work.key, [row.task_id])
+    for start in range(0, len(rows), WRITES):
+        report(f"{start} of {len(rows)}")
+        with work.desk.queue.lease(
+            "labels", work.key, wait_s=WAIT_S
+        ) as held:  # between two of them labels are followed
+            if not held:
+                raise OutsideError("nobody else may work on the project, but a worker does; try again when it is done")
+            _remove(work, rows[start : start + WRITES])
     return len(rows)
 
 
@@ -155,7 +158,15 @@ def _patch(work: ProjectDesk, task: Task) -> None:
         work.desk.client.patch_task(task.id, {**task.data, AUTO_KEY: MARKED})
 
 
-def _remove(work: ProjectDesk, row: AutoAccepted, *, untouched: bool) -> None:
+def _remove(work: ProjectDesk, rows: Iterable[AutoAccepted]) -> None:
+    how = work.desk.ledger.how_accepted(work.key)
+    for row in rows:
+        with _unless_gone():
+            _remove_one(work, row, untouched=how.get(row.annotation_id, "auto") == "auto")
+        work.desk.ledger.auto.take_back(work.key, [row.task_id])
+
+
+def _remove_one(work: ProjectDesk, row: AutoAccepted, *, untouched: bool) -> None:
     task = work.desk.client.task(row.task_id)
     if row.kind == "mark":
         _patch_without_mark(work, task)

@@ -1,5 +1,6 @@
 """Labels accepted without a person, in a real Label Studio: marked or annotated, checked, stopped and taken back."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -90,7 +91,9 @@ def lowered(work: ProjectDesk) -> ProjectDesk:
     return asking(work, "target_precision = 0.5\n")
 
 
-def test_it_is_off_until_a_project_asks_and_then_until_there_are_labels_enough(work: ProjectDesk) -> None:
+def test_it_is_off_until_a_project_asks_and_then_until_there_are_labels_enough(
+    work: ProjectDesk, backend: Backend
+) -> None:
     assert standing(work).message == "off"
     assert not auto_accept.wanted(work)
     work = asking(work, "target_precision = 0.98\n")
@@ -99,6 +102,8 @@ def test_it_is_off_until_a_project_asks_and_then_until_there_are_labels_enough(w
     assert standing(work).message == "needs at least 228 accepted labels for 0.98, has 37"
     assert marked(work) == set()
     assert project_status(work.desk, work.key).auto.startswith("needs at least 228")
+    told = json.loads(backend.command("auto-accept", "--project", str(work.id), "--json").stdout)
+    assert (told["n_accepted"], told["state"]) == (0, standing(work).message)
 
 
 def test_what_the_promise_covers_is_marked_filterable_and_one_command_takes_it_back(work: ProjectDesk) -> None:
