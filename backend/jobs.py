@@ -18,6 +18,7 @@ from backend.loop import auto_accept as accepting
 from backend.loop import coverage, push, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
+from backend.loop import report as reporting
 from backend.loop import retrain as training
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.telling import telling
@@ -148,6 +149,7 @@ def _train(project_key: str, wanted: Callable[[ProjectDesk], bool], *, why: str)
             training.note_failure(desk().queue, project_key, err)
             raise
     desk().queue.enqueue("predict_project", project_key)
+    reporting.report_newest(work)
     return version
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import structlog
 
-from backend.core.artefacts import Manifest
+from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import StateError
 from backend.core.projects import ProjectFolder
 from backend.logs import told
+from backend.loop.desk import ProjectDesk
 from training.curve import Point
 from training.judge import Judged, read_judged
 from training.report import METRICS, Report, write_report
@@ -17,11 +18,16 @@ from training.report import METRICS, Report, write_report
 log = structlog.get_logger()
 
 
-def report_training(folder: ProjectFolder, manifest: Manifest, title: str) -> None:
-    """Write it; a full disk keeps no version from serving."""
-    rows = read_judged(folder.artefact(manifest.version))
-    if not rows:
+def report_newest(work: ProjectDesk) -> None:
+    """Write the report of the version that was trained last, where it was judged; a full disk is logged.
+
+    Seconds of work that nobody waits for: the version serves already.
+    """
+    folder, version = work.folder, work.folder.versions()[-1]
+    manifest, rows = read_manifest(folder.artefact(version)), read_judged(folder.artefact(version))
+    if not rows or folder.report(version).exists():
         return
+    title = f"{work.id} {work.project.title}".strip()
     judged = Judged(manifest.judged_on, [row.example for row in rows], [row.outcome for row in rows])
     metrics = {**manifest.metrics, "n_trained": float(manifest.data.n_examples)}
     curve = [*_earlier(folder, manifest), Point.of(manifest.data.n_examples, metrics["accuracy"], len(rows))]

@@ -18,7 +18,6 @@ from backend.ledger import Training
 from backend.logs import told
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
-from backend.loop.report import report_training
 from training.dataset import read_export, training_set
 from training.promotion import Verdict, promote
 from training.run import TrainingOptions, train
@@ -62,7 +61,6 @@ def retrain(work: ProjectDesk, *, why: str) -> str:
         ),
     )  # fmt: skip
     _note_trained(work, labels, started)
-    report_training(work.folder, manifest, f"{work.id} {work.project.title}".strip())
     log.info("trained", version=version, why=why, promoted=promoted, n_examples=manifest.data.n_examples)
     return work.folder.current()
 

@@ -11,6 +11,7 @@ from backend.core.types import Decision
 from backend.labelstudio.wire import choice
 from backend.loop.follow import follow
 from backend.loop.push import fill
+from backend.loop.report import report_newest
 from backend.loop.retrain import retrain
 from tests.projects import half_labelled
 from tests.stack import Backend
@@ -45,6 +46,7 @@ def test_a_task_is_explained_as_it_was_shown_whatever_was_learned_since(backend:
         with pytest.raises(BadInputError, match="must be in"):
             explain_task(desk, row.task_id, Asked(version, newest + 1))
 
+        report_newest(work)
         (line,) = [line for line in list_versions(desk.project(work.key)) if line.version == version]
         assert line.report is not None
         assert line.report.stat().st_mode & 0o777 == 0o600
