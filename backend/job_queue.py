@@ -34,6 +34,7 @@ JOBS = {  # function -> (queue, seconds it may take)
     "refresh": ("reconcile", 300),
     "reconcile": ("reconcile", 600),
     "predict_project": ("bulk", 1800),
+    "auto_accept": ("bulk", 600),
     "prune": ("bulk", 3600),
 }
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ takes no other

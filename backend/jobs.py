@@ -14,9 +14,11 @@ from backend.core.errors import PrelabelError
 from backend.core.settings import load_settings
 from backend.job_queue import JOBS
 from backend.logs import configure_logs, new_trace, told
+from backend.loop import auto_accept as accepting
 from backend.loop import coverage, push, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
+from backend.loop import report as reporting
 from backend.loop import retrain as training
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.telling import telling
@@ -95,7 +97,20 @@ def predict_project(project_key: str) -> None:
         served = work.served()
         if served is not None:
             following.refresh_head(work, served)
+        if accepting.wanted(work):
+            desk().queue.enqueue("auto_accept", project_key)
         desk().queue.enqueue("prune", project_key)
+
+
+@job
+def auto_accept(project_key: str) -> None:
+    """Accept without a person what falls under the project's promise."""
+    with desk().queue.lease("labels", project_key, wait_s=0.1) as held:  # nobody else writes the tasks' data
+        if not held or not connected(project_key):
+            return  # reconcile asks again
+        done = accepting.apply(desk().project(project_key))
+    if not done:
+        desk().queue.enqueue("auto_accept", project_key)
 
 
 @job
@@ -134,6 +149,7 @@ def _train(project_key: str, wanted: Callable[[ProjectDesk], bool], *, why: str)
             training.note_failure(desk().queue, project_key, err)
             raise
     desk().queue.enqueue("predict_project", project_key)
+    reporting.report_newest(work)
     return version
 
 
@@ -142,7 +158,10 @@ def reconcile(project_key: str) -> None:
     """Find what webhooks missed."""
     with desk().queue.lease("labels", project_key) as held:
         if held and connected(project_key):
-            found = upkeep.reconcile(desk().project(project_key))
+            work = desk().project(project_key)
+            found = upkeep.reconcile(work)
+            if work.usable and accepting.wanted(work):
+                desk().queue.enqueue("auto_accept", project_key)
             log.info("reconciled", found=found)
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from backend.assembly import Assembly
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import PrelabelError, StateError
+from backend.core.errors import BadInputError, PrelabelError, StateError
 from backend.core.memory import Memory
 from backend.core.projects import ProjectFolder, project_folder
 from backend.core.settings import Settings
@@ -69,8 +69,28 @@ class Loader:
         if generation == served.generation:
             return served
         rows = self.ledger.index_rows(key, after=trained_generation(served.manifest))
-        live = live_examples(rows, judged_on_holdout=served.manifest.judged_on == "holdout")
-        return Served(served.version, served.pipeline.with_live(live), served.manifest, generation)
+        return _with(served, rows, generation)
+
+    def replay(self, key: str, version: str, generation: int) -> Served:
+        """A version with the neighbour index as it was at a generation.
+
+        Raises:
+            BadInputError: the version never had it, or tasks that it held were deleted since.
+            ModelFolderError, ArtefactError: as `load`.
+        """
+        path = self.folder(key).artefact(version)
+        manifest = read_manifest(path)
+        row, trained = self.ledger.project(key), trained_generation(manifest)
+        newest = row.generation if row else 0
+        if not trained <= generation <= newest:
+            raise BadInputError(f"the generation of {version} must be in [{trained}, {newest}], was {generation}")
+        served = Served(version, self.assembly.pipeline(path), manifest, trained)  # its vectors stay in this process
+        return _with(served, self.ledger.index_rows_at(key, generation, after=trained), generation)
+
+
+def _with(served: Served, rows: list[IndexRow], generation: int) -> Served:
+    live = live_examples(rows, judged_on_holdout=served.manifest.judged_on == "holdout")
+    return Served(served.version, served.pipeline.with_live(live), served.manifest, generation)
 
 
 def trained_generation(manifest: Manifest) -> int:

@@ -4,11 +4,13 @@
 >>> pipeline = prelabel.load_pipeline("models/support")
 >>> pipeline.run(["where is my parcel?"], deadline_s=5.0)[0].predicted_label
 'track_order'
+>>> print(pipeline.explain("where is my parcel?"))
 """
 
 from pathlib import Path
 
 from backend.assembly import Assembly
+from backend.core.explanation import Explanation
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace, Pipeline
 from backend.moving.importing import ImportOptions
@@ -26,6 +28,6 @@ def load_pipeline(model: str | Path) -> Pipeline:
 
 
 __all__ = [
-    "Decision", "Example", "ImportOptions", "Label", "LabelSpace", "Names", "Pipeline", "export_labels",
+    "Decision", "Example", "Explanation", "ImportOptions", "Label", "LabelSpace", "Names", "Pipeline", "export_labels",
     "import_records", "import_texts", "load_pipeline", "push_predictions",
 ]  # fmt: skip

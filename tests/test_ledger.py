@@ -6,7 +6,9 @@ All of it on SQLite and on a real PostgreSQL.
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,18 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.core.errors import BadInputError, StateError
 from backend.core.settings import Settings
-from backend.ledger import Accepted, How, IndexRow, Ledger, ProjectRow, Shown, Training, metadata, open_ledger
+from backend.ledger import (
+    Accepted,
+    AutoAccepted,
+    How,
+    IndexRow,
+    Ledger,
+    ProjectRow,
+    Shown,
+    Training,
+    metadata,
+    open_ledger,
+)
 from tests.stack import ROOT
 
 KEY, OTHER = "84-1795230264", "85-1795230264"
@@ -255,3 +268,53 @@ def test_trainings_are_listed_oldest_first(ledger: Ledger) -> None:
         ledger.add_training(KEY, training)
     assert ledger.trainings(KEY) == trainings
     assert ledger.trainings(OTHER) == []
+
+
+def test_the_index_of_an_earlier_generation_is_what_it_was(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    seen = []
+    for rows in ([(1, "tea", "a", 5), (2, "cup", "b", 6)], [(1, "tea", "b", 5)], [(2, "", "", 6), (3, "pot", "a", 7)]):
+        generation = ledger.put_index(KEY, rows)
+        seen.append((generation, ledger.index_rows(KEY, after=0)))
+    assert [(generation, ledger.index_rows_at(KEY, generation, after=0)) for generation, _ in seen] == seen
+    assert ledger.index_rows_at(KEY, 3, after=1) == ledger.index_rows(KEY, after=1)
+
+
+def test_the_texts_of_tasks_that_are_gone_are_forgotten_for_good(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    ledger.put_index(KEY, [(1, "a secret", "a", 5), (2, "cup", "b", 6)])
+    ledger.put_index(KEY, [(1, "", "", 5)])
+    ledger.erase(KEY, [1])
+    with ledger.engine.connect() as connection:
+        held = [
+            row.text
+            for name in ("examples", "past_examples")
+            for row in connection.execute(metadata.tables[name].select())
+        ]
+    assert "a secret" not in held
+    with pytest.raises(BadInputError, match="1 were deleted since"):
+        ledger.index_rows_at(KEY, 1, after=0)
+    assert [row.task_id for row in ledger.index_rows_at(KEY, 2, after=0)] == [2, 1]
+
+
+def test_what_we_accepted_is_ours_until_a_person_changes_it(ledger: Ledger) -> None:
+    ledger.add_project(KEY)
+    ledger.add_accepted(KEY, [accepted(1, how="auto"), accepted(2, how="auto"), accepted(3, how="bulk")])
+    ledger.add_accepted(KEY, [accepted(2, "t2", how="seen"), accepted(3, "t2", how="seen")])
+    assert ledger.how_accepted(KEY) == {1: "auto", 2: "seen", 3: "bulk"}
+
+
+def test_what_was_accepted_without_a_person_stands_until_it_is_taken_back(ledger: Ledger) -> None:
+    rows = [AutoAccepted(task_id, "pl-1", "a", 0.99, "annotation") for task_id in (1, 2)]
+    ledger.auto.add(KEY, rows)
+    ledger.auto.name_annotation(KEY, 2, 77)
+    ledger.auto.take_back(KEY, [1])
+    assert ledger.auto.standing(KEY) == {2: replace(rows[1], annotation_id=77)}
+    assert ledger.auto.standing(KEY, [1]) == ledger.auto.standing(OTHER) == {}
+
+
+def test_blind_labels_are_those_of_trained_versions(ledger: Ledger) -> None:
+    cold = replace(accepted(3, how="blind"), version="pl-0-aaaaaaaa")
+    ledger.add_accepted(KEY, [accepted(1, how="blind"), accepted(2), cold, accepted(4, how="blind", label="")])
+    assert [row.annotation_id for row in ledger.blind_labels(KEY)] == [1]
+    assert ledger.blind_labels(KEY, since=time.time() + 60) == []

@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from backend.assembly import Assembly
-from backend.core.errors import VectorIndexError
+from backend.core.errors import BadInputError, VectorIndexError
 from backend.core.memory import Memory
 from backend.core.projects import project_folder
 from backend.core.settings import Settings
@@ -177,3 +178,25 @@ def test_the_collections_of_versions_that_were_deleted_go_when_a_newer_one_is_lo
     assert chroma.names() == [f"prelabel-{KEYS[0]}-{VERSION}"]
     loader.assembly.sweep(KEYS[0], ())
     assert chroma.names() == []
+
+
+def test_a_version_and_a_generation_give_the_answer_that_they_gave(home: Path, ledger: Ledger) -> None:
+    settings, key = Settings(home=home), KEYS[2]
+    loader = Loader(settings, Assembly(settings), ledger)
+    text, other = SAMPLE.rows[200].text, SAMPLE.rows[201].text
+    first, second, *_ = SPACE.values
+    given = [told(loader.load(key, VERSION), text)]
+    for rows in ([(1, text, first, 50)], [(1, text, second, 50), (2, other, first, 50)], [(1, "", "", 50)]):
+        ledger.put_index(key, rows)
+        given.append(told(loader.load(key, VERSION), text))
+    assert given[1] != given[0]
+    assert given[2] != given[1]
+    assert [told(loader.replay(key, VERSION, generation), text) for generation in range(4)] == given
+    with pytest.raises(BadInputError, match=r"must be in \[0, 3\], was 4"):
+        loader.replay(key, VERSION, 4)
+
+
+def told(served: Served, text: str) -> tuple[object, ...]:
+    """Everything about an explanation but how long it took."""
+    found = served.pipeline.without_llm().explain(text)
+    return (replace(found.decision, milliseconds=0.0), found.candidates, found.neighbours, found.settings)

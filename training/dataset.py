@@ -89,9 +89,14 @@ def training_set(
 ) -> tuple[list[Example], frozenset[str]]:
     """Examples to train on, and the ids of those that may judge."""
     labels = [label for task in tasks if (label := task_label(task, control, how)) is not None]
-    kept = [label for label in labels if label.how != "bulk" or settings.train_on_bulk]
+    kept = [label for label in labels if trains(label, settings)]
     examples = [Example(str(label.task_id), label.text, label.label) for label in kept]
     return examples, frozenset(str(label.task_id) for label in kept if label.judges)
+
+
+def trains(label: TaskLabel, settings: ProjectSettings) -> bool:
+    """Whether a project learns from labels that came about so."""
+    return {"bulk": settings.train_on_bulk, "auto": settings.train_on_auto}.get(label.how, True)
 
 
 def latest_of_each(annotations: Iterable[Annotation]) -> list[Annotation]:
@@ -110,4 +115,4 @@ def _how(annotation: Annotation, how: Mapping[int, How]) -> How:
 
 
 def _strength(how: How) -> int:
-    return {"imported": 0, "bulk": 1, "seen": 2, "unaided": 3, "blind": 4}[how]
+    return {"auto": 0, "imported": 0, "bulk": 1, "seen": 2, "unaided": 3, "blind": 4}[how]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backend.core.types import Example
@@ -36,11 +36,7 @@ def judge(pipeline: Pipeline, examples: Sequence[Example]) -> list[Outcome]:
 def save_judged(folder: Path, judged: Judged) -> None:
     with (folder / JUDGED).open("w", encoding="utf-8", errors=HALF) as file:
         for example, outcome in zip(judged.examples, judged.outcomes, strict=True):
-            row = {
-                "id": example.id, "text": example.text, "label": example.label, "predicted": outcome.predicted,
-                "correct": int(outcome.correct), "confidence": round(outcome.confidence, 6),
-            }  # fmt: skip
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"text": example.text, **asdict(outcome)}, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +44,19 @@ class JudgedRow:
     """One line of a model's judged.jsonl."""
 
     example: Example
-    predicted: str
+    outcome: Outcome
+
+    @property
+    def predicted(self) -> str:
+        return self.outcome.predicted
 
 
 def read_judged(folder: Path) -> list[JudgedRow]:
     """The rows that a model was judged on; empty where it was not."""
     with (folder / JUDGED).open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    return [JudgedRow(Example(row["id"], row["text"], row["label"]), row["predicted"]) for row in rows]
+    return [_row(text=row.pop("text"), outcome=Outcome(**row)) for row in rows]
+
+
+def _row(*, text: str, outcome: Outcome) -> JudgedRow:
+    return JudgedRow(Example(outcome.id, text, outcome.label), outcome)

@@ -1,115 +1,125 @@
-"""The evaluation report: metrics.json, report.html and its pictures. Shows labels and numbers, never a text."""
+"""The evaluation report: metrics.json, report.html, which needs no other file, and its pictures.
+
+It shows texts: it is its owner's alone.
+"""
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_fscore_support
 
-from backend.core.artefacts import write_atomically
-from backend.core.types import BoolArray, FloatArray
-from training.evaluate import Outcome, reliability
+from backend.core.artefacts import Manifest, write_atomically
+from backend.core.disk import writing
+from training import pictures
+from training.breakdown import bill, confused_pairs, per_label
+from training.curve import Point, gain
+from training.evaluate import Table
+from training.intervals import Interval, intervals
+from training.judge import Judged
+from training.pictures import PROMISES
+from training.promise import claims_of, promise
 
 TEMPLATES = Path(__file__).parent / "templates"
-RELIABILITY, COVERAGE = "reliability.png", "coverage.png"
-K_PAIRS = 30  # most confused pairs shown
-DPI = 120
+PAGE, METRICS = "report.html", "metrics.json"
+OWNERS_FOLDER, OWNERS_FILE = 0o700, 0o600
+FEW = 100  # judged texts under which all figures are rough
+MORE_LABELS = 200  # that the page says the worth of
+WORST = 15  # labels shown at once; the others unfold
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    version: str  # of the model
-    data: str  # the name of the file
+    """What a report is about."""
+
+    title: str  # of the data: a file, a project
+    manifest: Manifest  # of the model
+    judged: Judged  # at least one row
     metrics: Mapping[str, float]
-    outcomes: Sequence[Outcome]
+    curve: Sequence[Point] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A label and what it was taken for."""
+class Figure:
+    """A number of the page's head."""
 
-    label: str
-    predicted: str
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRow:
-    label: str
-    n: int
-    precision: float
-    recall: float
-    f1: float
+    name: str
+    value: str
+    interval: str  # empty where there is none
+    meaning: str
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write metrics.json, report.html and the pictures beside it; what stood there under these names is replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    correct = np.array([outcome.correct for outcome in report.outcomes], np.bool_)
-    confidence = np.array([outcome.confidence for outcome in report.outcomes], np.float32)
-    _save(reliability_figure(correct, confidence), folder / RELIABILITY)
-    _save(coverage_figure(correct, confidence), folder / COVERAGE)
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True)
-    page = environment.get_template("report.html.j2").render(
-        version=report.version, data=report.data,
-        pairs=confused_pairs(report.outcomes), labels=per_label(report.outcomes),
-        metrics={name: f"{value:.4g}" for name, value in report.metrics.items()},
-        reliability=RELIABILITY, coverage=COVERAGE,
+def write_report(folder: Path, report: Report) -> Path:
+    """Write the report for its owner's eyes, and return its page; what stood there under these names is replaced.
+
+    Raises:
+        StateError: there is no room, or no right to write.
+    """
+    table = Table.of(report.judged.outcomes, oos_value=report.manifest.labels.oos_value)
+    found = intervals(table, target=report.metrics["target_precision"])
+    drawn = _pictures(table, report)
+    with writing(folder):
+        folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
+    for name, svg in drawn.items():
+        write_atomically(folder / f"{name}.svg", svg, mode=OWNERS_FILE)
+    ends = {
+        f"{name}_{end}": bound for name, both in found.items() for end, bound in zip(("low", "high"), both, strict=True)
+    }
+    write_atomically(folder / METRICS, json.dumps({**report.metrics, **ends}, indent=2) + "\n", mode=OWNERS_FILE)
+    write_atomically(folder / PAGE, page(report, drawn, found), mode=OWNERS_FILE)
+    return folder / PAGE
+
+
+def page(report: Report, drawn: Mapping[str, str], found: Mapping[str, Interval]) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True, trim_blocks=True,
+        lstrip_blocks=True,
     )  # fmt: skip
-    write_atomically(folder / "report.html", page)
-    write_atomically(folder / "metrics.json", json.dumps(dict(report.metrics), indent=2) + "\n")
-
-
-def confused_pairs(outcomes: Sequence[Outcome], *, k: int = K_PAIRS) -> list[Pair]:
-    """What was taken for what, most frequent first."""
-    wrong = Counter((outcome.label, outcome.predicted) for outcome in outcomes if not outcome.correct)
-    ordered = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
-    return [Pair(label, predicted, n) for (label, predicted), n in ordered[:k]]
-
-
-def per_label(outcomes: Sequence[Outcome]) -> list[LabelRow]:
-    """Precision, recall and F1 of each label that occurs, worst F1 first."""
-    labels = sorted({outcome.label for outcome in outcomes})
-    columns = precision_recall_fscore_support(
-        [outcome.label for outcome in outcomes], [outcome.predicted for outcome in outcomes],
-        labels=labels, zero_division=0,
+    names = {label.value: label.name for label in report.manifest.labels.labels}
+    judged, metrics = report.judged, report.metrics
+    targets = sorted({*PROMISES, metrics["target_precision"]})
+    return environment.get_template("report.html.j2").render(
+        report=report, metrics=metrics, pictures=drawn, few=FEW, worst=WORST, more=MORE_LABELS,
+        name=lambda value: names.get(value, value) or "(no label)",
+        figures=list(_figures(metrics, found)),
+        labels=per_label(judged.outcomes), pairs=confused_pairs(judged), bill=bill(judged.outcomes),
+        gain=gain(report.curve, MORE_LABELS),
+        promises=[promise(claims_of(judged.outcomes), target) for target in targets],
+        n_wrong=sum(not outcome.correct for outcome in judged.outcomes),
     )  # fmt: skip
-    rows = [
-        LabelRow(label, int(n), float(precision), float(recall), float(f1))
-        for label, precision, recall, f1, n in zip(labels, *columns, strict=True)
-    ]
-    return sorted(rows, key=lambda row: (row.f1, row.label))
 
 
-def reliability_figure(correct: BoolArray, confidence: FloatArray) -> Figure:
-    bins = reliability(correct, confidence)
-    figure = Figure(figsize=(4.5, 4.5))
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    sizes = [20 + 300 * row["share"] for row in bins]
-    axes.scatter([row["confidence"] for row in bins], [row["accuracy"] for row in bins], s=sizes, alpha=0.7)
-    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    return figure
+def _pictures(table: Table, report: Report) -> dict[str, str]:
+    """By name, those that the data can tell."""
+    drawn = {"reliability": pictures.reliability(table), "risk-coverage": pictures.risk_coverage(table)}
+    if len(report.curve) > 1:
+        drawn["learning-curve"] = pictures.learning(report.curve)
+    if "oos_auroc" in report.metrics:
+        drawn["out-of-scope"] = pictures.oos_roc(table)
+    return drawn
 
 
-def coverage_figure(correct: BoolArray, confidence: FloatArray) -> Figure:
-    order = np.argsort(-confidence, kind="stable")
-    n = np.arange(1, len(order) + 1)
-    precision = np.cumsum(correct[order]) / n
-    figure = Figure(figsize=(4.5, 4.5))
-    axes = figure.subplots()
-    axes.plot(n / len(order), precision)
-    axes.set(xlabel="coverage", ylabel="precision", xlim=(0, 1), ylim=(min(0.9, float(precision.min())), 1.005))
-    return figure
+def _figures(metrics: Mapping[str, float], found: Mapping[str, Interval]) -> Iterable[Figure]:
+    target = metrics["target_precision"]
+    for key, name, meaning in (
+        ("accuracy", "right", "the best label is the right one, abstentions included"),
+        ("macro_f1", "macro F1", "the mean over labels, rare ones as much as frequent ones"),
+        ("ece", "calibration error", "how far a confidence is from what comes true, on average"),
+        ("coverage_at_target", f"at {target:.0%} precision", "share of the texts, the surest first, that are so right"),
+        ("oos_auroc", "out-of-scope AUROC", "1 where every text without a label looks less like one than any other"),
+        ("oos_recall_at_95_retention", "out of scope found", "while 95 % of the texts with a label stay"),
+    ):  # fmt: skip
+        if key in metrics:
+            write = _fraction if key in ("macro_f1", "ece", "oos_auroc") else _percent
+            ends = found.get(key)
+            yield Figure(name, write(metrics[key]), f"{write(ends[0])} – {write(ends[1])}" if ends else "", meaning)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    figure.tight_layout()
-    figure.savefig(path, dpi=DPI)
+def _fraction(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"

@@ -18,7 +18,10 @@ from backend.core.types import Decision, Example, Label, LabelSpace
 from backend.files import Row, checked_suffix, read_rows, writing_rows
 
 if TYPE_CHECKING:
+    from backend.assembly import Assembly
+    from backend.core.artefacts import Manifest
     from backend.pipeline.pipeline import Pipeline
+    from training.judge import Judged
 
 BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds faster than as they come
 FOREVER_S = float("inf")
@@ -95,7 +98,8 @@ def predict(
         raise BadInputError("a file needs --model and --out; give both")
     checked_suffix(out)
     rows = _started(read_rows(data, where=where))
-    pipeline, version = _load(model, llm=llm)
+    _, manifest, pipeline = _load(model, llm=llm)
+    version = manifest.version
     counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
     started = time.monotonic()
     with _progress() as progress, writing_rows(out) as write:
@@ -115,37 +119,66 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html and pictures.")],
     where: WhereOption = "",
     llm: UseLlm = False,
-    target_precision: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of precision_at_target.")] = 0.95,
+    target_precision: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="What to promise, and at what confidence.")
+    ] = 0.95,
+    learning_curve: Annotated[
+        bool, typer.Option(help="Train smaller models, of 4,000 labels at most, to see what more labels bring.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Evaluation draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
-    """Compare a model's predictions with the labels of a file."""
+    """Compare a model's predictions with the labels of a file, and write a report."""
     rows = _started(read_rows(data, where=where, labelled=True))
-    pipeline, version = _load(model, llm=llm)
-    from training.evaluate import metrics_of, outcome_of
+    assembly, manifest, pipeline = _load(model, llm=llm)
+    from backend.pipeline.stored import read_examples
+    from training.breakdown import billed
+    from training.curve import learning_curve as curve_of
+    from training.evaluate import metrics_of
+    from training.promise import claims_of, promise, promised
     from training.report import Report, write_report
 
-    space = pipeline.labels
+    started = time.monotonic()
+    judged, n_unknown = _judged(pipeline, rows, manifest.labels)
+    seconds, printer = time.monotonic() - started, Printer(as_json)
+    if not judged.outcomes:
+        raise BadInputError(f"{data} must hold a label of the model in at least one row, but holds none")
+    kept = promise(claims_of(judged.outcomes), target_precision)
+    metrics = {
+        **metrics_of(judged.outcomes, oos_value=manifest.labels.oos_value, target=target_precision),
+        **promised(kept),
+        **billed(judged.outcomes),
+        "n_unknown_label": float(n_unknown),
+        "texts_per_s": (len(judged.outcomes) + n_unknown) / max(seconds, 1e-9),
+    }
+    known = list(read_examples(model)) if learning_curve else []
+    points = curve_of(manifest, known, judged, assembly=assembly, report=printer.step)
+    page = write_report(out, Report(data.name, manifest, judged, metrics, points))
+    printer.result(
+        {
+            "out": str(out), "report": str(page), "model_version": manifest.version, "promise": kept.message,
+            **_rounded(metrics),
+        }
+    )  # fmt: skip
+
+
+def _judged(pipeline: "Pipeline", rows: Iterator[Row], space: LabelSpace) -> "tuple[Judged, int]":
+    """What a pipeline says about rows whose label is in the space, and how many have another one."""
+    from training.evaluate import outcome_of
+    from training.judge import Judged
+
     known = {*space.values, *filter(None, [space.oos_value])}
-    outcomes, n_unknown, started = [], 0, time.monotonic()
+    examples, outcomes, n_unknown = [], [], 0
     with _progress() as progress:
         task = progress.add_task("evaluating", total=None)
         for row, decision in _decided(pipeline, rows):
             progress.advance(task)
             if row.label in known:
+                examples.append(Example(row.id, row.text, row.label))
                 outcomes.append(outcome_of(row.id, row.label, decision))
             else:
                 n_unknown += 1
-    seconds = time.monotonic() - started
-    if not outcomes:
-        raise BadInputError(f"{data} must hold a label of the model in at least one row, but holds none")
-    metrics = {
-        **metrics_of(outcomes, oos_value=space.oos_value, target=target_precision),
-        "n_unknown_label": float(n_unknown),
-        "texts_per_s": (len(outcomes) + n_unknown) / max(seconds, 1e-9),
-    }
-    write_report(out, Report(version, str(data.name), metrics, outcomes))
-    Printer(as_json).result({"out": str(out), "model_version": version, **_rounded(metrics)})
+    return Judged("file", examples, outcomes), n_unknown
 
 
 def prediction_columns(decision: Decision, version: str) -> dict[str, Any]:
@@ -199,13 +232,12 @@ def _started(rows: Iterator[Row]) -> Iterator[Row]:
     return chained()
 
 
-def _load(model: Path, *, llm: bool) -> "tuple[Pipeline, str]":
+def _load(model: Path, *, llm: bool) -> "tuple[Assembly, Manifest, Pipeline]":
     from backend.assembly import Assembly
-    from backend.core.artefacts import read_manifest
 
-    version = read_manifest(model).version
-    pipeline = Assembly(load_settings()).pipeline(model)
-    return (pipeline if llm else pipeline.without_llm()), version
+    assembly = Assembly(load_settings())
+    manifest, pipeline = assembly.servable(model), assembly.pipeline(model)
+    return assembly, manifest, (pipeline if llm else pipeline.without_llm())
 
 
 def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, Decision]]:

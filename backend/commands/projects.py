@@ -170,6 +170,7 @@ _VERSION_COLUMNS = (
     "ECE",
     "stored",
     "verdict",
+    "report",
 )
 
 
@@ -182,7 +183,8 @@ def _version_cells(line: versions.VersionLine) -> tuple[str, ...]:
     n_examples = str(manifest.data.n_examples) if manifest else "unusable"
     judged_on = manifest.judged_on if manifest else ""
     verdict = training.reason if training else ""
-    return (line.version, serves, when, n_examples, judged_on, *figures, str(line.n_predictions), verdict)
+    report = str(line.report) if line.report else ""
+    return (line.version, serves, when, n_examples, judged_on, *figures, str(line.n_predictions), verdict, report)
 
 
 def create(desk: Desk, title: str, label_config: Path | None) -> Project:

@@ -30,7 +30,7 @@ from backend.core.projects import ProjectKey, ProjectSettings
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import OWN_KEYS, Unusable, served_control
+from backend.labelstudio.schema import AUTO_KEY, OWN_KEYS, Unusable, served_control
 from backend.loop import push
 from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
@@ -226,8 +226,9 @@ def _remove_predictions(work: ProjectDesk, report: Report) -> None:
 def _remove_data_keys(work: ProjectDesk, report: Report) -> None:
     report("data keys")
     for task in work.desk.client.tasks(work.id, all_fields=False):
-        kept = {name: value for name, value in task.data.items() if name not in OWN_KEYS}
-        if kept != task.data and not work.control.dynamic:
+        own = {AUTO_KEY} if work.control.dynamic else OWN_KEYS
+        kept = {name: value for name, value in task.data.items() if name not in own}
+        if kept != task.data:
             work.desk.client.patch_task(task.id, kept)
 
 

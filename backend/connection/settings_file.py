@@ -13,6 +13,10 @@ blind_share = {blind_share}         # of the open tasks get no pre-label, so tha
 head = {head}                       # tasks at the head of the label stream that follow each accepted label
 train_on_bulk = {train_on_bulk}     # whether labels accepted in bulk train
 
+target_precision = {target_precision}  # e.g. 0.98: what blind labels promise to be so right is accepted; 0: nothing
+auto_accept = "mark"                # how: "mark" (prelabel_auto in the task's data), or "annotation"
+train_on_auto = false               # whether such annotations train
+
 # [renamed]                         # labels of older annotations and what they are called now; "" drops them
 # refund = "money_back"
 
@@ -33,6 +37,7 @@ def write_project_settings(folder: ProjectFolder, *, profile: str, language: str
         oos_label=_quoted(oos_label),
         blind_share=defaults.blind_share,
         head=defaults.head,
+        target_precision=defaults.target_precision,
         train_on_bulk=str(defaults.train_on_bulk).lower(),
     )
     write_atomically(path, text)

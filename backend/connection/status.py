@@ -8,12 +8,13 @@ from typing import Any
 
 from backend.core.errors import PrelabelError, QueueError
 from backend.core.projects import ProjectKey
-from backend.health.agreement import Agreement, blind_agreement, ticks_kept
+from backend.health.agreement import Agreement, Band, blind_agreement, ticks_kept
 from backend.health.notes import Coverage
 from backend.health.sight import ProjectSight, look_at_project
 from backend.job_queue import JobQueue, WaitingJob
 from backend.ledger import Training
 from backend.loop.desk import Desk
+from backend.loop.promised import standing
 from backend.loop.spool import spool_of
 
 COLUMNS = 80
@@ -43,6 +44,8 @@ class ProjectStatus:
     ticks: Agreement  # of the version that serves
     previous_ticks: Agreement
     blind: Agreement
+    bands: tuple[Band, ...]  # the same by confidence
+    auto: str  # where auto-accept stands, in a line; empty where Label Studio does not answer
 
     @property
     def name(self) -> str:
@@ -51,9 +54,13 @@ class ProjectStatus:
     def figures(self) -> Mapping[str, Any]:
         """Everything, for programs."""
         shares = {"ticks": self.ticks, "previous_ticks": self.previous_ticks, "blind": self.blind}
-        derived = {name: {**asdict(each), "share": each.share, "needs": each.needs} for name, each in shares.items()}
+        derived = {
+            name: {**asdict(each), "share": each.share, "interval": each.interval, "needs": each.needs}
+            for name, each in shares.items()
+        }
+        told = [{**asdict(band), "under": band.under} for band in self.bands]
         coverage = {**asdict(self.coverage), "share": self.coverage.share} if self.coverage else None
-        return {**asdict(self), **derived, "coverage": coverage}
+        return {**asdict(self), **derived, "coverage": coverage, "bands": told}
 
     def lines(self, now: float) -> Iterator[tuple[str, str]]:
         """What a person reads, by name."""
@@ -71,12 +78,19 @@ class ProjectStatus:
             yield "", f"{self.training.reason}; {self.n_changed} labels changed since"
         yield "ticks kept", f"{_agreement(self.ticks)}; version before: {_agreement(self.previous_ticks)}"
         yield "blind agreement", _agreement(self.blind)
+        if self.bands:
+            yield "by confidence", ", ".join(_band(band) for band in self.bands)
+        for band in self.bands:
+            if band.under:
+                yield "WARNING", f"confidence {_band(band)} agree, {band.promised:.0%} were promised"
+        if self.auto:
+            yield "auto-accept", self.auto
 
 
 def project_status(desk: Desk, key: str) -> ProjectStatus:
     """The status of a connected project; where Label Studio does not answer, what is known without it."""
     seen, waiting = _seen(desk, key)
-    title, shown_version, counters, problem = _told_by_label_studio(desk, key)
+    title, shown_version, counters, auto, problem = _told_by_label_studio(desk, key)
     row = seen.row
     words = ((f"pinned to {row.pinned}", row.pinned), ("frozen", row.frozen), ("push-only", row.push_only))
     return ProjectStatus(
@@ -99,6 +113,8 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         ticks=ticks_kept(seen.acceptance, seen.current),
         previous_ticks=ticks_kept(seen.acceptance, seen.previous),
         blind=blind_agreement(seen.acceptance),
+        bands=tuple(seen.bands),
+        auto=auto,
     )
 
 
@@ -114,14 +130,15 @@ def _waiting(queue: JobQueue, key: str) -> Sequence[WaitingJob] | None:
         return None
 
 
-def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, int], str]:
-    """Title, shown version and counters; and why they are missing, where they are."""
+def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, int], str, str]:
+    """Title, shown version, counters and auto-accept; and why they are missing, where they are."""
     try:
-        project = desk.project(key).project
+        work = desk.project(key)
     except PrelabelError as err:
         row = desk.ledger.project(key)
-        return "", "", dict(row.counters or {}) if row else {}, str(err)
-    return project.title, project.model_version, project.counters, ""
+        return "", "", dict(row.counters or {}) if row else {}, "", str(err)
+    project = work.project
+    return project.title, project.model_version, project.counters, standing(work).message, ""
 
 
 def _computed(n: int, version: str, coverage: Coverage | None) -> str:
@@ -161,8 +178,13 @@ def _training(training: Training | None, now: float) -> str:
 def _agreement(agreement: Agreement) -> str:
     if agreement.share is None:
         return f"none, needs {agreement.needs}"
-    said = f"{agreement.share:.0%} of {agreement.n}"
+    low, high = agreement.interval
+    said = f"{agreement.share:.0%} of {agreement.n} ({low:.0%} to {high:.0%})"
     return f"{said}, needs {agreement.needs} more" if agreement.needs else said
+
+
+def _band(band: Band) -> str:
+    return f"{band.name}: {band.agreement.n_agreed} of {band.agreement.n}"
 
 
 def _ago(unix: float | None, now: float) -> str:

@@ -1,6 +1,7 @@
 """Going back and standing still: rollback, unpin, freeze; and what versions there are."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError
@@ -20,6 +21,7 @@ class VersionLine:
     manifest: Manifest | None  # None where the folder cannot be used
     training: Training | None  # None for the cold version
     n_predictions: int  # stored in Label Studio
+    report: Path | None  # the page that says how good it is; None where it was never judged
 
 
 def list_versions(work: ProjectDesk) -> list[VersionLine]:
@@ -35,6 +37,7 @@ def list_versions(work: ProjectDesk) -> list[VersionLine]:
             manifest=_manifest(work, version),
             training=trainings.get(version),
             n_predictions=stored.get(version, 0),
+            report=page if (page := work.folder.report(version)).is_file() else None,
         )
         for version in work.folder.versions()
     ]

@@ -21,7 +21,13 @@ KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
 SETTINGS_FILE = "settings.toml"
 CONTROL_FILE = "control"
-LIMITS = {"blind_share": 1.0, "growth": 10.0, "head": 500}  # largest value; others end nowhere
+AUTO_ACCEPT = ("mark", "annotation")
+LIMITS = {
+    "blind_share": 1.0,
+    "target_precision": 0.999,
+    "growth": 10.0,
+    "head": 500,
+}  # largest value; others end nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,9 @@ class ProjectSettings:
     blind_share: float = 0.03  # of the open tasks: no pre-label, so that promises are measured on unbiased labels
     head: int = 50  # tasks at the head of the label stream that follow each accepted label
     train_on_bulk: bool = True  # whether labels that were accepted in bulk train (they never calibrate or count)
+    target_precision: float = 0.0  # of labels accepted without a person, where blind labels promise it; 0: none are
+    auto_accept: str = "mark"  # "mark": a filterable key in the task's data; "annotation": by the token's account
+    train_on_auto: bool = False  # whether such annotations train (they never calibrate or count)
     min_labels: int = 10  # labels before the first training
     growth: float = 0.1  # share of new labels that makes a retraining worth it
     quiet_s: float = 5.0  # no event for so long before a retraining starts
@@ -96,6 +105,10 @@ class ProjectFolder:
         if not re.fullmatch(r"[A-Za-z0-9-]+", version):
             raise BadInputError(f"version must hold letters, digits and dashes, was {version!r}")
         return self.root / "artefacts" / version
+
+    def report(self, version: str) -> Path:
+        """The page that says how good a version is; it shows texts, and is there once the version was judged."""
+        return self.root / "reports" / self.artefact(version).name / "report.html"
 
     def versions(self) -> list[str]:
         """Published versions, oldest first: the cold one sorts before all others."""
@@ -169,6 +182,8 @@ def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
             raise BadInputError(f"{where}: {name} must be of type {known[name].__name__}, was {value!r}")
         if isinstance(value, int | float) and not 0 <= value <= LIMITS.get(name, float("inf")):
             raise BadInputError(f"{where}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
+    if raw.get("auto_accept", "mark") not in AUTO_ACCEPT:
+        raise BadInputError(f"{where}: auto_accept must be one of {', '.join(AUTO_ACCEPT)}, was {raw['auto_accept']!r}")
     for label, now in raw.get("renamed", {}).items():
         if not isinstance(now, str):
             raise BadInputError(f'{where}: renamed must name a label for {label!r}, or "" for none, was {now!r}')

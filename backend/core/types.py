@@ -5,10 +5,13 @@ Plain frozen dataclasses; nothing here knows JSON, Label Studio or a model libra
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from backend.core.explanation import Explanation
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -112,6 +115,10 @@ class Pipeline(Protocol):
 
     def run(self, texts: Sequence[str], *, deadline_s: float) -> list[Decision | None]:
         """One decision a text, in order; None where the deadline passed before any level had looked at it."""
+        ...
+
+    def explain(self, text: str) -> "Explanation":
+        """The decision that `run` makes about a text alone, without a deadline, and what led to it."""
         ...
 
     def without_llm(self) -> "Pipeline":

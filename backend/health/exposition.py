@@ -118,12 +118,21 @@ def _acceptance(projects: Sequence[ProjectSight]) -> Iterator[Metric]:
             ticks += [((each.key, role, "true"), kept.n_agreed), ((each.key, role, "false"), kept.n - kept.n_agreed)]
         agreed = blind_agreement(each.acceptance)
         blind += [((each.key, "true"), agreed.n_agreed), ((each.key, "false"), agreed.n - agreed.n_agreed)]
+    banded = [
+        ((each.key, band.name, agreed), n)
+        for each in projects
+        for band in each.bands
+        for agreed, n in (("true", band.agreement.n_agreed), ("false", band.agreement.n - band.agreement.n_agreed))
+    ]
+    under = [((each.key,), any(band.under for band in each.bands)) for each in projects]
     columns = ("project", "how", "kept")
     yield _gauge(
         "labels", "Annotations, by how they came about and whether the label was kept.", columns, by_how.items()
     )
     yield _gauge("ticks", "Ticks that a person saw, by version and whether kept.", ("project", "role", "kept"), ticks)
     yield _gauge("blind_labels", "Labels of blind tasks, by whether the model agrees.", ("project", "agreed"), blind)
+    yield _gauge("blind_band_labels", "The same by confidence.", ("project", "band", "agreed"), banded)
+    yield _gauge("band_under_promise", "Whether some band agrees less than it promised.", ("project",), under)
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], samples: Samples) -> Metric:

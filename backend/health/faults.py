@@ -29,7 +29,7 @@ class Fault:
     about: str = ""  # a project's key or a model's URI, where it is about one
 
 
-KINDS = ("queue", "workers", "database", "version", "model", "disk", "reconcile")
+KINDS = ("queue", "workers", "database", "version", "model", "disk", "reconcile", "calibration")
 
 
 def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[Fault]:
@@ -49,6 +49,7 @@ def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[
         ),
         *_disk(sight),
         *(fault for project in sight.projects for fault in _reconcile(project, sight)),
+        *(fault for project in sight.projects for fault in _calibration(project)),
     ]
 
 
@@ -98,3 +99,12 @@ def _reconcile(project: ProjectSight, sight: Sight) -> Iterator[Fault]:
         ago = f"{(time.time() - last) / 60:.0f} min"
         remedy = "check that prelabel cron and a worker run; see prelabel doctor"
         yield Fault("reconcile", f"the last reconcile was {ago} ago", remedy, project.key)
+
+
+def _calibration(project: ProjectSight) -> Iterator[Fault]:
+    for band in project.bands:
+        if band.under:
+            agreed = f"{band.agreement.n_agreed} of {band.agreement.n} blind labels agree"
+            what = f"at confidence {band.name} only {agreed}, {band.promised:.0%} were promised"
+            remedy = "look at these tasks: either the labels or the texts have changed; then train again"
+            yield Fault("calibration", what, remedy, project.key)

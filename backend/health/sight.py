@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.core.disk import Disk, disk_of
 from backend.core.errors import PrelabelError, QueueError, StateError
 from backend.core.settings import Settings
-from backend.health.agreement import served_before
+from backend.health.agreement import Band, bands, served_before
 from backend.health.notes import Coverage, Reconciled, last_coverage, last_reconciled
 from backend.job_queue import JobQueue, WaitingJob
 from backend.ledger import Acceptance, Ledger, ProjectRow, Training
@@ -49,6 +49,7 @@ class ProjectSight:
     acceptance: Sequence[Acceptance]
     coverage: Coverage | None  # None where nobody has counted, or Redis is away
     reconciled: Reconciled | None
+    bands: Sequence[Band] = ()  # of the blind tasks' labels
 
     @property
     def key(self) -> str:
@@ -99,6 +100,7 @@ def look_at_project(ledger: Ledger, queue: JobQueue | None, loader: Loader, key:
         acceptance=ledger.acceptance_by_version(key),
         coverage=coverage,
         reconciled=reconciled,
+        bands=bands(ledger.blind_labels(key)),
     )
 
 

@@ -2,6 +2,8 @@
 
 from backend.labelstudio.records import Json
 
+SCORE_STEP = 0.0001  # what a score may have lost by rounding
+
 
 def newer_than(watermark: str) -> Json:
     """A filter for tasks that changed after a time, which must have microseconds (else Label Studio fails)."""
@@ -42,3 +44,11 @@ def having_version(version: str) -> Json:
 
 def id_above(task_id: int) -> Json:
     return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
+
+
+def score_from(confidence: float) -> Json:
+    """A filter for tasks whose shown prediction has at least such a score, which is rounded."""
+    return {
+        "filter": "filter:tasks:predictions_score", "operator": "greater_or_equal", "type": "Number",
+        "value": confidence - SCORE_STEP,
+    }  # fmt: skip

@@ -53,6 +53,7 @@ class Task:
     cancelled_annotations: int
     annotations: tuple[Annotation, ...]
     predictions: tuple[Json, ...]  # id, model_version, score, result
+    project_id: int = 0
 
     @property
     def open(self) -> bool:
@@ -106,6 +107,7 @@ def task_of(raw: Mapping[str, Any]) -> Task:
         cancelled_annotations=raw.get("cancelled_annotations") or 0,
         annotations=annotations,
         predictions=tuple(item for item in raw.get("predictions") or () if isinstance(item, dict)),
+        project_id=raw.get("project") or 0,
     )
 
 

@@ -21,7 +21,8 @@ from backend.core.types import Label, LabelSpace
 LABEL_SET = "label_set"
 TOP_KEY = "prelabel_top"  # task data: all labels with percent, likeliest first, for the dynamic control
 WHY_KEY = "prelabel_why"  # task data: the reason in one line
-OWN_KEYS = (TOP_KEY, WHY_KEY)
+AUTO_KEY = "prelabel_auto"  # task data: that the label was accepted without a person, to filter by
+OWN_KEYS = (TOP_KEY, WHY_KEY, AUTO_KEY)
 ID_KEY = "prelabel_id"  # task data: which row of a file a task is; written by `import`, and it stays
 IMPORTED = "imported"  # the version of predictions that are labels which came with the data
 OOS_NAMES = frozenset(

@@ -2,10 +2,20 @@
 
 from backend.ledger.ledger import Ledger
 from backend.ledger.opening import open_ledger
-from backend.ledger.rows import Acceptance, Accepted, How, IndexRow, ProjectRow, Shown, Training
+from backend.ledger.rows import (
+    Acceptance,
+    Accepted,
+    AutoAccepted,
+    How,
+    IndexRow,
+    Kind,
+    ProjectRow,
+    Shown,
+    Training,
+)
 from backend.ledger.tables import metadata
 
 __all__ = [
-    "Acceptance", "Accepted", "How", "IndexRow", "Ledger", "ProjectRow", "Shown", "Training", "metadata",
-    "open_ledger",
+    "Acceptance", "Accepted", "AutoAccepted", "How", "IndexRow", "Kind", "Ledger", "ProjectRow", "Shown", "Training",
+    "metadata", "open_ledger",
 ]  # fmt: skip

@@ -10,9 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from backend.core.artefacts import COLD_PREFIX
+from backend.core.errors import BadInputError
+from backend.ledger.auto import AutoLedger
 from backend.ledger.rows import Acceptance, Accepted, How, IndexRow, ProjectRow, Shown, Training
-from backend.ledger.tables import examples, ledger, projects, shown, trainings
+from backend.ledger.tables import examples, ledger, past, projects, shown, trainings
 
+BLIND = 5_000  # labels of blind tasks that are looked at
 CHUNK = 500  # rows of one IN clause: SQLite takes 32,766 variables, PostgreSQL 65,535
 
 
@@ -43,7 +47,8 @@ class Ledger:
         """Forget where a project stands and its texts; what was shown and accepted stays."""
         with self.engine.begin() as connection:
             connection.execute(projects.delete().where(projects.c.key == key))
-            connection.execute(examples.delete().where(examples.c.project == key))
+            for table in (examples, past):
+                connection.execute(table.delete().where(table.c.project == key))
 
     def update_project(self, key: str, **values: Any) -> None:
         with self.engine.begin() as connection:
@@ -92,12 +97,14 @@ class Ledger:
             connection.execute(ledger.insert(), values)
 
     def how_accepted(self, key: str) -> dict[int, How]:
-        """How each annotation was accepted when it was first seen."""
-        query = (
-            sa.select(ledger.c.annotation_id, ledger.c.how).where(ledger.c.project == key).order_by(ledger.c.id.desc())
-        )
+        """How each annotation was accepted when it was first seen, or when a person first changed what we accepted."""
+        query = sa.select(ledger.c.annotation_id, ledger.c.how).where(ledger.c.project == key).order_by(ledger.c.id)
+        found: dict[int, How] = {}
         with self.engine.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            for annotation_id, how in connection.execute(query):
+                if found.get(annotation_id, "auto") == "auto":
+                    found[annotation_id] = how
+        return found
 
     def accepted_as(self, key: str, annotation_ids: Iterable[int]) -> dict[int, Accepted]:
         """The newest state of each of these annotations, with how it was accepted when it was first seen."""
@@ -117,6 +124,24 @@ class Ledger:
         query = sa.select(*[ledger.c[name] for name in Accepted.__slots__]).where(ledger.c.id.in_(_newest(key)))
         with self.engine.connect() as connection:
             return [Accepted(**row) for row in connection.execute(query.order_by(ledger.c.id)).mappings()]
+
+    def blind_labels(self, key: str, *, since: float = 0.0) -> list[Accepted]:
+        """Labels of blind tasks, entered after a time (unix), beside what a trained version would have shown.
+
+        The newest BLIND of them, oldest first: what was long ago tells little of the version that serves.
+        """
+        query = sa.select(*[ledger.c[name] for name in Accepted.__slots__]).where(
+            ledger.c.id.in_(_newest(key)), ledger.c.how == "blind", ledger.c.label != "", ledger.c.version != "",
+            ledger.c.version.not_like(f"{COLD_PREFIX}%"), ledger.c.created_at > since,
+        )  # fmt: skip
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(ledger.c.id.desc()).limit(BLIND)).mappings().all()
+        return [Accepted(**row) for row in reversed(rows)]
+
+    @property
+    def auto(self) -> AutoLedger:
+        """What was accepted without a person."""
+        return AutoLedger(self.engine)
 
     def tasks_labelled_otherwise(self, key: str, known: Iterable[str]) -> list[int]:
         """Tasks with an annotation whose newest state held none of these labels; it may be deleted by now."""
@@ -172,6 +197,36 @@ class Ledger:
         with self.engine.connect() as connection:
             return [IndexRow(**row) for row in connection.execute(query).mappings()]
 
+    def index_rows_at(self, key: str, generation: int, *, after: int) -> list[IndexRow]:
+        """What `index_rows` gave at an earlier generation.
+
+        Raises:
+            BadInputError: tasks of it were deleted since, and their texts with them.
+        """
+        held, then = examples.c, past.c
+        now = sa.select(*[held[name] for name in IndexRow.__slots__], sa.false().label("erased")).where(
+            held.project == key, held.generation > after, held.generation <= generation
+        )
+        since = sa.select(*[then[name] for name in IndexRow.__slots__], then.erased).where(
+            then.project == key, then.generation > after, then.generation <= generation, then.replaced_at > generation
+        )
+        with self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(sa.union_all(now, since)).mappings()]
+        n_erased = sum(bool(row.pop("erased")) for row in rows)
+        if n_erased:
+            raise BadInputError(
+                f"all tasks of generation {generation} must still exist, but {n_erased} were deleted since; "
+                "explain a later generation"
+            )
+        return sorted((IndexRow(**row) for row in rows), key=lambda row: (row.generation, row.task_id))
+
+    def erase(self, key: str, task_ids: Iterable[int]) -> None:
+        """Forget what the index once held of tasks that are gone."""
+        with self.engine.begin() as connection:
+            for part in _chunks(list(task_ids)):
+                mine = (past.c.project == key) & past.c.task_id.in_(part)
+                connection.execute(past.update().where(mine).values(text="", label="", erased=True))
+
     def put_index(self, key: str, rows: Sequence[tuple[int, str, str, int]]) -> int:
         """Set (task, text, label, bucket) of accepted labels; returns the new generation. An empty label forgets."""
         if not rows:
@@ -183,10 +238,14 @@ class Ledger:
             connection.execute(projects.update().where(mine).values(generation=projects.c.generation + 1))
             generation = connection.execute(sa.select(projects.c.generation).where(mine)).scalar() or 1
             for part in _chunks([task_id for task_id, *_ in rows]):
-                connection.execute(examples.delete().where(examples.c.project == key, examples.c.task_id.in_(part)))
-            names = ("task_id", "text", "label", "bucket")
+                mine = (examples.c.project == key) & examples.c.task_id.in_(part)
+                names = ("project", *IndexRow.__slots__)
+                held = sa.select(*[examples.c[name] for name in names], sa.literal(generation)).where(mine)
+                connection.execute(past.insert().from_select([*names, "replaced_at"], held))
+                connection.execute(examples.delete().where(mine))
             fixed = {"project": key, "generation": generation}
-            connection.execute(examples.insert(), [{**dict(zip(names, row, strict=True)), **fixed} for row in rows])
+            columns = ("task_id", "text", "label", "bucket")
+            connection.execute(examples.insert(), [{**dict(zip(columns, row, strict=True)), **fixed} for row in rows])
         return int(generation)
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-How = Literal["seen", "bulk", "blind", "unaided", "imported"]
+How = Literal["seen", "bulk", "blind", "unaided", "imported", "auto"]
+Kind = Literal["mark", "annotation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ class Acceptance:
     ticked: bool  # whether the version named a label; shown to nobody where `how` is blind
     kept: bool  # whether it is the label that people gave
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class AutoAccepted:
+    """A label that was accepted without a person, and stands."""
+
+    task_id: int
+    version: str
+    label: str
+    confidence: float
+    kind: Kind
+    annotation_id: int = 0  # 0 for marks, and until Label Studio has named it
 
 
 @dataclass(frozen=True, slots=True)

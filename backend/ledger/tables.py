@@ -90,6 +90,33 @@ examples = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("examples_by_generation", "project", "generation"),
 )
+past = sa.Table(  # what `examples` held before, so that the index of any generation can be made again
+    "past_examples",
+    metadata,
+    sa.Column("project", sa.String(40), primary_key=True),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("bucket", sa.Integer, nullable=False),
+    sa.Column("replaced_at", sa.Integer, nullable=False),  # the generation that it is not in any more
+    sa.Column("erased", sa.Boolean, nullable=False, server_default=sa.false()),  # its task is gone, and so is its text
+)
+auto_accepted = sa.Table(
+    "auto_accepted",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("project", sa.String(40), nullable=False),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.String(60), nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("confidence", sa.Float, nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),  # mark, annotation
+    sa.Column("annotation_id", sa.BigInteger, nullable=False),  # 0 for marks, and until Label Studio has named it
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("taken_back_at", sa.Float, nullable=False, server_default="0"),  # 0: it stands
+    sa.Index("auto_accepted_by_task", "project", "task_id"),
+)
 trainings = sa.Table(
     "trainings",
     metadata,

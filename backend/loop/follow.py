@@ -7,15 +7,15 @@ import structlog
 
 from backend.core.projects import ProjectSettings, is_blind
 from backend.labelstudio.filters import having_version, unlabelled
-from backend.labelstudio.records import Task
-from backend.labelstudio.schema import TOP_KEY, WHY_KEY
-from backend.ledger import Accepted, ProjectRow
+from backend.labelstudio.records import Annotation, Task
+from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
+from backend.ledger import Accepted, AutoAccepted, ProjectRow
 from backend.logs import present_trace
 from backend.loop.changes import changes
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import add_blind, refresh_tasks
 from backend.serving import Served
-from training.dataset import how_accepted, label_of_annotation, task_label
+from training.dataset import how_accepted, label_of_annotation, task_label, trains
 from training.splits import bucket_of
 
 FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
@@ -54,6 +54,8 @@ def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
     moved: list[tuple[int, str, str, int]] = []
     for task in tasks:
         said = task_label(task, work.control, how)
+        if said is not None and said.how == "auto" and not trains(said, work.settings):
+            said = None
         before = known.get(task.id)
         if said is not None and (before is None or (before.text, before.label) != (said.text, said.label)):
             moved.append((task.id, said.text, said.label, bucket_of(said.text)))
@@ -66,8 +68,10 @@ def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
 
 
 def forget(work: ProjectDesk, task_ids: Iterable[int]) -> None:
-    """Take vanished tasks out of the index."""
-    work.desk.ledger.put_index(work.key, [(task_id, "", "", 0) for task_id in task_ids])
+    """Take vanished tasks out of the index, and out of what it once held."""
+    gone = list(task_ids)
+    work.desk.ledger.put_index(work.key, [(task_id, "", "", 0) for task_id in gone])
+    work.desk.ledger.erase(work.key, gone)
 
 
 def refresh_head(work: ProjectDesk, served: Served) -> int:
@@ -111,6 +115,7 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
     known = ledger.known_states(work.key, [item.id for task in tasks for item in task.annotations])
     before = ledger.how_accepted(work.key)
     shown = ledger.last_shown(work.key, [task.id for task in tasks])
+    ours = ledger.auto.standing(work.key, [task.id for task in tasks])
     rows = []
     for task in tasks:
         for item in task.annotations:
@@ -118,6 +123,8 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
                 continue
             last = shown.get(task.id)
             how = how_accepted(item, work.key, last, before.get(item.id), work.settings.blind_share)
+            if item.id not in before and _is_ours(item, ours.get(task.id), work.control):
+                how = "auto"
             rows.append(
                 Accepted(
                     task_id=task.id,
@@ -135,6 +142,14 @@ def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
                 )
             )
     ledger.add_accepted(work.key, rows)
+
+
+def _is_ours(annotation: Annotation, accepted: AutoAccepted | None, control: Control) -> bool:
+    """Whether we wrote an annotation: it bears the number that we were told, or is the one that was announced."""
+    if accepted is None or accepted.kind != "annotation":
+        return False
+    announced = not accepted.annotation_id and label_of_annotation(annotation, control) == accepted.label
+    return announced or annotation.id == accepted.annotation_id
 
 
 def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:

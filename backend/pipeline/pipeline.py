@@ -4,7 +4,7 @@ Immutable and safe to share between threads: whoever has new examples makes a ne
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,19 +12,25 @@ import structlog
 
 from backend.core.deadline import Deadline
 from backend.core.errors import DeadlineError
+from backend.core.explanation import Explanation
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision, Example, FloatArray, IntArray, LabelSpace
 from backend.pipeline.clean import clean
 from backend.pipeline.decide import Policy, with_cut
 from backend.pipeline.evidence import Evidence
+from backend.pipeline.explain import Step, explanation
 from backend.pipeline.fuse import FixedFuser, Fuser
 from backend.pipeline.gate import Gate
-from backend.pipeline.levels import Level, NoLevel, Retrieval
+from backend.pipeline.levels import Level, NoLevel, Retrieval, Voting
 
 CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
 RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
 
 log = structlog.get_logger(__name__)
+
+
+def unseen(_step: Step) -> None:
+    """Where nobody wants to know what each level found."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Pipeline:
     voting: Level = field(default_factory=NoLevel)
     fuser: Fuser = field(default_factory=FixedFuser)
     gate: Gate = field(default_factory=Gate)
+    seen: Callable[[Step], None] = unseen  # is told of each level's turn
 
     def run(self, texts: Sequence[str], *, deadline_s: float) -> list[Decision | None]:
         """Decide a label, out_of_scope or abstention per text, in order; None where the deadline came first.
@@ -71,6 +78,17 @@ class Pipeline:
         _log(decisions, time.monotonic() - started)
         return decisions
 
+    def explain(self, text: str) -> Explanation:
+        """The decision that `run` makes about a text alone, without a deadline, and what led to it."""
+        steps: list[Step] = []
+        made = replace(self, seen=steps.append).run([text], deadline_s=float("inf"))
+        (decision,) = [each for each in made if each is not None]  # there is no deadline that it could miss
+        voter = self.voting.voter if isinstance(self.voting, Voting) and decision.stage == "vote" else None
+        return explanation(
+            text, clean(text), decision, steps, self.fuser.fuse(steps[-1].evidence)[0], self.labels,
+            prompt=voter.prompt_for(clean(text)) if voter else "", parts=(self.fuser, self.gate, self.policy),
+        )  # fmt: skip
+
     def gather(self, texts: Sequence[str], deadline: Deadline, *, reranking_share: float = RERANKING_SHARE) -> Evidence:
         """What the cheap levels find out about a few texts.
 
@@ -96,8 +114,14 @@ class Pipeline:
         return replace(self, voting=NoLevel())
 
     def _append(self, level: Level, evidence: Evidence, deadline: Deadline) -> Evidence:
+        if isinstance(level, NoLevel):
+            return evidence
+        since = time.perf_counter()
         probs = self.fuser.fuse(evidence)
-        return level.append(evidence, probs, where=self.gate.unsure(probs, evidence), deadline=deadline)
+        unsure = self.gate.unsure(probs, evidence)
+        grown = level.append(evidence, probs, where=unsure, deadline=deadline)
+        self.seen(Step(type(level).__name__.lower(), probs, unsure, grown, 1000 * (time.perf_counter() - since)))
+        return grown
 
     def _decide(
         self, decisions: list[Decision | None], rows: IntArray, evidence: Evidence, since: float, spent_ms: float

@@ -48,6 +48,10 @@ class Voter(Protocol):
         """Model and prompt, as stored with each decision."""
         ...
 
+    def prompt_for(self, text: str) -> str:
+        """What stands before the answer when a text is voted on."""
+        ...
+
     def vote(
         self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
     ) -> list[Vote | None]:
@@ -127,6 +131,9 @@ class LlmVoter:
     def name(self) -> str:
         return f"{self.model.name}-{self.prompt.hash}"
 
+    def prompt_for(self, text: str) -> str:
+        return f"{self.prompt.before} {one_line(text)}{self.prompt.after}"
+
     def vote(
         self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
     ) -> list[Vote | None]:
@@ -190,6 +197,9 @@ class NoVoter:
     """Nobody votes."""
 
     name: str = "none"
+
+    def prompt_for(self, text: str) -> str:  # noqa: ARG002
+        return ""
 
     def vote(
         self,

@@ -77,14 +77,16 @@ def test_evaluate_writes_metrics_report_and_pictures(home: Path, data: Path, mod
     names = {
         "n", "accuracy", "macro_f1", "weighted_f1", "ece", "brier", "oos_auroc", "oos_recall_at_95_retention",
         "in_scope_accuracy", "precision_at_target", "coverage_at_target", "texts_per_s",
+        "share_retrieve", "accuracy_retrieve", "seconds_per_1000_retrieve", "tokens_per_1000_retrieve",
     }  # fmt: skip
     assert names <= metrics.keys()
     assert metrics["accuracy"] > 0.9
     assert result(done)["accuracy"] == pytest.approx(metrics["accuracy"], abs=1e-4)
-    report = (tmp_path / "e" / "report.html").read_text()
-    assert "reliability.png" in report
-    assert (tmp_path / "e" / "reliability.png").read_bytes().startswith(b"\x89PNG")
-    assert examples_of(1)[0].text not in report
+    report = Path(result(done)["report"]).read_text(encoding="utf-8")
+    assert report.count("<svg") == 4
+    assert all(f">{label}</td>" in report for label in ("cancel_order", "lost_card", "opening_hours", "other"))
+    assert "What do more labels bring?" in report
+    assert result(done)["promise"] == "needs at least 90 accepted labels for 0.95, has 17"
 
 
 def test_a_label_config_gives_labels_without_examples_a_place(home: Path, data: Path, tmp_path: Path) -> None:
@@ -100,6 +102,19 @@ def test_a_label_config_gives_labels_without_examples_a_place(home: Path, data: 
     assert json.loads((tmp_path / "o.jsonl").read_text())["predicted_label"] == "refund"
 
 
+def test_explain_tells_why_a_text_gets_its_label(home: Path, model: Path) -> None:
+    found = result(prelabel(home, "explain", "--model", model, "--text", "please stop my order one", "--json"))
+    assert (found["decision"]["kind"], found["decision"]["predicted_label"]) == ("label", "cancel_order")
+    assert found["candidates"][0]["probability"] == pytest.approx(found["decision"]["confidence"])
+    assert found["neighbours"]
+
+
+def test_a_trial_on_a_file_ends_with_its_verdict(home: Path, data: Path) -> None:
+    few = prelabel(home, "trial", data, "--where", "split=test", "--oos-label", "other", expected=1)
+    assert few.stdout.startswith("not worth it: 17 labels are too few to tell; 50 would do")
+    assert "nothing ticked" in few.stdout
+
+
 BAD = [
     ("no data", ["train", "no_such.csv", "--out", "{tmp}/m"], "must be a file"),
     ("model there already", ["train", "{data}", "--out", "{tmp}"], "exists; choose another name"),
@@ -107,6 +122,9 @@ BAD = [
     ("no row left", ["train", "{data}", "--out", "{tmp}/m", "--where", "split=zzz"], "must hold a row with a label"),
     ("family", ["train", "{data}", "--out", "{tmp}/m", "--family", "zzz"], "family must be one of"),
     ("no model", ["predict", "{data}", "--model", "{tmp}", "--out", "{tmp}/o.csv"], "must be a model folder"),
+    ("a trial of nothing", ["trial"], "exactly one of DATA and --project"),
+    ("no text", ["explain", "--model", "{model}"], "exactly one of --task and --text"),
+    ("a generation alone", ["explain", "--text", "a", "--generation", "3"], "must go with the --version"),
     ("output suffix", ["predict", "{data}", "--model", "{model}", "--out", "{tmp}/o.xlsx"], "must end in .csv"),
 ]  # fmt: skip
 

@@ -336,7 +336,7 @@ def test_a_damaged_version_that_was_trained_is_left_for_a_rollback(work: Project
 
 
 MANIFESTS: list[tuple[str, dict[str, Any], str]] = [
-    ("of a newer format", {"format": 99}, "must have format 1, was 99"),
+    ("of a newer format", {"format": 99}, "must have format 2, was 99"),
     ("made with another embedder", {"parameters": {"cleaning": 0}}, "must be made for cleaning"),
 ]
 

@@ -245,17 +245,17 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     assert re.search(r"open tasks 100% of \d+ have a prediction of that version, as of \d+ s ago", told)
     assert re.search(r"last reconcile \d+ s ago, found (nothing missing|new: )", told)
     assert re.search(r"last training \d+ s ago, due, on 14 labels in \d+ s: promoted", told)
-    assert re.search(r"ticks kept none, needs 30; version before: \d+% of \d+, needs \d+ more", told)
+    assert re.search(r"ticks kept none, needs 30; version before: \d+% of \d+ \(\d+% to \d+%\), needs \d+ more", told)
 
     figures = json.loads(json.dumps(project_status(stage.desk, stage.work.key).figures()))
     assert set(figures) == {
         "key", "title", "state", "version", "shown", "n_tasks", "n_annotated", "n_waiting", "oldest_waiting_s",
         "last_event_at", "reconciled_at", "reconcile_found", "coverage", "training", "n_changed", "ticks",
-        "previous_ticks", "blind",
+        "previous_ticks", "blind", "bands", "auto",
     }  # fmt: skip
     assert figures["coverage"]["share"] == 1.0
     assert figures["training"]["promoted"] is True
-    assert set(figures["ticks"]) == {"n", "n_agreed", "share", "needs"}
+    assert set(figures["ticks"]) == {"n", "n_agreed", "share", "interval", "needs"}
 
 
 def test_what_goes_wrong_leaves_no_text_no_label_and_no_secret_in_any_log(stage: Stage) -> None:

@@ -118,7 +118,7 @@ def test_a_version_of_an_older_format_is_refused_and_made_again(
                 work.desk.client.delete_annotation(annotation.id)
     old = work.folder.current()
     spoil(work, format=0)
-    with pytest.raises(ModelFolderError, match="format 1, was 0; train again"):
+    with pytest.raises(ModelFolderError, match="format 2, was 0; train again"):
         read_manifest(work.folder.artefact(old))
     with Desk(backend.settings) as desk, backend.workers():  # as after an upgrade: nothing is loaded
         reconcile(desk.project(work.key))

@@ -38,7 +38,7 @@ def test_the_rules_are_what_prometheus_takes() -> None:
         [program("promtool"), "check", "rules", str(MONITORING / "alerts.yml")], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "8 rules found" in done.stdout
+    assert "9 rules found" in done.stdout
 
 
 def test_a_disk_that_fills_raises_an_alert_after_five_minutes(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ class Says:
     name: str = "says"
     asked: list[str] = field(default_factory=list)
 
+    def prompt_for(self, text: str) -> str:
+        return text
+
     def vote(
         self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
     ) -> list[Vote | None]:

@@ -1,0 +1,39 @@
+"""The command auto-accept: what is accepted without a person, by which promise; taking it back."""
+
+from typing import Annotated
+
+import typer
+
+from backend.commands.printing import Printer
+from backend.connection.versions import key_of
+from backend.core.errors import BadInputError
+from backend.core.settings import load_settings
+from backend.loop import auto_accept as accepting
+from backend.loop.desk import Desk
+from backend.loop.promised import standing
+
+
+def auto_accept(
+    project: Annotated[int, typer.Option("--project", help="The project's number in Label Studio.")],
+    take_back: Annotated[
+        bool, typer.Option("--take-back", help="Remove all marks, and annotations that nobody changed; and stop.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Look for a promise again, from all blind labels.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Say what is accepted without a person in a project; take it back, or go on.
+
+    Off unless the project's settings.toml asks for a target_precision, such as 0.98. The threshold is found on the
+    labels of blind tasks; until there are enough of them nothing is accepted.
+    """
+    if take_back and resume:
+        raise BadInputError("at most one of --take-back and --resume must be given")
+    printer = Printer(json)
+    with Desk(load_settings()) as desk:
+        key = key_of(desk, project)
+        n_back = accepting.take_back(desk.project(key), printer.step) if take_back else 0
+        if resume:
+            accepting.resume(desk.project(key))
+        found = standing(desk.project(key))
+    result = {"project": project, "target_precision": found.target, "n_accepted": found.n_accepted}
+    printer.result({**result, "n_taken_back": n_back, "state": found.message})

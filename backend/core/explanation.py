@@ -1,0 +1,94 @@
+"""Why a text was decided as it was: what each level found, what the gate asked for, and what came of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.core.types import Decision, Neighbour
+
+NAME_WIDTH = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a level made of the text."""
+
+    level: str
+    confidence_before: float  # of the best candidate, 0-1
+    looked: bool  # whether the gate let it
+    found: tuple[str, ...]  # names of the features that it added
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A label and all that speaks for or against it."""
+
+    label: str
+    probability: float
+    features: Mapping[str, float]  # on the fuser's scale; those that are missing are left out
+    raw: Mapping[str, float]  # as the level measured it
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and what led to it."""
+
+    text: str
+    cleaned: str
+    decision: Decision
+    looks: tuple[Look, ...]
+    candidates: tuple[Candidate, ...]  # best first, out of scope among them
+    neighbours: tuple[Neighbour, ...]  # nearest first
+    prompt: str  # that the language models were asked; empty where they were not
+    settings: Mapping[str, Any]  # of fuser, gate and policy: calibration and thresholds
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        decision = self.decision
+        yield _line("text", self.text)
+        yield _line("cleaned", self.cleaned)
+        yield _line("decision", f"{decision.kind} {decision.predicted_label!r}, confidence {decision.confidence:.4f}")
+        yield _line("", f"by {decision.stage} in {decision.milliseconds:.1f} ms, {decision.tokens} tokens")
+        yield _line("reason", decision.reason)
+        for look in self.looks:
+            saw = f"found {', '.join(look.found)}" if look.found else "found nothing" if look.looked else "not asked"
+            yield _line(look.level, f"before it {look.confidence_before:.4f}; {saw}; {look.milliseconds:.1f} ms")
+        yield ""
+        yield from _table(self.candidates)
+        if self.neighbours:
+            yield ""
+            yield "nearest examples"
+            yield from (f"  {near.similarity:.4f}  {near.label}  #{near.example_id}" for near in self.neighbours)
+        if self.prompt:
+            yield ""
+            yield "asked of the language model"
+            yield from (f"  {line}" for line in self.prompt.splitlines())
+        yield ""
+        yield "calibration and thresholds"
+        yield from (f"  {name} = {value}" for name, value in self.settings.items())
+
+
+def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate.features))
+    width = max([len(candidate.label) for candidate in candidates] + [len("candidate")])
+    yield "  ".join([f"{'candidate':<{width}}", "probability", *(f"{name:>{_wide(name)}}" for name in names)])
+    for candidate in candidates:
+        cells = [f"{_cell(candidate, name):>{_wide(name)}}" for name in names]
+        yield "  ".join([f"{candidate.label:<{width}}", f"{candidate.probability:>11.4f}", *cells])
+    if names:
+        yield "each feature as it is weighed, and as it was measured in brackets"
+
+
+def _cell(candidate: Candidate, name: str) -> str:
+    return f"{candidate.features[name]:.3f} ({candidate.raw[name]:.3f})" if name in candidate.features else "-"
+
+
+def _wide(name: str) -> int:
+    return max(len(name), len("-0.000 (-0.000)"))
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<{NAME_WIDTH}} {text}"
