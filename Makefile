@@ -38,7 +38,7 @@ test-slow: test-environment ## the tests that compute for minutes
 
 test-containers: test-environment ## build the images, bring the stack up on a container engine, kill its parts; an hour or so
 	@containers/prepare.sh
-	$(BIN)/python -m pytest -m containers $(ARGS)
+	$(BIN)/python -m pytest -m containers --exitfirst $(ARGS)
 
 .env: ## what docker compose reads: the settings of .env.example with new secrets
 	@umask 077 && containers/secrets.sh > .env.new && mv .env.new .env

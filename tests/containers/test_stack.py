@@ -107,10 +107,14 @@ def require_settled(stack: Stack, client: LabelStudioClient) -> None:
     last: dict[str, int] = {}
 
     def settled() -> bool:
-        project = named(client)
         last.clear()
-        last.update(doubled(client, project))
-        n_annotated = sum(1 for task in client.tasks(project.id) if task.annotations)
+        try:
+            project = named(client)
+            last.update(doubled(client, project))
+            n_annotated = sum(1 for task in client.tasks(project.id) if task.annotations)
+        except LabelStudioError:  # it may be coming back just now
+            last["Label Studio is away"] = 1
+            return False
         query = f"SELECT count(DISTINCT annotation_id) FROM ledger WHERE project = '{project.key}'"
         last["annotations that the ledger lacks"] = n_annotated - int(stack.sql(query)[0][0])
         return not any(last.values())
