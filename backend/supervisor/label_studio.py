@@ -4,6 +4,7 @@ Started with sign-up closed, analytics off and no way into private networks but 
 """
 
 import os
+import secrets
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ NAME = "label-studio"
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 FIRST_START_S = 240.0  # migrations: 21-33 s on two idle cores
 SHELL_S = 120.0
+KEY_BYTES = 48
 FROM_OUTSIDE = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # it reads HOST, DEBUG and USERNAME, too
 BANNED_SUBNETS = (  # its own list without loopback, so that it may call prelabel and nothing else that is private
     "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,"
@@ -74,6 +76,7 @@ class LabelStudio:
     def service(self) -> Service:
         """How to run it."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._keep_key()
         host, port = self.address
         options = ("start", "--no-browser", "--internal-host", host, "--port", str(port))
         return Service(
@@ -86,6 +89,13 @@ class LabelStudio:
         account = {"LABEL_STUDIO_USERNAME": self.email, "LABEL_STUDIO_PASSWORD": self.password}
         here = {"LABEL_STUDIO_BASE_DATA_DIR": str(self.data), "PYTHONUNBUFFERED": "1"}
         return {**outside, **QUIET, **account, **here}
+
+    def _keep_key(self) -> None:
+        """Choose the key that signs its tokens: of those that it makes itself some read otherwise at the next start."""
+        file = self.data / ".env"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(f"SECRET_KEY={secrets.token_urlsafe(KEY_BYTES)}\n", encoding="utf-8")
 
     def answers(self, _pid: int) -> bool:
         try:

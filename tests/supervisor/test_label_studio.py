@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -30,6 +31,18 @@ def test_a_token_that_was_lost_is_made_again_although_the_api_gives_only_one(lab
     token = label_studio.program.token("")
     assert token != label_studio.token
     assert label_studio.program.token(token) == token
+
+
+def test_the_key_that_signs_its_tokens_reads_the_same_at_each_start(
+    label_studio: RunningLabelStudio, tmp_path: Path
+) -> None:
+    program, file = replace(label_studio.program, data=tmp_path / "data"), tmp_path / "data" / ".env"
+    program.service()
+    written = file.read_text(encoding="utf-8")
+    assert re.fullmatch(r"SECRET_KEY=[\w-]{64}\n", written), "no character means anything to who reads the file"
+    assert file.stat().st_mode & 0o777 == 0o600
+    program.service()
+    assert file.read_text(encoding="utf-8") == written
 
 
 def test_a_wrong_password_is_told_with_the_setting_to_correct(label_studio: RunningLabelStudio) -> None:
