@@ -83,7 +83,7 @@ class LabelStudioClient:
             )
             if all(answer[count] >= n for count, n in carried.items()):
                 return list(answer["task_ids"])
-            log.warning("import_dropped_labels", project=project_id, n_tasks=len(tasks))
+            log.info("import_dropped_labels", project=project_id, n_tasks=len(tasks))
             self._act(project_id, "delete_tasks", {"all": False, "included": answer["task_ids"]})
         raise LabelStudioError(
             f"the {len(tasks)} tasks must arrive with their labels, but Label Studio dropped these {IMPORT_ATTEMPTS} "

@@ -230,7 +230,7 @@ def expressions() -> list[str]:
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     queries = [query.replace("$project", ".*").replace("$__rate_interval", "1m") for query in queries]
     rules = re.findall(r"expr: (?:>-\n)?(.*?)\n +(?:for|labels):", (MONITORING / "alerts.yml").read_text(), re.DOTALL)
-    assert len(rules) == 8
+    assert len(rules) == 9
     return queries + rules
 
 
@@ -251,7 +251,7 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     assert set(figures) == {
         "key", "title", "state", "version", "shown", "n_tasks", "n_annotated", "n_waiting", "oldest_waiting_s",
         "last_event_at", "reconciled_at", "reconcile_found", "coverage", "training", "n_changed", "ticks",
-        "previous_ticks", "blind", "bands", "auto",
+        "previous_ticks", "blind", "bands", "auto", "n_computed",
     }  # fmt: skip
     assert figures["coverage"]["share"] == 1.0
     assert figures["training"]["promoted"] is True

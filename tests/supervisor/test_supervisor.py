@@ -138,7 +138,7 @@ def test_a_process_that_stops_answering_is_started_again(tmp_path: Path) -> None
         supervisor.tend_until_stopped(ended=lambda: pid_of(tmp_path, "web") not in (0, before))
 
 
-def test_restarts_wait_longer_each_time_but_never_more_than_half_a_minute(tmp_path: Path) -> None:
+def test_restarts_wait_longer_each_time_but_never_so_long_that_service_is_back_late(tmp_path: Path) -> None:
     child = Child(sleeper(code="pass"), tmp_path / "x.log", {}, state="up")
     waits = []
     for _ in range(9):
@@ -149,7 +149,7 @@ def test_restarts_wait_longer_each_time_but_never_more_than_half_a_minute(tmp_pa
         waits.append(round(child._start_at_s - child._started_s, 0))
         child.state = "up"
     assert waits == sorted(waits)
-    assert 29 <= waits[-1] <= 31
+    assert 1 <= waits[3] < waits[-1] <= 7
 
 
 def test_a_log_is_rotated_by_size_and_the_process_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
