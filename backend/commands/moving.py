@@ -110,6 +110,10 @@ def export(
                 client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=printer.step,
                 watch=lambda n, of: advance(f"{n} of {of} tasks", n / max(1, of)),
             )  # fmt: skip
+        if not manifest.rows and what == "training":
+            printer.step("no task is labelled yet: the file is empty; --what tasks exports all")
+        if manifest.rows and not all(manifest.parts.values()):
+            printer.step("some parts are empty: there are too few rows, or too few different ones, for such a split")
         printer.result({"out": str(out), "manifest": str(manifest_of(out)), **asdict(manifest)})
 
 

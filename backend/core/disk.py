@@ -21,6 +21,7 @@ REFUSALS = {  # why the system takes no write -> what to do
     errno.EPERM: "it is not allowed; give this user the right to write",
     errno.EFBIG: "files may not be that large; raise the limit",
     errno.EEXIST: "a part of that path is a file; choose another",
+    errno.ENOENT: "there is no such folder, and none can be made; choose another",
     errno.ENOTDIR: "a part of that path is a file; choose another",
     errno.EISDIR: "there is a folder of that name; choose another",
 }

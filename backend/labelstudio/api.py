@@ -123,7 +123,11 @@ def open_api(settings: Settings) -> Api:
     """
     token = settings.label_studio_token.get_secret_value()
     if not token:
-        raise LabelStudioError("PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty", status=401)
+        raise LabelStudioError(
+            "PRELABEL_LABEL_STUDIO_TOKEN must hold a personal access token, is empty; set it (Label Studio shows "
+            "one under Account & Settings), or run this where `prelabel up` did: .prelabel/prelabel.env has it",
+            status=401,
+        )
     url = settings.label_studio_url.rstrip("/")
     proxy = settings.proxy_for(url)
     transport = httpx.Client(
