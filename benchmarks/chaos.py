@@ -67,14 +67,16 @@ def chaos(work: ProjectDesk, n_kills: int) -> dict[str, object]:
     for thread in threads:
         thread.start()
     seconds: dict[str, list[float]] = {victim: [] for victim in VICTIMS}
-    for number in range(n_kills):
-        time.sleep(chance.uniform(0.0, MOMENT_S))
-        victim = chance.choice(VICTIMS)
-        seconds[victim].append(kill(work, victim))
-        print(f"{number + 1}/{n_kills} {victim} {seconds[victim][-1]:.1f} s", file=sys.stderr, flush=True)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for number in range(n_kills):
+            time.sleep(chance.uniform(0.0, MOMENT_S))
+            victim = chance.choice(VICTIMS)
+            seconds[victim].append(kill(work, victim))
+            print(f"{number + 1}/{n_kills} {victim} {seconds[victim][-1]:.1f} s", file=sys.stderr, flush=True)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     for _ in range(2):  # the second finds what the first one has asked for; pruning old versions may still go on
         looked_after(work)
     return {
