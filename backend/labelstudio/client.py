@@ -76,7 +76,9 @@ class LabelStudioClient:
             LabelStudioError: it dropped them again and again; the tasks are gone.
         """
         path = f"api/projects/{project_id}/import"
-        carried = {f"{kind[:-1]}_count": sum(len(task.get(kind, ())) for task in tasks) for kind in CARRIED}
+        carried = {
+            f"{kind[:-1]}_count": sum(len(task.get(kind, ())) for task in tasks if "data" in task) for kind in CARRIED
+        }
         for _ in range(IMPORT_ATTEMPTS):
             answer = self.api.json(
                 "POST", path, params={"return_task_ids": "true"}, body=list(tasks), timeout_s=PUSH_TIMEOUT_S

@@ -13,7 +13,7 @@ from backend.labelstudio.schema import ID_KEY, Control
 from backend.ledger import Accepted
 from backend.moving.cells import OWN
 from backend.moving.columns import ADDED, LABEL, with_added
-from training.dataset import TaskLabel, label_of_annotation, label_of_result, latest_of_each, task_label
+from training.dataset import TaskLabel, label_of_annotation, label_of_result, latest_of_each, task_label, trains
 
 What = Literal["training", "tasks", "annotations", "predictions"]
 WHATS: tuple[What, ...] = ("training", "tasks", "annotations", "predictions")
@@ -64,11 +64,8 @@ class TaskRows:
         elif self.what == "predictions":
             for item in sorted(task.predictions, key=lambda item: item["id"]):
                 yield self._row(task, self._judgement(task, said), {}, item)
-        elif self.what == "tasks" or (said is not None and self._trains(said)):
+        elif self.what == "tasks" or (said is not None and trains(said, self.settings)):
             yield self._row(task, self._judgement(task, said), accepted, self._prediction(task), said)
-
-    def _trains(self, said: TaskLabel) -> bool:
-        return said.how != "bulk" or self.settings.train_on_bulk
 
     def _judgement(self, task: Task, said: TaskLabel | None) -> Judgement:
         labels = {item.id: label_of_annotation(item, self.control) for item in latest_of_each(task.annotations)}
@@ -126,6 +123,6 @@ def _shown(known: Accepted) -> Json:
 
 def _changed(told: Judgement, shown: Mapping[str, Any], how: str | None) -> bool | None:
     """Whether a person gave another label than the one that was ticked; None where nobody saw a tick."""
-    if not told.label or not shown["predicted_label"] or how in (None, "blind", "imported"):
+    if not told.label or not shown["predicted_label"] or how in (None, "auto", "blind", "imported"):
         return None
     return bool(told.label != shown["predicted_label"])
