@@ -33,10 +33,11 @@ def accepted(number: int, how: How, shown: str) -> Accepted:
     return Accepted(1, number, "", 1, "", how, 1.0, "pl-1", 0, shown, 0.75, "classify")
 
 
-def row_of(task: Task, *known: Accepted, train_on_bulk: bool = True) -> dict[str, Any]:
+def row_of(task: Task, *known: Accepted, train_on_bulk: bool = True, train_on_auto: bool = False) -> dict[str, Any]:
     control = read_config(CONFIG)
     assert isinstance(control, Control)
-    rows = TaskRows("training", control, ProjectSettings(train_on_bulk=train_on_bulk), "pl-1", own_keys=False)
+    settings = ProjectSettings(train_on_bulk=train_on_bulk, train_on_auto=train_on_auto)
+    rows = TaskRows("training", control, settings, "pl-1", own_keys=False)
     return next(rows.of(task, {each.annotation_id: each for each in known}), {})
 
 
@@ -74,6 +75,13 @@ def test_bulk_labels_train_only_where_the_project_says_so() -> None:
     bulk = task(annotation(1, "y", 1, updated_by=None, parent_prediction=1))
     assert row_of(bulk, accepted(1, "bulk", "y"))["how_accepted"] == "bulk"
     assert row_of(bulk, accepted(1, "bulk", "y"), train_on_bulk=False) == {}
+
+
+def test_labels_that_no_person_gave_train_only_where_the_project_says_so() -> None:
+    ours = task(annotation(1, "y", 1))
+    assert row_of(ours, accepted(1, "auto", "y")) == {}
+    row = row_of(ours, accepted(1, "auto", "y"), train_on_auto=True)
+    assert (row["how_accepted"], row["changed"]) == ("auto", None), "nobody saw a tick"
 
 
 def test_like_texts_stay_together_and_each_label_has_its_share_of_every_part() -> None:
