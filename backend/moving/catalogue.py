@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from backend.core.disk import writing
 from backend.core.errors import StateError
 from backend.labelstudio.filters import id_above
 from backend.labelstudio.records import Json
@@ -142,13 +141,11 @@ class Catalogue:
 
 @contextmanager
 def open_catalogue(path: Path) -> Iterator[Catalogue]:
-    """A project's catalogue, made where it is missing.
+    """A project's catalogue, made where it is missing. Its folder exists, and whoever opens it is alone there.
 
     Raises:
         StateError: the state folder takes no writes.
     """
-    with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         connection = _connected(path)
     except sqlite3.DatabaseError:  # a cache: what it held is read again

@@ -14,6 +14,7 @@ from typing import Protocol, Self
 
 from filelock import FileLock
 
+from backend.core.disk import writing
 from backend.core.errors import BadInputError
 from backend.files import writing_rows
 from backend.labelstudio.records import Json
@@ -71,8 +72,8 @@ def import_rows(
         StateError: the state folder, or the place of the rejects, takes no writes.
     """
     with ExitStack() as stack:
-        catalogue = stack.enter_context(open_catalogue(folder / "catalogue.sqlite3"))
         stack.enter_context(_alone(folder / "importing.lock", report))
+        catalogue = stack.enter_context(open_catalogue(folder / "catalogue.sqlite3"))
         pool = stack.enter_context(ThreadPoolExecutor(1))
         rejects = stack.enter_context(Rejects(None if options.dry_run else options.rejects))
         run = Run(
@@ -120,7 +121,9 @@ def _alone(path: Path, report: Report) -> FileLock:
     """The lock of imports into a project on this machine; a killed holder's is free at once."""
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except TimeoutError:
         report("another import into this project runs; this one begins when it is done")
     else:

@@ -3,8 +3,6 @@
 import csv
 import gzip
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -155,12 +153,11 @@ def label_in(prediction: dict[str, Any]) -> str:
 def test_an_import_that_is_killed_goes_on_and_says_how_much_was_left(playground: Playground, tmp_path: Path) -> None:
     data = write(tmp_path / "a.csv", "text\n" + "".join(f"text {n}\n" for n in range(N_MANY)))
     command = playground.command("import", data, "--project", playground.project_id)
-    killed = subprocess.Popen(command, env=playground.environment, stderr=subprocess.DEVNULL)
-    while playground.client.count(playground.project_id, []) == 0:
-        time.sleep(0.05)
-        assert killed.poll() is None
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    with subprocess.Popen(command, env=playground.environment, stderr=subprocess.DEVNULL) as killed:
+        while playground.client.count(playground.project_id, []) == 0:
+            time.sleep(0.05)
+            assert killed.poll() is None
+        killed.kill()
     done = playground.run("import", data, "--project", playground.project_id, "--json")
     assert "an import of a.csv stopped at row" in done.stderr.decode()
     assert json.loads(done.stdout)["new"] < N_MANY
@@ -170,10 +167,9 @@ def test_an_import_that_is_killed_goes_on_and_says_how_much_was_left(playground:
 def test_two_imports_at_once_double_nothing(playground: Playground, tmp_path: Path) -> None:
     data = write(tmp_path / "a.csv", "text\n" + "".join(f"text {n}\n" for n in range(N_MANY // 2)))
     command = playground.command("import", data, "--project", playground.project_id)
-    other = subprocess.Popen(command, env=playground.environment, stderr=subprocess.DEVNULL)
-    time.sleep(1.0)
-    playground.imported(data)
-    assert other.wait() == 0
+    with subprocess.Popen(command, env=playground.environment, stderr=subprocess.DEVNULL) as other:
+        playground.imported(data)
+    assert other.returncode == 0
     assert playground.client.count(playground.project_id, []) == len(playground.rows()) == N_MANY // 2
 
 
