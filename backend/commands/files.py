@@ -39,7 +39,7 @@ def train(
     label_config: Annotated[Path | None, typer.Option(help="Label Studio's XML; else the labels of DATA.")] = None,
     oos_label: Annotated[str, typer.Option(help='The label that means "none of the labels".')] = "",
     profile: Annotated[str, typer.Option(help="Which models and parameters; see profiles/.")] = "",
-    family: Annotated[str, typer.Option(help="Classifier family: linear, or none.")] = "linear",
+    family: Annotated[str, typer.Option(help="Classifier family: kernel, or none.")] = "kernel",
     gold: Annotated[Path | None, typer.Option(help="Rows that judge the model and never train it.")] = None,
     where: WhereOption = "",
     language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",

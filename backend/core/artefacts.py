@@ -20,7 +20,7 @@ from backend.core.disk import require_room, writing
 from backend.core.errors import ArtefactError, ModelFolderError
 from backend.core.types import DataFingerprint, Label, LabelSpace
 
-FORMAT = 1
+FORMAT = 2
 OWN_PREFIX = "pl-"  # of every version of ours, by which Label Studio's users know it
 COLD_PREFIX = f"{OWN_PREFIX}0-"  # of those that were never trained
 MANIFEST = "manifest.json"
