@@ -4,7 +4,7 @@ Weights of the features, the same for all labels, and the scale of the signs tha
 Few examples cannot tell these, so each is drawn towards its stated value, and none may turn its meaning round.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,15 @@ from scipy.optimize import minimize
 
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, Stage
 from backend.pipeline.evidence import Evidence
-from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, novelty, signs
+from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, novelty, signs, weighted
 from backend.pipeline.gate import THRESHOLDS
 
-FITTED_FEATURES = ("classifier", "names", "neighbours", "lexical")  # rules, votes and rerankers keep stated weights
-PULL = 10.0  # examples' worth of belief in a stated weight, per stated weight squared
-UNIT = 1.0  # logits: what a stated weight of 0 is taken for by that
+FITTED: Mapping[Stage, Sequence[Sequence[str]]] = {  # rules, votes and rerankers keep their stated weights
+    "retrieve": (("names",), ("neighbours",), ("lexical",)),
+    # together: examples resemble each other more than they do texts to come, and alone the nearest gained from that
+    "classify": (("names",), ("classifier", "dense", "neighbours", "lexical")),
+}
+PULL = 10.0  # examples' worth of belief in a stated weight, per its share squared
 SIGNS_PULL = 1.0  # the same for signs, in logits
 REAL_HALF = 10.0  # out-of-scope examples that weigh as much as all left-out labels together
 MIN_LABELS = 5  # with fewer, what one of them is to the others is not what out-of-scope texts are to all
@@ -61,7 +64,7 @@ def calibrate(
     """
     if not len(columns):
         return STATED
-    weights = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage]) for stage in seen}
+    weights = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage], FITTED[stage]) for stage in seen}
     odds = {stage: fit_signs(seen[stage], unknown[stage], columns, SIGNS[stage]) for stage in seen}
     last = [stage for stage in STAGES if stage in seen][-1]
     whole = {**WEIGHTS, **weights, "vote": {**weights[last], "vote": WEIGHTS["vote"]["vote"]}}
@@ -73,35 +76,38 @@ def calibrate(
     return Calibration(found.weights, found.signs, {**THRESHOLDS, "retrieve": cheap})
 
 
-def fit_weights(evidence: Evidence, columns: IntArray, stated: Mapping[str, float]) -> dict[str, float]:
-    """Weights of highest penalised likelihood of the right label, given that it is one."""
-    names = [name for name in FITTED_FEATURES if name in stated and name in evidence.names]
-    rows = np.flatnonzero(columns < len(evidence.labels))
-    if not names or not len(rows):
-        return dict(stated)
-    at = [evidence.names.index(name) for name in names]
-    seen = np.where(evidence.present, evidence.values, 0.0)[rows][:, :-1]
-    values, fixed = seen[:, :, at], _fixed(evidence, stated, names)[rows]
-    right = columns[rows]
-    prior = np.array([stated[name] for name in names])
-    scale = np.where(prior > 0, prior, UNIT)
+def fit_weights(
+    evidence: Evidence, columns: IntArray, stated: Mapping[str, float], groups: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Weights of highest penalised likelihood of the right label, given that it is one.
 
-    def loss(weights: Matrix) -> tuple[float, Matrix]:
-        logits = values @ weights.astype(np.float32) + fixed
+    Args:
+        groups: names of features; those of one group keep the proportions of their stated weights.
+    """
+    rows = np.flatnonzero(columns < len(evidence.labels))
+    if not len(rows):
+        return dict(stated)
+    values = np.stack([_sum(evidence, stated, group)[rows] for group in groups], axis=2)
+    fixed = _sum(evidence, stated, [name for name in stated if all(name not in group for group in groups)])[rows]
+    right, place = columns[rows], np.arange(len(rows))
+
+    def loss(factors: Matrix) -> tuple[float, Matrix]:
+        logits = values @ factors.astype(np.float32) + fixed
         total = log_sum_exp(logits)
         probs = np.exp(logits - total[:, None])
-        gradient = np.einsum("rl,rlf->f", probs, values) - values[np.arange(len(rows)), right].sum(axis=0)
-        pulled = (weights - prior) / scale
-        value = float((total - logits[np.arange(len(rows)), right]).sum() + PULL * (pulled**2).sum())
-        return value, gradient.astype(np.float64) + 2 * PULL * pulled / scale
+        gradient = np.einsum("rl,rlf->f", probs, values) - values[place, right].sum(axis=0)
+        pulled = factors - 1.0
+        value = float((total - logits[place, right]).sum() + PULL * (pulled**2).sum())
+        return value, gradient.astype(np.float64) + 2 * PULL * pulled
 
-    return {**stated, **dict(zip(names, _minimum(loss, prior, [(0.0, None)] * len(names)), strict=True))}
+    factors = _minimum(loss, np.ones(len(groups)), [(0.0, None)] * len(groups))
+    factor = {name: factor for group, factor in zip(groups, factors, strict=True) for name in group}
+    return {name: round(weight * factor.get(name, 1.0), 6) for name, weight in stated.items()}
 
 
-def _fixed(evidence: Evidence, stated: Mapping[str, float], fitted: list[str]) -> FloatArray:
-    """(n_examples, n_labels): what the features add whose weights stay."""
-    weights = np.array([0.0 if name in fitted else stated.get(name, 0.0) for name in evidence.names], np.float32)
-    return np.asarray((np.where(evidence.present, evidence.values, 0.0) @ weights)[:, :-1], np.float32)
+def _sum(evidence: Evidence, stated: Mapping[str, float], names: Sequence[str]) -> FloatArray:
+    """(n_examples, n_labels): what these features add at their stated weights."""
+    return weighted(evidence, {name: stated[name] for name in names if name in stated})[:, :-1]
 
 
 def fit_signs(seen: Evidence, unknown: Evidence, columns: IntArray, stated: Mapping[str, float]) -> dict[str, float]:

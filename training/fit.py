@@ -31,6 +31,7 @@ from training.splits import group_of
 MAX_SUPPORT = 16_000  # examples that spread: their square is held in memory (1 GB); the others are found as neighbours
 RARE_FROM = 3_000  # texts; from there on a term must stand in two of them
 MAX_TERMS, MAX_TERM_WEIGHTS = 60_000, 30_000_000  # terms; terms times columns, 4 bytes each
+BACKGROUND_WORTH = 10.0  # examples
 CHUNK = 512  # rows of the kernel made at once
 FAMILIES = ("kernel", "none")
 
@@ -71,9 +72,13 @@ class Fitted:
     unknown: FloatArray  # (n_rows, n_columns): without the row's label; NaN in rows that did not spread
 
 
-def fit_kernel(rows: Rows, prior: Prior, *, n_columns: int, seed: int) -> Fitted:
-    """Solve for the residuals of the prior."""
-    centre = rows.vectors.mean(axis=0) if len(rows) else np.zeros(rows.vectors.shape[1], np.float32)
+def fit_kernel(rows: Rows, prior: Prior, *, background: FloatArray, n_columns: int, seed: int) -> Fitted:
+    """Solve for the residuals of the prior.
+
+    Args:
+        background: (dim,), what texts of the project have in common, as far as that is known without examples.
+    """
+    centre = (rows.vectors.sum(axis=0) + BACKGROUND_WORTH * background) / (len(rows) + BACKGROUND_WORTH)
     known = np.append(np.ones(n_columns - 1, np.bool_), np.any(rows.columns == n_columns - 1))
     plain = KernelClassifier(prior, np.asarray(centre, np.float32), known, None)
     if not len(rows):

@@ -105,7 +105,13 @@ def _fitted(
     chosen = np.random.default_rng(options.seed).permutation(len(pool))[:MAX_POOL].tolist()
     unlabelled = embed_texts([clean(pool[at]) for at in chosen], embedder, material.labels)
     prior = prior_of(material.labels[:, : embedder.lead], unlabelled[:, : embedder.lead])
-    return fit_kernel(material.rows, prior, n_columns=len(material.values), seed=options.seed)
+    # label names are of the project's topic, but are no texts: half of what they share is what texts share
+    background = (
+        unlabelled.mean(axis=0) if len(chosen) else material.labels.sum(axis=0) / max(2 * len(material.labels), 1)
+    )
+    return fit_kernel(
+        material.rows, prior, background=background, n_columns=len(material.values), seed=options.seed
+    )  # fmt: skip
 
 
 def _settled(

@@ -25,8 +25,11 @@ CHEAP: Mapping[str, float] = {  # before a classifier has looked; logits per uni
     "irrelevance": 2.0,  # 1 for out-of-scope where no candidate is relevant
 }
 CLASSIFIED: Mapping[str, float] = {
-    "classifier": 4.0,  # from no example at all to 100 a label, in two languages: 3 to 5
-    "lexical": 0.2,
+    "classifier": 3.5,  # from no example at all to 100 a label, in two languages: 3 to 5
+    "names": 1.0,  # per spread; while examples are few
+    "dense": 0.4,  # per spread, of the nearest example or the label's own words
+    "neighbours": 0.3,
+    "lexical": 0.6,
     "keywords": 3.0,
     "relevance": 2.3,
     "irrelevance": 0.8,
@@ -38,7 +41,7 @@ SIGNS: Weights = {  # log odds of out-of-scope per unit; see `signs`
     "classify": {"bias": 0.0, "near": -0.5, "score": -0.5, "oos": 0.4},
     "vote": {"bias": 0.0, "near": -0.5, "score": -0.5, "oos": 0.4},
 }
-ASSUMED_SHARE = 0.03  # of texts that are out of scope, where a project has a choice for them
+ASSUMED_SHARE = 0.01  # of texts that are out of scope, where a project has a choice for them
 MOST_ASSUMED = 0.5  # however many of the examples are
 UNASKED_SHARE = 0.005  # the same where it has none
 FITTED_SHARE = 0.5  # that the signs' weights are made for

@@ -25,7 +25,7 @@ NAMES = vectors(3, seed=7)
 def fitted(columns: tuple[int, ...] = (0, 0, 1, 1, 3, 3)) -> KernelClassifier:
     n = len(columns)
     rows = Rows(TEXTS[:n], vectors(len(TEXTS))[:n], np.array(columns, np.int64), np.arange(n))
-    return fit_kernel(rows, Prior.of(NAMES), n_columns=4, seed=0).classifier
+    return fit_kernel(rows, Prior.of(NAMES), background=np.zeros(DIM, np.float32), n_columns=4, seed=0).classifier
 
 
 def test_examples_are_learned_and_labels_without_any_keep_what_their_name_says() -> None:

@@ -8,11 +8,12 @@ import pytest
 from backend.core.types import IntArray, Label, LabelSpace, Stage
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.fuse import SIGNS, WEIGHTS, joined, novelty, weighted
-from training.calibrate import STATED, calibrate, fit_signs, fit_weights, threshold
+from training.calibrate import FITTED, STATED, calibrate, fit_signs, fit_weights, threshold
 
 N_LABELS = 6
 SPACE = LabelSpace(tuple(Label(f"l{n}", f"l{n}") for n in range(N_LABELS)), "other")
 STAGE: Stage = "classify"
+TOGETHER = FITTED[STAGE]
 
 
 def evidence_of(features: Mapping[str, np.ndarray]) -> Evidence:
@@ -36,27 +37,35 @@ def drawn(weight: float, *, n: int = 4000) -> tuple[Evidence, IntArray]:
 
 @pytest.mark.parametrize("weight", [0.5, 2.0, 5.0])
 def test_a_weight_is_found_again(weight: float) -> None:
-    found = fit_weights(*drawn(weight), WEIGHTS[STAGE])
+    found = fit_weights(*drawn(weight), WEIGHTS[STAGE], TOGETHER)
     assert found["classifier"] == pytest.approx(weight, rel=0.15)
 
 
 def test_calibrated_probabilities_are_as_often_right_as_they_say() -> None:
     evidence, columns = drawn(2.0)
-    weights = fit_weights(evidence, columns, WEIGHTS[STAGE])
+    weights = fit_weights(evidence, columns, WEIGHTS[STAGE], TOGETHER)
     probs = joined(weighted(evidence, weights)[:, :-1], np.full(len(columns), -60.0, np.float32))
     assert probs.max(axis=1).mean() == pytest.approx((probs.argmax(axis=1) == columns).mean(), abs=0.02)
 
 
 def test_five_labels_do_not_overrule_the_stated_weight() -> None:
-    found = fit_weights(*drawn(0.2, n=5), WEIGHTS[STAGE])
+    found = fit_weights(*drawn(0.2, n=5), WEIGHTS[STAGE], TOGETHER)
     assert found["classifier"] > 0.2 * WEIGHTS[STAGE]["classifier"]
 
 
 def test_a_feature_that_speaks_against_the_right_label_is_left_out_rather_than_turned_round() -> None:
     evidence, columns = drawn(2.0)
     values = evidence.values[:, :, 0]
-    found = fit_weights(evidence_of({"classifier": values, "lexical": -values}), columns, WEIGHTS[STAGE])
-    assert found["lexical"] >= 0
+    both = evidence_of({"classifier": values, "lexical": -values})
+    found = fit_weights(both, columns, WEIGHTS[STAGE], (("classifier",), ("lexical",)))
+    assert found["lexical"] == 0
+
+
+def test_features_fitted_together_keep_their_proportions() -> None:
+    evidence, columns = drawn(2.0)
+    found = fit_weights(evidence, columns, WEIGHTS[STAGE], FITTED[STAGE])
+    stated = WEIGHTS[STAGE]
+    assert found["dense"] / found["classifier"] == pytest.approx(stated["dense"] / stated["classifier"], rel=1e-3)
 
 
 def scored(best: float, *, n: int) -> Evidence:

@@ -27,7 +27,13 @@ def unit(vectors: object) -> FloatArray:
 
 
 def fitted(of: Rows) -> Fitted:
-    return fit_kernel(of, Prior.of(np.eye(LABELS, DIM, dtype=np.float32)), n_columns=LABELS + 1, seed=0)
+    return fit_kernel(
+        of,
+        Prior.of(np.eye(LABELS, DIM, dtype=np.float32)),
+        background=np.zeros(DIM, np.float32),
+        n_columns=LABELS + 1,
+        seed=0,
+    )
 
 
 def without(of: Rows, left: np.ndarray) -> FloatArray:
