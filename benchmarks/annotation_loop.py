@@ -9,6 +9,7 @@ trained again as a project trains. Language models are off. The mean and all of 
 
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,7 @@ def nearest(X: FloatArray, y: np.ndarray, names: FloatArray) -> np.ndarray:
 
 def main() -> None:
     configure_logs("WARNING")
+    warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few examples, many labels
     language, read = SETS[sys.argv[1] if len(sys.argv) > 1 else "clinc"]
     examples = read()
     found: dict[str, list[int]] = {}

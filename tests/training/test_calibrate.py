@@ -56,7 +56,9 @@ def test_five_labels_do_not_overrule_the_stated_weight() -> None:
 def test_a_feature_that_speaks_against_the_right_label_is_left_out_rather_than_turned_round() -> None:
     evidence, columns = drawn(2.0)
     values = evidence.values[:, :, 0]
-    both = evidence_of({"classifier": values, "lexical": -values})
+    against = np.random.default_rng(2).normal(0, 1, values.shape)
+    against[np.arange(len(columns)), columns] -= 1.0
+    both = evidence_of({"classifier": values, "lexical": against})
     found = fit_weights(both, columns, WEIGHTS[STAGE], (("classifier",), ("lexical",)))
     assert found["lexical"] == 0
 
