@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from backend.assembly import Assembly
 from backend.core.settings import load_settings
-from backend.core.types import Example, FloatArray, LabelSpace, Pipeline
+from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Pipeline
 from backend.logs import configure_logs
 from benchmarks.datasets import clinc, massive, space_of
 from training.run import TrainingOptions, train
@@ -93,17 +93,17 @@ class Loop:
         }
 
 
-def regressed(X: FloatArray, y: np.ndarray, cold: np.ndarray) -> np.ndarray:
+def regressed(X: FloatArray, y: IntArray, cold: IntArray) -> IntArray:
     """The names answer until there are two labels to tell apart."""
     said = cold.copy()
     for start in range(REGRESSION_EVERY, len(y), REGRESSION_EVERY):
         if len(set(y[:start])) > 1:
-            model = LogisticRegression(C=30, max_iter=200, tol=1e-2).fit(X[:start], y[:start])
+            model = LogisticRegression(C=30, max_iter=200, tol=1e-4).fit(X[:start], y[:start])
             said[start : start + REGRESSION_EVERY] = model.predict(X[start : start + REGRESSION_EVERY])
     return said
 
 
-def nearest(X: FloatArray, y: np.ndarray, names: FloatArray) -> np.ndarray:
+def nearest(X: FloatArray, y: IntArray, names: FloatArray) -> IntArray:
     """The larger of a name's similarity and that of the nearest answered task."""
     best = X @ names.T
     similar = X @ X.T

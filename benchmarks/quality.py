@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command sets it; idle threads would spin
 
@@ -130,12 +131,12 @@ def baselines(bench: Bench, known: Sequence[Example], asked: Sequence[Example], 
     y, right = (np.array([example.label for example in part], object) for part in (known, asked))
     inside = right != OOS
     regression = LogisticRegression(C=30, max_iter=300, tol=1e-3).fit(X, y.astype(str))
-    machine = LinearSVC(C=0.5).fit(csr_matrix(hstack([A, X])), y.astype(str))
+    machine = LinearSVC(C=0.5).fit(csr_matrix(hstack([A, csr_matrix(X)])), y.astype(str))
     words = LinearSVC(C=0.5).fit(A, y.astype(str))
     for title, said in (
         ("logistic regression on the embedding", regression.predict(Z)),
         ("linear SVM on words and letters", words.predict(B)),
-        ("linear SVM on both", machine.predict(csr_matrix(hstack([B, Z])))),
+        ("linear SVM on both", machine.predict(csr_matrix(hstack([B, csr_matrix(Z)])))),
     ):
         bench.sheet.row(f"{name}: accuracy, baseline {title}", (said == right)[inside].astype(np.float32))
 
@@ -258,9 +259,9 @@ def _ablated(fuser: Fuser, evidence: Evidence) -> dict[str, FloatArray]:
     for kind in ("weights", "signs"):
         stage = getattr(fuser, kind)["classify"]
         for name in [name for name, weight in stage.items() if weight and name not in ("bias", "classifier")]:
-            changed = {**getattr(fuser, kind), "classify": {**stage, name: 0.0}}
+            changed: dict[str, Any] = {kind: {**getattr(fuser, kind), "classify": {**stage, name: 0.0}}}
             if kind == "signs" or name in evidence.names:
-                found[f"without {name}"] = replace(fuser, **{kind: changed}).fuse(evidence)
+                found[f"without {name}"] = replace(fuser, **changed).fuse(evidence)
     return found
 
 

@@ -25,10 +25,10 @@ def prior_of(labels: FloatArray, pool: FloatArray) -> Prior:
     own, texts = unit(labels), unit(pool)
     centre = texts.mean(axis=0)
     names, texts = unit(own - own.mean(axis=0)), unit(texts - centre)
-    directions, biases = names, np.zeros(len(names), np.float32)
+    directions: FloatArray = names
+    biases: FloatArray = np.zeros(len(names), np.float32)
     for _ in range(ROUNDS):
-        logits = CERTAINTY * texts @ directions.T
-        shares, biases = _shares(logits)
+        shares, biases = _shares(np.asarray(CERTAINTY * texts @ directions.T, np.float32))
         directions = unit(NAME_WORTH * names + shares.T @ texts)
     return Prior(directions, np.asarray(centre, np.float32), biases * np.float32(SHARPNESS / CERTAINTY))
 

@@ -192,7 +192,7 @@ def similarity(places: FloatArray, support: FloatArray) -> FloatArray:
     found = places @ support.T
     found -= 1.0
     found /= WIDTH
-    return np.exp(found, out=found)
+    return np.asarray(np.exp(found, out=found), np.float32)
 
 
 def one_hot(columns: IntArray, n_columns: int) -> FloatArray:

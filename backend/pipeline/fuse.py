@@ -94,7 +94,7 @@ def joined(labels: FloatArray, odds: FloatArray) -> FloatArray:
         return np.ones((len(labels), 1), np.float32)
     none = 1.0 / (1.0 + np.exp(-np.clip(odds, -60.0, 60.0)))
     shares = np.exp(labels - log_sum_exp(labels)[:, None])
-    return np.concatenate([shares * (1.0 - none)[:, None], none[:, None]], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([shares * (1.0 - none)[:, None], none[:, None]], axis=1), np.float32)
 
 
 def novelty(evidence: Evidence, weights: Mapping[str, float]) -> FloatArray:

@@ -93,9 +93,9 @@ DAMAGE = [
     ("no manifest", lambda folder: (folder / MANIFEST).unlink(), "none that can be read"),
     ("a manifest that is not JSON", lambda folder: (folder / MANIFEST).write_text("{"), "must be a JSON manifest"),
     ("a manifest that is no text", lambda folder: (folder / MANIFEST).write_bytes(b"\xff"), "none that can be read"),
-    ("a manifest that is a list", lambda folder: (folder / MANIFEST).write_text("[]"), "must have format 1, was list"),
-    ("another format", lambda folder: edit(folder, format=2), "must have format 1, was 2"),
-    ("no format", lambda folder: edit(folder, format=None), "must have format 1, was None"),
+    ("a manifest that is a list", lambda folder: (folder / MANIFEST).write_text("[]"), "must have format 2, was list"),
+    ("another format", lambda folder: edit(folder, format=1), "must have format 2, was 1"),
+    ("no format", lambda folder: edit(folder, format=None), "must have format 2, was None"),
     ("an entry is missing", lambda folder: edit(folder, labels=None), "every entry of a manifest and no other"),
     ("an entry too many", lambda folder: edit(folder, mood="good"), "every entry of a manifest and no other"),
 ]  # fmt: skip

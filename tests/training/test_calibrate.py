@@ -1,8 +1,10 @@
 """Calibration finds again what was put in."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from backend.core.types import IntArray, Label, LabelSpace, Stage
@@ -16,7 +18,7 @@ STAGE: Stage = "classify"
 TOGETHER = FITTED[STAGE]
 
 
-def evidence_of(features: Mapping[str, np.ndarray]) -> Evidence:
+def evidence_of(features: Mapping[str, npt.NDArray[Any]]) -> Evidence:
     found = []
     for name, values in features.items():
         array = np.asarray(values, np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.core.types import FloatArray
+from backend.core.types import FloatArray, IntArray
 from backend.models.kernel import Prior
 from training import fit
 from training.fit import Fitted, Rows, fit_kernel, supporting
@@ -36,7 +36,7 @@ def fitted(of: Rows) -> Fitted:
     )
 
 
-def without(of: Rows, left: np.ndarray) -> FloatArray:
+def without(of: Rows, left: IntArray) -> FloatArray:
     """What a classifier made of the other rows says about those left out."""
     kept = fitted(of.take(np.setdiff1d(np.arange(N), left))).classifier
     asked = of.take(left)

@@ -13,10 +13,10 @@ def project(n: int, *, seed: int = 0) -> tuple[FloatArray, FloatArray, IntArray]
     """Names that lie beside what their texts are about, texts, and the right label of each."""
     generator = np.random.default_rng(0)
     topics = generator.normal(0, 1, (N_LABELS, DIM))
-    names = unit(topics + generator.normal(0, 1.6, topics.shape))
+    names = unit((topics + generator.normal(0, 1.6, topics.shape)).astype(np.float32))
     drawn = np.random.default_rng(seed)
     columns = drawn.integers(0, N_LABELS, n)
-    return names, unit(topics[columns] + drawn.normal(0, 0.8, (n, DIM))), columns
+    return names, unit((topics[columns] + drawn.normal(0, 0.8, (n, DIM))).astype(np.float32)), columns
 
 
 def accuracy(prior: Prior) -> float:
