@@ -19,6 +19,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command sets it; idle threads would spin
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix, hstack
@@ -45,14 +46,15 @@ from training.run import TrainingOptions, train
 N_BOOTSTRAPS = 1000
 WRONG = 0.2  # share of labels in the index that are replaced by another one, drawn evenly
 K_CANDIDATES = 10
+Strings = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What was said about some texts, beside what is right."""
 
-    labels: FloatArray  # (n,) of str: right
-    best: FloatArray  # (n,) of str: predicted label, or out-of-scope
+    labels: Strings  # (n,), right
+    best: Strings  # (n,), predicted label or out-of-scope
     confidence: FloatArray
     p_out_of_scope: FloatArray
     alternatives: tuple[tuple[str, ...], ...]  # labels, best first
