@@ -132,7 +132,7 @@ def baselines(bench: Bench, known: Sequence[Example], asked: Sequence[Example], 
     A, B = (terms.transform([example.text for example in part]) for part in (known, asked))
     y, right = (np.array([example.label for example in part], object) for part in (known, asked))
     inside = right != OOS
-    regression = LogisticRegression(C=30, max_iter=300, tol=1e-3).fit(X, y.astype(str))
+    regression = LogisticRegression(C=30, max_iter=300, tol=1e-4).fit(X, y.astype(str))
     machine = LinearSVC(C=0.5).fit(csr_matrix(hstack([A, csr_matrix(X)])), y.astype(str))
     words = LinearSVC(C=0.5).fit(A, y.astype(str))
     for title, said in (
