@@ -20,7 +20,7 @@ from backend.pipeline.gate import THRESHOLDS
 FITTED: Mapping[Stage, Sequence[Sequence[str]]] = {  # rules, votes and rerankers keep their stated weights
     "retrieve": (("names",), ("neighbours",), ("lexical",)),
     # together: examples resemble each other more than they do texts to come, and alone the nearest gained from that
-    "classify": (("names",), ("classifier", "dense", "neighbours", "lexical")),
+    "classify": (("names",), ("lexical",), ("classifier", "dense", "neighbours")),
 }
 PULL = 10.0  # examples' worth of belief in a stated weight, per its share squared
 SIGNS_PULL = 1.0  # the same for signs, in logits

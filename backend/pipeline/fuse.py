@@ -26,10 +26,10 @@ CHEAP: Mapping[str, float] = {  # before a classifier has looked; logits per uni
 }
 CLASSIFIED: Mapping[str, float] = {
     "classifier": 3.5,  # from no example at all to 100 a label, in two languages: 3 to 5
-    "names": 0.3,  # per spread; while examples are few
+    "names": 1.0,  # per spread; while examples are few
     "dense": 0.3,  # per spread, of the nearest example or the label's own words
     "neighbours": 0.3,
-    "lexical": 0.6,
+    "lexical": 1.2,  # the best label by words gets 1.2
     "keywords": 3.0,
     "relevance": 2.3,
     "irrelevance": 0.8,
