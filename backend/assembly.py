@@ -18,9 +18,9 @@ from backend.core.errors import ArtefactError, BadInputError, MissingExtraError,
 from backend.core.memory import Memory
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
-from backend.core.types import LabelSpace, Stage
+from backend.core.types import STAGES, LabelSpace
 from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
-from backend.models.linear import LinearClassifier
+from backend.models.kernel import KernelClassifier
 from backend.models.llm import LlamaModel
 from backend.models.model_uri import graph_folder
 from backend.models.reranker import LoadedReranker, load_reranker
@@ -29,7 +29,7 @@ from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_c
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
 from backend.pipeline.dense import FaissIndex
-from backend.pipeline.fuse import TEMPERATURES, WEIGHTS, FixedFuser
+from backend.pipeline.fuse import SIGNS, UNASKED_SHARE, WEIGHTS, Fuser
 from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.levels import (
@@ -53,7 +53,7 @@ from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import Voter, load_voter
 
-CLASSIFIERS = {"linear": LinearClassifier.load}  # family -> who reads its files
+CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
 
 log = structlog.get_logger(__name__)
 
@@ -217,24 +217,25 @@ def compose(
         weight_lexical=float(parameters.get("weight_lexical", WEIGHT_LEXICAL)),
         weight_dense=float(parameters.get("weight_dense", WEIGHT_DENSE)), timed=timed,
     )  # fmt: skip
-    fuser = FixedFuser(
-        weights={**WEIGHTS, "names": float(parameters.get("names_weight", WEIGHTS["names"]))},
-        temperatures={**TEMPERATURES, **parameters.get("temperatures", {})},
-        knows_oos=bool(parameters.get("knows_oos", False)), oos_bias=float(parameters.get("oos_bias", 0.0)),
-    )  # fmt: skip
     return Pipeline(
-        labels=space, retrieval=retrieval, fuser=fuser,
+        labels=space, retrieval=retrieval,
         policy=Policy(
             space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), "ru" if language == "ru" else "en"
         ),
         classification=NoLevel() if classifier is None else Classification(classifier, timed), voting=voting,
-        gate=_gate({**THRESHOLDS, **parameters.get("thresholds", {})}, classifies=classifier is not None),
+        **decided_by(parameters, classifies=classifier is not None),
     )  # fmt: skip
 
 
-def _gate(thresholds: Mapping[Stage, float], *, classifies: bool) -> Gate:
-    """Without a classifier the language models come right after retrieval, and are as costly as after it."""
-    return Gate(thresholds if classifies else {**thresholds, "retrieve": thresholds["classify"]})
+def decided_by(parameters: Mapping[str, Any], *, classifies: bool) -> dict[str, Any]:
+    """The parts of a pipeline that calibration fits, by the pipeline's names for them."""
+    share = float(parameters.get("assumed_share", UNASKED_SHARE))
+    thresholds = {**THRESHOLDS, **parameters.get("thresholds", {})}
+    if not classifies:  # the language models come right after retrieval, and are as costly as after a classifier
+        thresholds["retrieve"] = thresholds["classify"]
+    weights = {stage: {**WEIGHTS[stage], **parameters.get("weights", {}).get(stage, {})} for stage in STAGES}
+    signs = {stage: {**SIGNS[stage], **parameters.get("signs", {}).get(stage, {})} for stage in STAGES}
+    return {"fuser": Fuser(weights, signs, share), "gate": Gate(thresholds)}
 
 
 def _classifier(family: str, folder: Path) -> Classifier:

@@ -77,13 +77,13 @@ def main() -> None:
     metrics = metrics_of(speeds.outcomes, oos_value=OOS)
     table = Table("figure", "value", "wanted", box=None, header_style="bold", pad_edge=False)
     table.add_row("texts trained on", f"{manifest.data.n_examples}", "")
-    table.add_row("training, s", f"{wall:.0f} (processor {cpu:.0f})", "at most 180")
-    table.add_row("in-scope accuracy", f"{metrics['in_scope_accuracy']:.4f}", "at least 0.95")
+    table.add_row("training, s", f"{wall:.0f} (processor {cpu:.0f})", "at most 240")
+    table.add_row("in-scope accuracy", f"{metrics['in_scope_accuracy']:.4f}", "at least 0.97")
     for name in ("accuracy", "macro_f1", "ece", "oos_auroc", "oos_recall_at_95_retention", "coverage_at_target"):
         table.add_row(name, f"{metrics[name]:.4f}", "")
     table.add_row("pipeline, texts/s", f"{speeds.pipeline:.0f}", "")
     table.add_row("embedder alone, texts/s", f"{speeds.embedder:.0f}", "")
-    table.add_row("pipeline / embedder", f"{speeds.pipeline / speeds.embedder:.2f}", "at least 0.6")
+    table.add_row("pipeline / embedder", f"{speeds.pipeline / speeds.embedder:.2f}", "at least 0.5")
     Console().print(table)
 
 

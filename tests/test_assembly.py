@@ -85,9 +85,10 @@ def test_without_a_classifier_language_models_are_asked_as_seldom_as_after_one()
 
 
 def test_parameters_of_a_manifest_reach_the_stages() -> None:
-    pipeline = composed(abstain_below=0.9, n_candidates=3, names_weight=7.0)
+    weights = {"retrieve": {"names": 7.0}}
+    pipeline = composed(abstain_below=0.9, n_candidates=3, weights=weights, assumed_share=0.2)
     assert (pipeline.policy.abstain_below, pipeline.retrieval.n_candidates) == (0.9, 3)
-    assert pipeline.fuser.weights["names"] == 7.0  # type: ignore[attr-defined]
+    assert (pipeline.fuser.weights["retrieve"]["names"], pipeline.fuser.assumed_share) == (7.0, 0.2)
 
 
 def test_a_reranker_that_is_missing_is_left_out_logged_and_named(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
-"""Calibration: what is fitted of the fuser, by likelihood on out-of-fold predictions.
+"""Calibration: what is fitted of the fuser, by likelihood on evidence about examples that it had not seen.
 
-A temperature per cost level, the out-of-scope bias, and how much a label's own words weigh beside its examples. Few
-labels cannot tell these, so each is drawn towards a stated value.
+Weights of the features, the same for all labels, and the scale of the signs that a text is out of scope of all of them.
+Few examples cannot tell these, so each is drawn towards its stated value, and none may turn its meaning round.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,109 +12,152 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from backend.core.types import FloatArray, IntArray, Stage
-from backend.pipeline.fuse import TEMPERATURES, WEIGHTS, probabilities
+from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, Stage
+from backend.pipeline.evidence import Evidence
+from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, novelty, signs, weighted
+from backend.pipeline.gate import THRESHOLDS
 
-PRIOR_STRENGTH = 10.0  # examples' worth of belief in a stated value, per unit of its logarithm squared
-BIAS_PENALTY = 0.1  # nats per logit squared: out-of-scope examples are few
-NAMES_AT_FIRST, NAMES_AT_LAST = 1.5, 0.1  # weight of a label's own words before its first example, and after many
-HINT_WORTH = 5.0  # a description keeps its weight beside so many times more examples than a bare name does
-MAX_ROWS = 4_000  # rows that three numbers need; more cost time and move no digit
-STEPS = (0.3, 0.5, 1.0)  # of the search: logarithm of temperature, logarithm of weight, bias
-BOUNDS = ((math.log(0.02), math.log(20.0)), (math.log(0.01), math.log(5.0)), (-20.0, 20.0))
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """Logits about examples that the model behind them had not seen, before temperature."""
-
-    base: Mapping[
-        Stage, FloatArray
-    ]  # (n_rows, n_labels + 1) each, as that level leaves them, without the labels' words
-    names: FloatArray  # (n_rows, n_labels + 1), the feature of the labels' own words
-    novelty: FloatArray  # (n_rows,)
-    columns: IntArray  # (n_rows,): the right column
-    knows_oos: bool
-    names_prior: float  # what the weight of the labels' own words is drawn towards
-
-
-@dataclass(frozen=True, slots=True)
-class Knobs:
-    """The numbers that are fitted for one cost level."""
-
-    temperature: float
-    names_weight: float
-    oos_bias: float  # logits; 0 where out-of-scope was never seen
-
-    @classmethod
-    def of(cls, parameters: npt.NDArray[np.float64], *, knows_oos: bool) -> "Knobs":
-        temperature, names_weight = np.exp(parameters[:2])
-        return cls(float(temperature), float(names_weight), float(parameters[2]) if knows_oos else 0.0)
+FITTED: Mapping[Stage, Sequence[Sequence[str]]] = {  # rules, votes and rerankers keep their stated weights
+    "retrieve": (("names",), ("neighbours",), ("lexical",)),
+    # together: examples resemble each other more than they do texts to come, and alone the nearest gained from that
+    "classify": (("names",), ("lexical",), ("classifier", "dense", "neighbours")),
+}
+PULL = 10.0  # examples' worth of belief in a stated weight, per its share squared
+SIGNS_PULL = 1.0  # the same for signs, in logits
+REAL_HALF = 10.0  # out-of-scope examples that weigh as much as all left-out labels together
+MIN_LABELS = 5  # with fewer, what one of them is to the others is not what out-of-scope texts are to all
+MIN_ROWS = 30  # examples of labels from which signs are fitted
+MIN_REAL = 5  # examples out of scope from which they are, where there are too few labels to leave one out
+MAX_ROWS = 4_000  # examples that a handful of numbers needs
+ALLOWED_LOSS = 0.001  # of accuracy, by letting cheap levels decide alone where they are sure
+LEAST_SURE = 0.995  # however little is lost: under it, what retrieval ranks alone cost 0.5 points of out-of-scope AUROC
+MIN_GATED = 300  # examples from which that can be told
+Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    last: Knobs  # of the costliest level that was fitted
-    temperatures: Mapping[Stage, float]
+    weights: Weights
+    signs: Weights
+    thresholds: Mapping[Stage, float]
 
     def parameters(self) -> dict[str, Any]:
         """As they stand in a manifest."""
-        return {
-            "temperatures": dict(self.temperatures),
-            "oos_bias": self.last.oos_bias,
-            "names_weight": self.last.names_weight,
-        }
+        return {name: getattr(self, name) for name in ("weights", "signs", "thresholds")}
+
+    def fuser(self, assumed_share: float) -> Fuser:
+        return Fuser(self.weights, self.signs, assumed_share)
 
 
-def calibrate(predicted: Predicted, *, last: Stage) -> Calibration:
-    """Fit the level `last`; the cheaper ones get a temperature of their own."""
-    if not len(predicted.columns):
-        return Calibration(Knobs(TEMPERATURES[last], predicted.names_prior, 0.0), TEMPERATURES)
-    knobs = fit(predicted, last)
-    fitted: dict[Stage, float] = dict(TEMPERATURES)
-    for stage in predicted.base:
-        fitted[stage] = knobs.temperature if stage == last else fit(predicted, stage, fixed=knobs).temperature
-    fitted["vote"] = knobs.temperature  # voters are too slow to be asked about all examples; they add to these logits
-    return Calibration(knobs, fitted)
+STATED = Calibration(WEIGHTS, SIGNS, THRESHOLDS)
 
 
-def names_prior(*, n_per_label: float, hinted: float) -> float:
-    """What the labels' own words weigh before there is evidence: much at first, little beside many examples.
+def calibrate(
+    seen: Mapping[Stage, Evidence], unknown: Mapping[Stage, Evidence], columns: IntArray, *, share: float
+) -> Calibration:
+    """Fit every level that there is evidence of; voters are too slow to be asked, and add to the level before.
 
     Args:
-        n_per_label: examples that a label has on average.
-        hinted: share of labels with a description, 0-1.
+        seen: by level, about examples as if each had not been seen; the same examples in `columns`.
+        unknown: by level, about texts whose label is not there.
+        columns: (n_examples,), the last column is out-of-scope.
+        share: assumed, of texts out of scope.
     """
-    if not n_per_label:
-        return WEIGHTS["names"]
-    return NAMES_AT_LAST + NAMES_AT_FIRST / (1.0 + n_per_label / (1.0 + HINT_WORTH * hinted))
+    if not len(columns):
+        return STATED
+    weights = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage], FITTED[stage]) for stage in seen}
+    odds = {stage: fit_signs(seen[stage], unknown[stage], columns, SIGNS[stage]) for stage in seen}
+    last = [stage for stage in STAGES if stage in seen][-1]
+    whole = {**WEIGHTS, **weights, "vote": {**weights[last], "vote": WEIGHTS["vote"]["vote"]}}
+    found = Calibration(whole, {**SIGNS, **odds, "vote": odds[last]}, THRESHOLDS)
+    if set(seen) <= {"retrieve"} or len(columns) < MIN_GATED:
+        return found
+    probs = {stage: found.fuser(share).fuse(evidence) for stage, evidence in seen.items()}
+    cheap = threshold(probs["retrieve"], probs["classify"], columns)
+    return Calibration(found.weights, found.signs, {**THRESHOLDS, "retrieve": max(cheap, LEAST_SURE)})
 
 
-def fit(predicted: Predicted, stage: Stage, *, fixed: Knobs | None = None) -> Knobs:
-    """The knobs of highest penalised likelihood; with `fixed` only the temperature moves."""
-    weight, bias = (fixed.names_weight, fixed.oos_bias) if fixed else (predicted.names_prior, 0.0)
-    prior = np.array([np.log(TEMPERATURES[stage]), np.log(weight), bias], np.float64)
-    free = 1 if fixed else 3
+def fit_weights(
+    evidence: Evidence, columns: IntArray, stated: Mapping[str, float], groups: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Weights of highest penalised likelihood of the right label, given that it is one.
 
-    def loss(moved: npt.NDArray[np.float64]) -> float:
-        parameters = np.concatenate([moved, prior[free:]])
-        pull = PRIOR_STRENGTH * float(((parameters[:2] - prior[:2]) ** 2).sum()) + BIAS_PENALTY * parameters[2] ** 2
-        probs = soften(predicted, stage, Knobs.of(parameters, knows_oos=predicted.knows_oos))
-        right = probs[np.arange(len(probs)), predicted.columns]
-        return float(pull - np.log(np.maximum(right, 1e-9)).sum())
+    Args:
+        groups: names of features; those of one group keep the proportions of their stated weights.
+    """
+    rows = np.flatnonzero(columns < len(evidence.labels))
+    if not len(rows):
+        return dict(stated)
+    values = np.stack([_sum(evidence, stated, group)[rows] for group in groups], axis=2)
+    fixed = _sum(evidence, stated, [name for name in stated if all(name not in group for group in groups)])[rows]
+    right, place = columns[rows], np.arange(len(rows))
 
-    steps = np.vstack([np.zeros(free), np.diag(STEPS[:free])])
-    found = minimize(
-        loss, prior[:free], method="Nelder-Mead", bounds=BOUNDS[:free],
-        options={"xatol": 1e-2, "fatol": 0.1, "initial_simplex": prior[:free] + steps},
-    )  # fmt: skip
-    return Knobs.of(np.concatenate([found.x, prior[free:]]), knows_oos=predicted.knows_oos)
+    def loss(factors: Matrix) -> tuple[float, Matrix]:
+        logits = values @ factors.astype(np.float32) + fixed
+        total = log_sum_exp(logits)
+        probs = np.exp(logits - total[:, None])
+        gradient = np.einsum("rl,rlf->f", probs, values) - values[place, right].sum(axis=0)
+        pulled = factors - 1.0
+        value = float((total - logits[place, right]).sum() + PULL * (pulled**2).sum())
+        return value, gradient.astype(np.float64) + 2 * PULL * pulled
+
+    factors = _minimum(loss, np.ones(len(groups)), [(0.0, None)] * len(groups))
+    factor = {name: factor for group, factor in zip(groups, factors, strict=True) for name in group}
+    return {name: round(weight * factor.get(name, 1.0), 6) for name, weight in stated.items()}
 
 
-def soften(predicted: Predicted, stage: Stage, knobs: Knobs) -> FloatArray:
-    """(n_rows, n_labels + 1) probabilities."""
-    n = len(predicted.columns)
-    logits = predicted.base[stage] + knobs.names_weight * predicted.names
-    bias = np.full(n, knobs.oos_bias, np.float32) if predicted.knows_oos else predicted.novelty
-    temperatures = np.full(n, knobs.temperature, np.float32)
-    return probabilities(logits.astype(np.float32), temperatures, bias, knows_oos=predicted.knows_oos)
+def _sum(evidence: Evidence, stated: Mapping[str, float], names: Sequence[str]) -> FloatArray:
+    """(n_examples, n_labels): what these features add at their stated weights."""
+    return weighted(evidence, {name: stated[name] for name in names if name in stated})[:, :-1]
+
+
+def fit_signs(seen: Evidence, unknown: Evidence, columns: IntArray, stated: Mapping[str, float]) -> dict[str, float]:
+    """How far apart texts in and out of scope lie along the stated signs, and where between them the odds are even.
+
+    Only that is fitted: a label that was left out is nearer to the others than texts out of scope are, and out of it
+    alone the signs would learn to tell such labels.
+    """
+    outside = columns == len(seen.labels)
+    enough = len(seen.labels) >= MIN_LABELS
+    if (~outside).sum() < MIN_ROWS or (not enough and outside.sum() < MIN_REAL):
+        return dict(stated)
+    along = {name: weight for name, weight in stated.items() if name != "bias"}
+    inside, real = novelty(seen, along)[~outside], novelty(seen, along)[outside]
+    left = novelty(unknown, along)[~outside & ~np.isnan(signs(unknown).get("score", np.zeros(len(columns))))]
+    share = len(real) / (len(real) + REAL_HALF) if enough else 1.0
+    each = [1.0, share * len(inside) / max(len(real), 1), (1 - share) * len(inside) / max(len(left), 1)]
+    counts = np.repeat(each, [len(inside), len(real), len(left)])
+    x = np.concatenate([inside, real, left]).astype(np.float64)
+    sign = np.repeat([-1.0, 1.0], [len(inside), len(real) + len(left)])
+    prior = np.array([stated["bias"], 1.0])
+
+    def loss(fitted: Matrix) -> tuple[float, Matrix]:
+        margins = sign * (fitted[0] + fitted[1] * x)
+        slope = -counts * sign / (1.0 + np.exp(np.clip(margins, -60, 60)))
+        pulled = fitted - prior
+        value = float((counts * np.logaddexp(0.0, -margins)).sum() + SIGNS_PULL * (pulled**2).sum())
+        return value, np.array([slope.sum(), (slope * x).sum()]) + 2 * SIGNS_PULL * pulled
+
+    bias, slope = _minimum(loss, prior, [(None, None), (0.0, None)])
+    return {"bias": bias, **{name: round(slope * weight, 6) for name, weight in along.items()}}
+
+
+def _minimum(
+    loss: Callable[[Matrix], tuple[float, Matrix]], start: Matrix, bounds: list[tuple[float | None, float | None]]
+) -> list[float]:
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200})
+    return [round(float(value), 6) for value in found.x]
+
+
+def threshold(cheap: FloatArray, costly: FloatArray, columns: IntArray) -> float:
+    """The least confidence of the cheap level from which on its answers may stand, at ALLOWED_LOSS of accuracy."""
+    lost = _right(costly, columns).astype(np.int64) - _right(cheap, columns)
+    confidence = cheap.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    within = np.cumsum(lost[order]) / len(columns) <= ALLOWED_LOSS
+    n_kept = int(np.argmin(within)) if not within.all() else len(order)
+    return float(confidence[order[n_kept - 1]]) if n_kept else 1.0
+
+
+def _right(probs: FloatArray, columns: IntArray) -> BoolArray:
+    return np.asarray(probs.argmax(axis=1) == columns, np.bool_)

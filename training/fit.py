@@ -1,36 +1,39 @@
-"""How a classifier is made from examples.
+"""How a classifier is made from examples, and what it says about each of them when it has not seen it.
 
-Each label's own words count as examples of it, so that labels without examples keep a class, and the first examples of
-a project refine the names instead of replacing them.
+The kernel's system is solved once; what it would say without one example, or without a whole label, follows from the
+same inverse. With C the inverse of the smoothed kernel and R the residuals, the error on a group of rows left out is
+C[group, group]^-1 (C R)[group] (Rasmussen and Williams, Gaussian Processes for Machine Learning, 5.4.2).
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from backend.core.types import Example, FloatArray, IntArray, LabelSpace
-from backend.models.linear import ANALYZERS, Lexical, LinearClassifier, features, new_vectorizer
+from backend.models.kernel import (
+    LEXICAL_WEIGHT,
+    SMOOTHING,
+    Correction,
+    KernelClassifier,
+    Prior,
+    Terms,
+    one_hot,
+    similarity,
+    term_weights,
+)
 from backend.pipeline.clean import clean
+from backend.pipeline.retrieve import columns_of
+from training.splits import group_of
 
-DIMENSIONS = 256  # of the lexical features: measured on CLINC150 and MASSIVE, 512 gained 0.1 points at twice the time
-LEXICAL_WEIGHT = 0.5  # of the lexical features beside the embedding: 1.0 lost 0.4 points on CLINC150
-INVERSE_REGULARISATION = 10.0  # scikit-learn's C; 3 to 30 differ by 0.2 points, with many examples and with few
-NAMES_WEIGHT = (
-    3.0  # examples that a label's own words count for: with 50 examples 4 points more than 1, with 15,000 none
-)
-BALANCE = (
-    0.5  # 0 leaves frequent labels their weight, 1 gives all labels the same; 1 is better under 1,000 examples only
-)
-TOLERANCE = 1e-4  # of the gradient; 1e-5 doubled the time and changed no digit
-MAX_ITERATIONS = 300
-RARE_FROM = 3000  # texts; from there on a term must stand in two of them
-FAMILIES = ("linear", "none")
+MAX_SUPPORT = 16_000  # examples that spread: their square is held in memory (1 GB); the others are found as neighbours
+RARE_FROM = 3_000  # texts; from there on a term must stand in two of them
+MAX_TERMS, MAX_TERM_WEIGHTS = 60_000, 30_000_000  # terms; terms times columns, 4 bytes each
+BACKGROUND_WORTH = 10.0  # examples
+CHUNK = 512  # rows of the kernel made at once
+FAMILIES = ("kernel", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,74 +43,123 @@ class Rows:
     texts: tuple[str, ...]  # cleaned
     vectors: FloatArray  # (n_rows, dim)
     columns: IntArray  # (n_rows,): the label's column, n_labels for out-of-scope
-    n_names: int  # of the rows, the first so many are the labels' own words
+    groups: IntArray  # (n_rows,): the same number for texts that say the same
 
     def __len__(self) -> int:
         return len(self.texts)
 
+    def take(self, rows: IntArray) -> "Rows":
+        return Rows(
+            tuple(self.texts[row] for row in rows), self.vectors[rows], self.columns[rows], self.groups[rows]
+        )  # fmt: skip
 
-def rows_of(
-    space: LabelSpace, examples: Sequence[Example], labels: FloatArray, vectors: FloatArray, *, take: IntArray
-) -> Rows:
-    """The labels' own words and the examples in `take`.
 
-    Args:
-        labels: (n_labels, dim); vectors: (n_examples, dim).
-    """
-    columns = {value: column for column, value in enumerate((*space.values, space.oos_value)) if value}
-    names = [clean(label.document) for label in space.labels]
+def rows_of(space: LabelSpace, examples: Sequence[Example], vectors: FloatArray) -> Rows:
+    """The examples, whose vectors are (n_examples, dim)."""
+    _, groups = np.unique(np.array([group_of(example.text) for example in examples], object), return_inverse=True)
     return Rows(
-        (*names, *(clean(examples[row].text) for row in take)),
-        np.concatenate([labels, vectors[take]]),
-        np.array([*range(len(space)), *(columns[examples[row].label] for row in take)], np.int64),
-        len(space),
-    )
-
-
-def fit_linear(rows: Rows, *, n_columns: int, seed: int) -> LinearClassifier:
-    """Logistic regression over the centred embedding and reduced TF-IDF; `rows` must hold at least two columns."""
-    lexical = fit_lexical(rows.texts, seed=seed)
-    center = rows.vectors.mean(axis=0)
-    X = features(lexical, center, LEXICAL_WEIGHT, rows.texts, rows.vectors)
-    weighting = weights_of(rows.columns, n_names=rows.n_names)
-    model = LogisticRegression(C=INVERSE_REGULARISATION, tol=TOLERANCE, max_iter=MAX_ITERATIONS, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the optimum is flat: 300 iterations are as good
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few examples, many labels
-        model.fit(X, rows.columns, sample_weight=weighting)
-    weights, intercepts = model.coef_, model.intercept_
-    if len(model.classes_) == 2:  # scikit-learn keeps only the second class of two
-        weights, intercepts = np.vstack([0 * weights, weights]), np.array([0.0, intercepts[0]])
-    return LinearClassifier(
-        lexical, center, weights.astype(np.float32), intercepts.astype(np.float32), model.classes_.astype(np.int64),
-        n_columns, lexical_weight=LEXICAL_WEIGHT,
+        tuple(clean(example.text) for example in examples), vectors,
+        columns_of(examples, space), groups.astype(np.int64).reshape(-1),
     )  # fmt: skip
 
 
-def weights_of(columns: IntArray, *, n_names: int) -> FloatArray:
-    """(n_rows,): what each row counts for; about 1 on average."""
-    weights = np.where(np.arange(len(columns)) < n_names, NAMES_WEIGHT, 1.0)
-    totals = np.bincount(columns, weights=weights)
-    mean = totals[totals > 0].mean()
-    return np.asarray(weights * (mean / totals[columns]) ** BALANCE, np.float32)
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A classifier, and what it says about its own examples when it has not seen them."""
+
+    classifier: KernelClassifier
+    blind: FloatArray  # (n_rows, n_columns): without the row's group
+    unknown: FloatArray  # (n_rows, n_columns): without the row's label; NaN in rows that did not spread
 
 
-def fit_lexical(texts: Sequence[str], *, seed: int) -> Lexical:
-    """TF-IDF over words and letters, and its leading dimensions."""
-    min_df = 2 if len(texts) >= RARE_FROM else 1
-    vectorizers = tuple(new_vectorizer(name, min_df=min_df) for name in ANALYZERS)
-    for vectorizer in vectorizers:
-        vectorizer.fit([*texts, "a b"])  # the two words keep a vocabulary of symbols from being empty
-    terms = Lexical(vectorizers, np.zeros((1, 1), np.float32)).terms(texts)
-    return Lexical(vectorizers, _leading(terms, seed))
+def fit_kernel(rows: Rows, prior: Prior, *, background: FloatArray, n_columns: int, seed: int) -> Fitted:
+    """Solve for the residuals of the prior.
+
+    Args:
+        background: (dim,), what texts of the project have in common, as far as that is known without examples.
+    """
+    centre = (rows.vectors.sum(axis=0) + BACKGROUND_WORTH * background) / (len(rows) + BACKGROUND_WORTH)
+    known = np.append(np.ones(n_columns - 1, np.bool_), np.any(rows.columns == n_columns - 1))
+    plain = KernelClassifier(prior, np.asarray(centre, np.float32), known, None)
+    if not len(rows):
+        none = np.zeros((0, n_columns), np.float32)
+        return Fitted(plain, none, none)
+    support = supporting(rows, seed=seed)
+    used = rows.take(support)
+    expected = np.nan_to_num(plain.predict(used.texts, used.vectors))
+    residuals = one_hot(used.columns, n_columns) - expected
+    trained, inverse = solved(used, plain.place(used.vectors), residuals)
+    classifier = KernelClassifier(prior, plain.centre, known, trained)
+    blind = np.nan_to_num(_others(classifier, rows, support, n_columns))
+    unknown = np.full_like(blind, np.nan)
+    target = one_hot(used.columns, n_columns)
+    blind[support] = target - left_out(inverse, trained.coefficients, used.groups)
+    unknown[support] = target - left_out(inverse, trained.coefficients, used.columns)
+    return Fitted(classifier, blind, unknown)
 
 
-def _leading(terms: csr_matrix, seed: int) -> FloatArray:
-    """(n_terms, n_dimensions): the leading right singular vectors."""
-    dimensions = min(DIMENSIONS, terms.shape[0] - 1, terms.shape[1] - 1)
-    if dimensions < 1 or not terms.nnz:
-        return np.zeros((terms.shape[1], 1), np.float32)
-    model = TruncatedSVD(dimensions, n_iter=2, random_state=seed)
-    with np.errstate(divide="ignore", invalid="ignore"):  # its explained variance of equal texts is 0 / 0, and unused
-        model.fit(terms)
-    return np.ascontiguousarray(model.components_.T, np.float32)
+def supporting(rows: Rows, *, seed: int) -> IntArray:
+    """Which rows spread: all, or MAX_SUPPORT of them in which each label has its share, and at least a few."""
+    if len(rows) <= MAX_SUPPORT:
+        return np.arange(len(rows))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    order = order[np.argsort(rows.columns[order], kind="stable")]
+    counts = np.bincount(rows.columns)
+    place = (np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)) / np.repeat(counts, counts)
+    return np.sort(order[np.argsort(place, kind="stable")[:MAX_SUPPORT]])
+
+
+def solved(rows: Rows, places: FloatArray, residuals: FloatArray) -> tuple[Correction, FloatArray]:
+    """The correction and the inverse of the smoothed kernel, whose square is all that is held."""
+    limit = min(MAX_TERMS, max(1_000, MAX_TERM_WEIGHTS // residuals.shape[1]))
+    terms = Terms.fit(rows.texts, min_df=2 if len(rows) >= RARE_FROM else 1, max_features=limit)
+    read = terms.transform(rows.texts)
+    inverse = inverted(kernel_of(places, read))
+    coefficients = np.asarray(inverse @ residuals, np.float32)
+    return Correction(terms, places, coefficients, term_weights(read, coefficients)), inverse
+
+
+def kernel_of(places: FloatArray, read: csr_matrix) -> FloatArray:
+    """(n_rows, n_rows), smoothed; column-major, as LAPACK wants it."""
+    kernel = np.empty((len(places), len(places)), np.float32, order="F")
+    transposed = read.T.tocsc()
+    for start in range(0, len(places), CHUNK):
+        rows = slice(start, start + CHUNK)
+        kernel[:, rows] = (similarity(places[rows], places) + LEXICAL_WEIGHT * (read[rows] @ transposed).toarray()).T
+    kernel[np.diag_indices(len(kernel))] += SMOOTHING
+    return kernel
+
+
+def inverted(kernel: FloatArray) -> FloatArray:
+    """The inverse of a positive definite matrix, in its own place; costs n^3."""
+    factor, failed = lapack.spotrf(kernel, lower=1, overwrite_a=1)
+    if failed:
+        raise ArithmeticError("a smoothed kernel must be positive definite; train with fewer or finite vectors")
+    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    for start in range(0, len(inverse), CHUNK):  # mirrored in pieces: a whole copy would be another square
+        rows = slice(start, start + CHUNK)
+        corner = np.tril(inverse[rows, rows])
+        inverse[rows, rows] = corner + np.tril(corner, -1).T
+        inverse[rows, start + CHUNK :] = inverse[start + CHUNK :, rows].T
+    return np.asarray(inverse, np.float32)
+
+
+def left_out(inverse: FloatArray, coefficients: FloatArray, groups: IntArray) -> FloatArray:
+    """(n_rows, n_columns): target less score, when a row's group is left out."""
+    errors = coefficients / np.diag(inverse)[:, None]
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    for members in np.split(order, starts[1:]):
+        if len(members) > 1:
+            errors[members] = np.linalg.solve(inverse[np.ix_(members, members)], coefficients[members])
+    return np.asarray(errors, np.float32)
+
+
+def _others(classifier: KernelClassifier, rows: Rows, support: IntArray, n_columns: int) -> FloatArray:
+    """What is said about rows that do not spread, which the classifier has not seen."""
+    whole = np.zeros((len(rows), n_columns), np.float32)
+    rest = np.setdiff1d(np.arange(len(rows)), support)
+    for start in range(0, len(rest), CHUNK):
+        part = rows.take(rest[start : start + CHUNK])
+        whole[rest[start : start + CHUNK]] = classifier.predict(part.texts, part.vectors)
+    return whole

@@ -13,24 +13,29 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
-from backend.assembly import Assembly, compose
+import numpy as np
+
+from backend.assembly import Assembly, compose, decided_by
 from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
 from backend.core.errors import BadInputError
-from backend.core.types import DataFingerprint, Example, IntArray, LabelSpace
-from backend.models.linear import LinearClassifier
-from backend.pipeline.clean import CLEANING
+from backend.core.profiles import Profile
+from backend.core.types import DataFingerprint, Example, LabelSpace
+from backend.models.kernel import KernelClassifier
+from backend.pipeline.clean import CLEANING, clean
+from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
 from backend.pipeline.language import Language, detect_language
 from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import Reranker
-from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, usable
+from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable
 from backend.pipeline.stored import save_index
-from training.calibrate import MAX_ROWS, calibrate
-from training.evaluate import Outcome, metrics_of
-from training.fit import FAMILIES
-from training.folds import Fitted, Folding, Material, classifier_of, out_of_fold, outcomes_of
+from training.blind import Blindfold, Material
+from training.evaluate import metrics_of
+from training.fit import FAMILIES, Fitted, fit_kernel
 from training.judge import Judged, judge, save_judged
-from training.splits import FEW_FOLDS, Split, split, without
+from training.out_of_fold import OutOfFold
+from training.pool import MAX_POOL, prior_of
+from training.splits import Split, split, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class TrainingOptions:
 
     language: str = ""  # "en", "ru", "mixed"; empty: detected from the texts
     profile: str = ""  # empty: the backend's own
-    family: str = "linear"  # "none" trains no classifier
+    family: str = "kernel"  # "none": no classifier, only what resembles a text
     seed: int = 0
     version: str = ""  # empty: made from time and data
     config_hash: str = ""  # of the label config
@@ -50,13 +55,14 @@ class TrainingOptions:
 
 def train(
     examples: Sequence[Example], space: LabelSpace, *, out: Path, options: TrainingOptions, assembly: Assembly,
-    holdout: frozenset[str] | None = None, gold: Sequence[Example] = (),
+    holdout: frozenset[str] | None = None, gold: Sequence[Example] = (), pool: Sequence[str] = (),
 ) -> Manifest:  # fmt: skip
     """Fit, calibrate, judge and publish a model folder.
 
     Args:
         holdout: ids to hold out; None holds out by hash (training/splits.py).
         gold: never trained on; judges in place of the holdout.
+        pool: texts of the project without a label, which say what labels look like before examples do.
 
     Raises:
         BadInputError: an unknown family, profile or language.
@@ -70,31 +76,42 @@ def train(
         labels = embed_labels(space, embedder)
         material = Material(space, parts.train, labels, embed_examples(parts.train, embedder, labels))
         parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
-        reranker = assembly.reranker(options.profile)
-        pipeline = _pipeline(material, parameters, options, embedder, reranker)
-        predicted, rows = out_of_fold(material, pipeline, _folding(options, judged_elsewhere=bool(parts.holdout)))
-        classifier = classifier_of(material, family=options.family, seed=options.seed)
-        last: Fitted = "retrieve" if classifier is None else "classify"
-        calibration = calibrate(predicted, last=last)
+        fitted = _fitted(material, options, embedder, pool)
+        classifier = None if fitted is None else fitted.classifier
+        pipeline = _pipeline(material, parameters, options, embedder, assembly.reranker(options.profile), classifier)
+        unseen = OutOfFold.of(Blindfold(material, material.rows, pipeline.retrieval, fitted), options)
+        calibration = unseen.calibrated(share=parameters["assumed_share"])
         parameters |= calibration.parameters()
+        pipeline = replace(pipeline, **decided_by(parameters, classifies=classifier is not None))
         if parts.holdout:
-            pipeline = _pipeline(material, parameters, options, embedder, reranker, classifier)
             judged = Judged("holdout", parts.holdout, judge(pipeline, parts.holdout))
         else:
-            judged = judged_of(outcomes_of(predicted, rows, material, calibration, last=last), material, rows)
+            judged = unseen.judged(pipeline)
         save_index(folder, material.examples, material.labels, material.vectors)
         save_judged(folder, judged)
+        unseen.save(folder, pipeline.fuser)
         if classifier is not None:
             classifier.save(folder)
-        family = "none" if classifier is None else options.family
-        manifest = _manifest(material, parameters, options, judged, family=family)
+        manifest = _manifest(material, parameters, options, judged, family=options.family)
         write_manifest(folder, manifest)
     return manifest
 
 
-def judged_of(outcomes: Sequence[Outcome], material: Material, rows: IntArray) -> Judged:
-    """Out-of-fold outcomes beside their examples."""
-    return Judged("out_of_fold" if outcomes else "none", [material.examples[row] for row in rows], outcomes)
+def _fitted(
+    material: Material, options: TrainingOptions, embedder: Embedder, pool: Sequence[str]
+) -> Fitted | None:  # fmt: skip
+    if options.family == "none":
+        return None
+    chosen = np.random.default_rng(options.seed).permutation(len(pool))[:MAX_POOL].tolist()
+    unlabelled = embed_texts([clean(pool[at]) for at in chosen], embedder, material.labels)
+    prior = prior_of(material.labels[:, : embedder.lead], unlabelled[:, : embedder.lead])
+    # label names are of the project's topic, but are no texts: half of what they share is what texts share
+    background = (
+        unlabelled.mean(axis=0) if len(chosen) else material.labels.sum(axis=0) / max(2 * len(material.labels), 1)
+    )
+    return fit_kernel(
+        material.rows, prior, background=background, n_columns=len(material.values), seed=options.seed
+    )  # fmt: skip
 
 
 def _settled(
@@ -108,12 +125,6 @@ def _settled(
     texts = [example.text for example in examples] or [label.document for label in space.labels]
     language, profile = options.language or detect_language(texts), assembly.profile(options.profile).name
     return replace(options, language=language, profile=profile)
-
-
-def _folding(options: TrainingOptions, *, judged_elsewhere: bool) -> Folding:
-    """All examples are predicted out-of-fold where that judges the model; otherwise enough for calibration."""
-    folding = Folding(options.family, options.seed, judges=options.judges)
-    return replace(folding, n_folds=FEW_FOLDS, max_rows=MAX_ROWS) if judged_elsewhere else folding
 
 
 def _parts(
@@ -134,14 +145,26 @@ def _parameters(options: TrainingOptions, material: Material, assembly: Assembly
         "cleaning": CLEANING,
         "embedder": profile.embedder(options.language).uri,
         "keywords": {value: list(words) for value, words in options.keywords.items()},
-        "knows_oos": material.knows_oos,
+        "assumed_share": _assumed_share(material, profile),
         "generation": options.generation,
     }
 
 
+def _assumed_share(material: Material, profile: Profile) -> float:
+    """Of texts to come that are out of scope: stated, or as among the examples where that is more.
+
+    Fewer among the examples say little: where people label what a project is about, they leave the rest out.
+    """
+    if not material.space.oos_value:
+        return UNASKED_SHARE
+    stated = float(profile.parameters.get("assumed_share", ASSUMED_SHARE))
+    outside = int((material.columns == len(material.space)).sum())
+    return max(stated, min(outside / max(len(material.examples), 1), MOST_ASSUMED))
+
+
 def _pipeline(
     material: Material, parameters: Mapping[str, Any], options: TrainingOptions, embedder: Embedder,
-    reranker: Reranker, classifier: LinearClassifier | None = None,
+    reranker: Reranker, classifier: KernelClassifier | None,
 ) -> Pipeline:  # fmt: skip
     index = Index.of(material.space, material.labels, material.examples, material.vectors)
     return compose(

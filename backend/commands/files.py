@@ -41,15 +41,16 @@ def train(
     label_config: Annotated[Path | None, typer.Option(help="Label Studio's XML; else the labels of DATA.")] = None,
     oos_label: Annotated[str, typer.Option(help='The label that means "none of the labels".')] = "",
     profile: Annotated[str, typer.Option(help="Which models and parameters; see profiles/.")] = "",
-    family: Annotated[str, typer.Option(help="Classifier family: linear, or none.")] = "linear",
+    family: Annotated[str, typer.Option(help="Classifier family: kernel, or none.")] = "kernel",
     gold: Annotated[Path | None, typer.Option(help="Rows that judge the model and never train it.")] = None,
     where: WhereOption = "",
     language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model on a file of labelled texts."""
+    """Train a model on a file of labelled texts; rows without a label tell what labels' names leave open."""
     examples = _examples(data, where)
+    pool = [row.text for row in read_rows(data, where=where, labelled=True) if not row.label]
     judging = _examples(gold, "") if gold else []
     space = _space(examples, label_config, oos_label)
     from backend.assembly import Assembly  # torch and scikit-learn take seconds: a wrong file is told at once
@@ -61,7 +62,7 @@ def train(
         progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
         started = time.monotonic()
         manifest = train_model(
-            examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging
+            examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging, pool=pool
         )
     Printer(as_json).result(
         {

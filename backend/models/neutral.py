@@ -74,8 +74,17 @@ class Unrelated:
 def unrelated_cosines(encode: Callable[[Sequence[str]], FloatArray], languages: Sequence[str]) -> Unrelated:
     """Measured between texts of one language each; of English where none of `languages` is known here."""
     cosines = []
-    for language in [language for language in languages if language in NEUTRAL] or ["en"]:
-        vectors = encode(NEUTRAL[language])
+    for texts in _known(languages):
+        vectors = encode(texts)
         cosines.append((vectors @ vectors.T)[np.triu_indices(len(vectors), k=1)])
     every = np.concatenate(cosines)
     return Unrelated(float(every.mean()), max(float(every.std()), 1e-3))
+
+
+def neutral_mean(encode: Callable[[Sequence[str]], FloatArray], languages: Sequence[str]) -> FloatArray:
+    """(dim,): the mean vector of the neutral texts of these languages; of English where none is known here."""
+    return np.asarray(np.mean([encode(texts).mean(axis=0) for texts in _known(languages)], axis=0), np.float32)
+
+
+def _known(languages: Sequence[str]) -> list[Sequence[str]]:
+    return [NEUTRAL[language] for language in languages if language in NEUTRAL] or [NEUTRAL["en"]]

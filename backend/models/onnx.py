@@ -34,9 +34,10 @@ class OnnxEngine:
     pooling: str  # mean, or cls: the first token's
     max_tokens: int
     prefix: str = ""
+    layers: tuple[int, ...] = ()  # whose vectors stand beside the last one's
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """(n_texts, dim), unit length."""
+        """(n_texts, dim); each layer's part has unit length."""
         clipped = [self.prefix + text[: self.max_tokens * CHARACTERS_A_TOKEN] for text in texts]
         return np.concatenate([self._batch(clipped[start : start + BATCH]) for start in range(0, len(texts), BATCH)])
 
@@ -56,10 +57,15 @@ class OnnxEngine:
             "token_type_ids": [one.type_ids for one in read],
         }
         feed = {name: np.array(rows, np.int64) for name, rows in columns.items() if name in self.inputs}
-        (tokens, *_) = self.session.run(None, feed)
-        pooled = tokens[:, 0] if self.pooling == "cls" else mean(tokens, np.array(columns["attention_mask"]))
-        norms = np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), LEAST_NORM)
-        return np.asarray(pooled / norms, np.float32)
+        states = self.session.run(None, feed)[: 1 + len(self.layers)]
+        mask = np.array(columns["attention_mask"])
+        return side_by_side([state[:, 0] if self.pooling == "cls" else mean(state, mask) for state in states])
+
+
+def side_by_side(pooled: Sequence[FloatArray]) -> FloatArray:
+    """(n_texts, dim * n_layers) of a vector a layer, each scaled to unit length."""
+    parts = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), LEAST_NORM) for part in pooled]
+    return np.asarray(np.concatenate(parts, axis=1), np.float32)
 
 
 def mean(tokens: FloatArray, mask: Any) -> FloatArray:
@@ -68,8 +74,13 @@ def mean(tokens: FloatArray, mask: Any) -> FloatArray:
     return np.asarray((tokens * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0), np.float32)
 
 
-def load_engine(path: Path, *, file: str, pooling: str, max_tokens: int, prefix: str = "") -> OnnxEngine:
+def load_engine(
+    path: Path, *, file: str, pooling: str, max_tokens: int, prefix: str = "", layers: tuple[int, ...] = ()
+) -> OnnxEngine:
     """Load `file` and tokenizer.json of a folder.
+
+    Args:
+        layers: whose tokens the graph yields after the last layer's, in this order.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -78,23 +89,27 @@ def load_engine(path: Path, *, file: str, pooling: str, max_tokens: int, prefix:
     session = open_session(path / file)
     tokenizer = open_tokenizer(path / "tokenizer.json", max_tokens)
     engine = OnnxEngine(
-        session, tokenizer, frozenset(one.name for one in session.get_inputs()), pooling, max_tokens, prefix
+        session, tokenizer, frozenset(one.name for one in session.get_inputs()), pooling, max_tokens, prefix, layers
     )
-    if len(session.get_outputs()[0].shape) != 3:
+    outputs = [len(one.shape) for one in session.get_outputs()][: 1 + len(layers)]
+    if outputs != [3] * (1 + len(layers)):
         raise ArtefactError(f"{path / file} must yield a vector a token first, but does not; name another graph")
     return engine
 
 
-def open_session(graph: Path) -> Any:
+def open_session(graph: Path | bytes) -> Any:
+    """Of a file, or of a model in memory."""
     runtime = onnx_runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only: it warns on standard error about machines that it does not know
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads give the cores to others
     try:
-        return runtime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        source = str(graph) if isinstance(graph, Path) else graph
+        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as err:
+        named = graph if isinstance(graph, Path) else "a graph in memory"
         raise ArtefactError(
-            f"{graph} must be an ONNX graph, but cannot be loaded; run `prelabel models fetch`"
+            f"{named} must be an ONNX graph, but cannot be loaded; run `prelabel models fetch`"
         ) from err
 
 

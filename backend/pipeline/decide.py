@@ -85,6 +85,7 @@ class Policy:
             neighbours=evidence.neighbours[row][:K_SHOWN],
             milliseconds=milliseconds,
             tokens=int(evidence.tokens[row]),
+            scores=_scores(evidence, row, best),
         )
 
     def _kind(self, probs: FloatArray, best: int, readable: bool) -> DecisionKind:
@@ -109,6 +110,14 @@ class Policy:
         stage = STAGES[max(int(evidence.stages[row]), 0)] if evidence.stages[row] != NO_STAGE else "retrieve"
         reason = _resembles(like, names[0], language) if like else say[stage].format(label=names[0])
         return say["next"].format(reason=reason, label=names[1], percent=shares[1]) if len(names) > 1 else reason
+
+
+def _scores(evidence: Evidence, row: int, column: int) -> dict[str, float]:
+    """What was measured of a pair of text and label, by feature, as it was before any weight."""
+    if column < 0:
+        return {}
+    seen = np.flatnonzero(evidence.present[row, column]).tolist()
+    return {evidence.names[at]: float(evidence.raw[row, column, at]) for at in seen}
 
 
 def with_cut(decision: Decision, text: str) -> Decision:

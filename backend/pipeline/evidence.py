@@ -93,6 +93,14 @@ class Evidence:
             neighbours=_replaced(self.neighbours, finding.neighbours, rows),
         )  # fmt: skip
 
+    def before(self, name: str) -> "Evidence":
+        """What retrieval alone had found, without the feature `name` and those appended after it."""
+        n = self.names.index(name)
+        return replace(
+            self, names=self.names[:n], values=self.values[:, :, :n], raw=self.raw[:, :, :n],
+            present=self.present[:, :, :n], stages=np.full(len(self), STAGES.index("retrieve"), np.int64),
+        )  # fmt: skip
+
     def take(self, where: BoolArray) -> "Evidence":
         """Only the rows in `where`."""
         rows = np.flatnonzero(where)

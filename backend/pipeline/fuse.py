@@ -1,96 +1,141 @@
 """The one fuser: features to probabilities, at every cost level.
 
-Weights are fixed and stated here; temperatures and the out-of-scope bias are fitted per model on out-of-fold
-predictions (training/calibrate.py). A missing feature adds nothing to any column.
+Which label, given that one of them is right: a weighted sum of what is known of each pair of text and label, the same
+weights for every label, so that a label without an example is judged like any other. Whether one of them is right at
+all: log odds by the signs that a text resembles none. Stated weights stand here; training/calibrate.py fits them on
+out-of-fold predictions, drawn towards these. A missing finding adds nothing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from backend.core.types import STAGES, FloatArray, Stage
 from backend.pipeline.evidence import NO_STAGE, Evidence
 
-WEIGHTS: Mapping[str, float] = {  # logits per unit of the feature, before temperature
-    "classifier": 1.0,  # a logarithm of probability already: the unit of all others
-    "neighbours": 0.5,  # adds 2.5 for a copy, hardly anything for texts that share no more than a topic
-    "names": 0.5,  # per spread; a label's own words: the best witness beside few examples; fitted where there are some
-    "lexical": 0.2,  # the best label by words gets 0.2: BM25 over short texts is a weak witness
-    "vote": 0.15,  # small models mistake the plausible for the likely: on our samples 0.6 lost 10 points, 0.15 none
-    "keywords": 2.0,  # a rule is a person's word: as much as all neighbours and the label's words together
-    "relevance": 1.5,  # 0-1; a label that a cross-encoder is sure of gets what five spreads of its own words give
-    "irrelevance": 0.5,  # 1 for out-of-scope where no candidate is relevant: 7 times likelier after retrieval
+Weights = Mapping[Stage, Mapping[str, float]]
+
+CHEAP: Mapping[str, float] = {  # before a classifier has looked; logits per unit of the feature
+    "names": 2.0,  # per spread; a label's own words: the best witness beside few examples
+    "neighbours": 2.0,  # adds 10 for a copy, hardly anything for texts that share no more than a topic
+    "lexical": 0.8,  # the best label by words gets 0.8: BM25 over short texts is a weak witness
+    "keywords": 8.0,  # a rule is a person's word: as much as all neighbours and the label's words together
+    "relevance": 6.0,  # 0-1; a label that a cross-encoder is sure of gets what three spreads of its own words give
+    "irrelevance": 2.0,  # 1 for out-of-scope where no candidate is relevant
 }
-TEMPERATURES: Mapping[Stage, float] = {  # where nothing was fitted; the higher, the less sure
-    "retrieve": 0.25,  # from label names alone, over CLINC150 and MASSIVE in English and Russian
-    "classify": 0.65,  # from 50 to 15,000 examples of the same: 0.5 to 1.0
-    "vote": 0.25,
+CLASSIFIED: Mapping[str, float] = {
+    "classifier": 3.5,  # from no example at all to 100 a label, in two languages: 3 to 5
+    "names": 1.0,  # per spread; while examples are few
+    "dense": 0.3,  # per spread, of the nearest example or the label's own words
+    "neighbours": 0.3,
+    "lexical": 1.2,  # the best label by words gets 1.2
+    "keywords": 3.0,
+    "relevance": 2.3,
+    "irrelevance": 0.8,
 }
-NOVEL_BELOW = 0.0  # spreads above unrelated texts: under it the best label explains a text worse than "none"
-NOVEL_SLOPE = 1.0  # logits per spread
-NOVEL_UNASKED = -2.0  # logits: a project without a choice for "none of these" seldom has such texts
-
-
-class Fuser(Protocol):
-    """What the pipeline needs; a learned fuser can stand in for the fixed one."""
-
-    def fuse(self, evidence: Evidence) -> FloatArray:
-        """(n_texts, n_labels + 1), rows sum to 1, the last column is out-of-scope."""
-        ...
+VOTE = 0.6  # small models mistake the plausible for the likely
+WEIGHTS: Weights = {"retrieve": CHEAP, "classify": CLASSIFIED, "vote": {**CLASSIFIED, "vote": VOTE}}
+SIGNS: Weights = {  # log odds of out-of-scope per unit; see `signs`
+    "retrieve": {"bias": 1.0, "near": -1.0},
+    "classify": {"bias": 0.0, "near": -0.5, "score": -0.5, "oos": 0.4},
+    "vote": {"bias": 0.0, "near": -0.5, "score": -0.5, "oos": 0.4},
+}
+ASSUMED_SHARE = 0.01  # of texts that are out of scope, where a project has a choice for them
+MOST_ASSUMED = 0.5  # however many of the examples are
+UNASKED_SHARE = 0.005  # the same where it has none
+FITTED_SHARE = 0.5  # that the signs' weights are made for
+OOS_FEATURES = ("keywords", "irrelevance", "vote")  # that speak for out-of-scope as they do for a label
 
 
 @dataclass(frozen=True)
-class FixedFuser:
-    """A weighted sum of features, softened by a temperature per cost level."""
+class Fuser:
+    """Probabilities over labels and out-of-scope."""
 
-    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
-    temperatures: Mapping[Stage, float] = field(default_factory=lambda: TEMPERATURES)
-    knows_oos: bool = False  # the model was fitted on out-of-scope examples, so that their column has evidence
-    oos_bias: float = 0.0  # logit, added to out-of-scope where `knows_oos`
+    weights: Weights = field(default_factory=lambda: WEIGHTS)
+    signs: Weights = field(default_factory=lambda: SIGNS)
+    assumed_share: float = ASSUMED_SHARE  # of texts out of scope, before one has been looked at
 
     def fuse(self, evidence: Evidence) -> FloatArray:
         """(n_texts, n_labels + 1), rows sum to 1, the last column is out-of-scope."""
-        fitted = np.array([*(self.temperatures[stage] for stage in STAGES), 1.0], np.float32)
-        temperatures = fitted[np.where(evidence.stages == NO_STAGE, len(STAGES), evidence.stages)]
-        bias = np.full(len(evidence), self.oos_bias, np.float32) if self.knows_oos else novelty(evidence)
-        return probabilities(self.logits(evidence), temperatures, bias, knows_oos=self.knows_oos)
+        probs = np.zeros((len(evidence), len(evidence.labels) + 1), np.float32)
+        for number, stage in enumerate(STAGES):
+            rows = evidence.stages == number
+            if stage == "retrieve":
+                rows |= evidence.stages == NO_STAGE
+            if rows.any():
+                probs[rows] = self._at(evidence.take(rows), stage)
+        return probs
 
-    def logits(self, evidence: Evidence) -> FloatArray:
-        """(n_texts, n_labels + 1): the weighted sum of the features that are there."""
-        weights = np.array([self.weights.get(name, 0.0) for name in evidence.names], np.float32)
-        seen = np.where(evidence.present, evidence.values, 0.0)
-        return np.asarray(seen @ weights, np.float32)
+    def _at(self, evidence: Evidence, stage: Stage) -> FloatArray:
+        labels = weighted(evidence, self.weights[stage])[:, :-1]
+        odds = novelty(evidence, self.signs[stage]) + logit(self.assumed_share) - logit(FITTED_SHARE)
+        said = {name: weight for name, weight in self.weights[stage].items() if name in OOS_FEATURES}
+        pairs = weighted(evidence, said)
+        odds = odds + pairs[:, -1] - (pairs[:, :-1].max(axis=1) if pairs.shape[1] > 1 else 0.0)
+        return joined(labels, odds)
 
 
-def probabilities(logits: FloatArray, temperatures: FloatArray, bias: FloatArray, *, knows_oos: bool) -> FloatArray:
-    """Softmax over labels and out-of-scope.
+def weighted(evidence: Evidence, weights: Mapping[str, float]) -> FloatArray:
+    """(n_texts, n_labels + 1): the weighted sum of the features that are there."""
+    by_name = np.array([weights.get(name, 0.0) for name in evidence.names], np.float32)
+    seen = np.where(evidence.present, evidence.values, 0.0)
+    return np.asarray(seen @ by_name, np.float32)
+
+
+def joined(labels: FloatArray, odds: FloatArray) -> FloatArray:
+    """(n_texts, n_labels + 1) probabilities.
 
     Args:
-        logits: (n_texts, n_labels + 1).
-        temperatures: (n_texts,).
-        bias: (n_texts,), added to out-of-scope.
-        knows_oos: the logit of out-of-scope stands by itself; otherwise it is the log odds against all labels together.
+        labels: (n_texts, n_labels) logits of each label, given that one is right.
+        odds: (n_texts,) log odds that none is.
     """
-    softened = logits / temperatures[:, None]
-    softened[:, -1] += bias if knows_oos else bias + log_sum_exp(softened[:, :-1])
-    return np.asarray(np.exp(softened - log_sum_exp(softened)[:, None]), np.float32)
+    if not labels.shape[1]:
+        return np.ones((len(labels), 1), np.float32)
+    none = 1.0 / (1.0 + np.exp(-np.clip(odds, -60.0, 60.0)))
+    shares = np.exp(labels - log_sum_exp(labels)[:, None])
+    return np.asarray(np.concatenate([shares * (1.0 - none)[:, None], none[:, None]], axis=1), np.float32)
 
 
-def novelty(evidence: Evidence) -> FloatArray:
-    """(n_texts,) log odds of out-of-scope where no example of it is known: no label resembles the text."""
-    dense = evidence.feature("dense")
-    if dense is None or not len(evidence.labels):
-        return np.zeros(len(evidence), np.float32)
-    best = np.where(dense.present, dense.values, -np.inf)[:, :-1].max(axis=1)
-    asked = 0.0 if evidence.labels.oos_value else NOVEL_UNASKED
-    return np.asarray(NOVEL_SLOPE * (NOVEL_BELOW - np.where(np.isfinite(best), best, NOVEL_BELOW)) + asked, np.float32)
+def novelty(evidence: Evidence, weights: Mapping[str, float]) -> FloatArray:
+    """(n_texts,) log odds that none of the labels is right, where half of all texts are so."""
+    found = signs(evidence)
+    total = np.full(len(evidence), weights.get("bias", 0.0), np.float32)
+    for name, values in found.items():
+        total += weights.get(name, 0.0) * np.nan_to_num(values)
+    return total
+
+
+def signs(evidence: Evidence) -> Mapping[str, FloatArray]:
+    """How much a text resembles the labels at all, (n_texts,) each; NaN where a level did not look.
+
+    near: the mean similarity of the nearest examples of labels, in spreads above unrelated texts; before there are
+        examples, that of the nearest label's words
+    score: the best label's classifier value, 0 for a sure one
+    oos: by how much the classifier's value of out-of-scope exceeds that of the best label
+    """
+    found: dict[str, FloatArray] = {}
+    if not len(evidence.labels):
+        return found
+    for name, feature in (("near", "near"), ("nearest", "dense"), ("score", "classifier")):
+        if (values := evidence.feature(feature)) is not None:
+            best = np.where(values.present, values.values, -np.inf)[:, :-1].max(axis=1)
+            found[name] = np.where(np.isfinite(best), best, np.nan).astype(np.float32)
+    if (nearest := found.pop("nearest", None)) is not None:
+        near = found.get("near", nearest)
+        found["near"] = np.where(np.isnan(near), nearest, near)
+    classifier = evidence.feature("classifier")
+    if classifier is not None:
+        oos = np.where(classifier.present[:, -1], classifier.values[:, -1], np.nan)
+        found["oos"] = np.asarray(oos - found["score"], np.float32)
+    return found
+
+
+def logit(share: float) -> float:
+    return float(np.log(share / (1.0 - share)))
 
 
 def log_sum_exp(logits: FloatArray) -> FloatArray:
-    """(n_rows,); 0 for rows without columns."""
-    if not logits.shape[1]:
-        return np.zeros(len(logits), np.float32)
+    """(n_rows,)."""
     top = logits.max(axis=1)
     return np.asarray(top + np.log(np.exp(logits - top[:, None]).sum(axis=1)), np.float32)

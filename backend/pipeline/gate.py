@@ -9,7 +9,7 @@ from backend.core.types import STAGES, BoolArray, FloatArray, Stage
 from backend.pipeline.evidence import NO_STAGE, Evidence
 
 THRESHOLDS: Mapping[Stage, float] = {  # confidence from which a level's answer stands
-    "retrieve": 0.99,  # the classifier costs a tenth of the embedding that was paid already: nearly always worth it
+    "retrieve": 0.995,  # the classifier costs a tenth of the embedding that was paid already: nearly always worth it
     "classify": 0.5,  # a vote costs a thousand times a classification, and a small model only helps to break ties
 }
 

@@ -6,12 +6,12 @@ Each looks at the rows it is given and turns what it sees into features; none of
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
 from backend.core.deadline import Deadline
-from backend.core.types import BoolArray, Example, FloatArray, Neighbour
+from backend.core.types import BoolArray, Example, FloatArray, IntArray, Neighbour
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.rerank import NoReranker, Reranker
@@ -21,6 +21,8 @@ from backend.pipeline.vote import Vote, Voter
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
 N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
 WEIGHT_LEXICAL, WEIGHT_DENSE = 0.3, 0.7  # words find names and codes, meaning finds paraphrases and matters more
+K_NEAR = 5  # nearest examples of labels whose mean distance tells whether a text resembles any
+SCORE_SLOPE = 20.0  # of the softplus that keeps the logarithm of a score under 1/20 finite
 NEAR = 4.0  # spreads above unrelated texts: an example as near as that counts 1, a copy about 150
 VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
 
@@ -45,11 +47,28 @@ def untimed(_stage: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+class Learning(Level, Protocol):
+    """A level that examples accepted since the training correct."""
+
+    def with_live(self, texts: Sequence[str], vectors: FloatArray, columns: IntArray) -> "Learning":
+        """The same level with these examples in place of those of an earlier call.
+
+        Args:
+            texts: cleaned.
+            vectors: (n_texts, dim).
+            columns: (n_texts,), of their labels; the last column is out-of-scope.
+        """
+        ...
+
+
 class NoLevel:
     """A stage that is switched off."""
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:  # noqa: ARG002
         return evidence
+
+    def with_live(self, texts: Sequence[str], vectors: FloatArray, columns: IntArray) -> "NoLevel":  # noqa: ARG002
+        return self
 
 
 @dataclass(frozen=True)
@@ -79,9 +98,9 @@ class Retrieval:
             ruled = self.keywords.append(texts, len(evidence.labels) + 1)
         with self.timed("retrieve"):
             vectors = embed_texts(texts, self.embedder, self.index.labels, deadline=deadline)
-            found = self.index.search(texts, vectors)
-            features = (*self._scores(found), self._neighbours(found.neighbours), *ruled)
-        return evidence.append(Finding("retrieve", features, vectors, found.neighbours), where=where)
+            found = self.index.search(texts, vectors, lead=self.embedder.lead)
+            finding = Finding("retrieve", (*self.features(found), *ruled), vectors, found.neighbours)
+        return evidence.append(finding, where=where)
 
     @property
     def reranking(self) -> Level:
@@ -91,12 +110,16 @@ class Retrieval:
     def with_live(self, examples: Sequence[Example]) -> "Retrieval":
         return replace(self, index=self.index.with_live(examples, self.embedder))
 
-    def _scores(self, found: Retrieved) -> tuple[Feature, ...]:
+    def features(self, found: Retrieved) -> tuple[Feature, ...]:
         """Similarities in spreads above unrelated texts, words in 0-1, and their mixture for the candidates."""
+        return (*self._scores(found), *self._neighbours(found.neighbours))
+
+    def _scores(self, found: Retrieved) -> tuple[Feature, ...]:
         known = ~np.isnan(found.cosines)
         cosines = np.where(known, found.cosines, 0.0).astype(np.float32)
-        names = np.pad(found.names, ((0, 0), (0, 1)))
-        named = np.repeat(np.arange(names.shape[1])[None, :] < names.shape[1] - 1, len(names), axis=0)
+        names = np.pad(found.names, ((0, 0), (0, 1)), constant_values=np.nan)
+        named = ~np.isnan(names)
+        names = np.where(named, names, 0.0).astype(np.float32)
         words = min_max(found.lexical, known)
         score = self.weight_lexical * words + self.weight_dense * min_max(cosines, known)
         return (
@@ -109,8 +132,8 @@ class Retrieval:
     def _affinity(self, cosines: FloatArray) -> FloatArray:
         return np.asarray((cosines - self.embedder.floor) / self.embedder.spread, np.float32)
 
-    def _neighbours(self, neighbours: Sequence[Sequence[Neighbour]]) -> Feature:
-        """How much the nearest examples speak for their columns; missing where there are none.
+    def _neighbours(self, neighbours: Sequence[Sequence[Neighbour]]) -> tuple[Feature, ...]:
+        """How much the nearest examples speak for their columns, and how near those of labels are; missing without.
 
         An example counts by how near it is, whatever the others do: the first examples of a project are the nearest
         ones of every text, and must say nothing about those that they do not resemble.
@@ -118,12 +141,21 @@ class Retrieval:
         space = self.index.space
         columns = {value: column for column, value in enumerate((*space.values, space.oos_value))}
         weight = np.zeros((len(neighbours), len(space) + 1), np.float32)
-        for row, near in enumerate(neighbours):
-            for neighbour in near:
-                affinity = (neighbour.similarity - self.embedder.floor) / self.embedder.spread
-                weight[row, columns[neighbour.label]] += np.exp(affinity - NEAR)
-        known = np.array([bool(near) for near in neighbours], np.bool_)
-        return Feature("neighbours", np.log1p(weight), weight, np.repeat(known[:, None], weight.shape[1], axis=1))
+        near = np.zeros_like(weight)
+        for row, examples in enumerate(neighbours):
+            affinities = [(each.similarity - self.embedder.floor) / self.embedder.spread for each in examples]
+            at = [columns[each.label] for each in examples]
+            np.add.at(weight[row], at, np.exp(np.array(affinities) - NEAR))
+            of_labels = [affinity for affinity, column in zip(affinities, at, strict=True) if column < len(space)]
+            near[row] = np.mean(of_labels[:K_NEAR]) if of_labels else np.nan
+        known = np.zeros(weight.shape, np.bool_)
+        known[[bool(examples) for examples in neighbours]] = True
+        some = ~np.isnan(near)
+        distance = np.where(some, near, 0.0).astype(np.float32)
+        return (
+            Feature("neighbours", np.log1p(weight), weight, known),
+            Feature("near", distance, distance, some),
+        )
 
 
 @dataclass(frozen=True)
@@ -141,16 +173,20 @@ class Reranking:
 
 
 class Classifier(Protocol):
-    """A model fitted on accepted labels."""
+    """A model of examples, and of what labels are called."""
 
-    def predict_log_proba(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
-        """(n_texts, n_labels + 1) natural logarithms; -inf for columns that the training data did not hold."""
+    def predict(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
+        """(n_texts, n_labels + 1) scores, about 1 for sure and 0 for not; NaN for columns that it knows nothing of."""
+        ...
+
+    def with_live(self, texts: Sequence[str], vectors: FloatArray, columns: IntArray) -> Self:
+        """The same classifier as these examples correct it, in place of those of an earlier call."""
         ...
 
 
 @dataclass(frozen=True)
 class Classification:
-    """The trained classifier."""
+    """The trained classifier, corrected by what was accepted since."""
 
     classifier: Classifier
     timed: Timed = untimed
@@ -160,11 +196,19 @@ class Classification:
         if not len(rows):
             return evidence
         with self.timed("classify"):
-            logs = self.classifier.predict_log_proba([evidence.texts[row] for row in rows], evidence.vectors[rows])
-        known = np.isfinite(logs)
-        values = np.where(known, logs, 0.0).astype(np.float32)
-        feature = Feature("classifier", values, np.exp(logs).astype(np.float32), known)
-        return evidence.append(Finding("classify", (feature,)), where=where)
+            scores = self.classifier.predict([evidence.texts[row] for row in rows], evidence.vectors[rows])
+        return evidence.append(Finding("classify", (classified(scores),)), where=where)
+
+    def with_live(self, texts: Sequence[str], vectors: FloatArray, columns: IntArray) -> "Classification":
+        return replace(self, classifier=self.classifier.with_live(texts, vectors, columns))
+
+
+def classified(scores: FloatArray) -> Feature:
+    """A classifier's scores as logarithms: the better of two good ones says less than the better of two bad ones."""
+    known = ~np.isnan(scores)
+    raw = np.where(known, scores, 0.0).astype(np.float32)
+    values = np.log(np.logaddexp(0.0, SCORE_SLOPE * raw)) - np.log(SCORE_SLOPE)
+    return Feature("classifier", np.where(known, values, 0.0).astype(np.float32), raw, known)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from backend.pipeline.clean import clean
 from backend.pipeline.decide import Policy, with_cut
 from backend.pipeline.evidence import Evidence
 from backend.pipeline.explain import Step, explanation
-from backend.pipeline.fuse import FixedFuser, Fuser
+from backend.pipeline.fuse import Fuser
 from backend.pipeline.gate import Gate
-from backend.pipeline.levels import Level, NoLevel, Retrieval, Voting
+from backend.pipeline.levels import Learning, Level, NoLevel, Retrieval, Voting
+from backend.pipeline.retrieve import columns_of, embed_examples, latest
 
 CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
 RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
@@ -40,9 +41,9 @@ class Pipeline:
     labels: LabelSpace
     retrieval: Retrieval
     policy: Policy
-    classification: Level = field(default_factory=NoLevel)
+    classification: Learning = field(default_factory=NoLevel)
     voting: Level = field(default_factory=NoLevel)
-    fuser: Fuser = field(default_factory=FixedFuser)
+    fuser: Fuser = field(default_factory=Fuser)
     gate: Gate = field(default_factory=Gate)
     seen: Callable[[Step], None] = unseen  # is told of each level's turn
 
@@ -106,8 +107,12 @@ class Pipeline:
         return self._append(self.classification, evidence, deadline)
 
     def with_live(self, examples: Sequence[Example]) -> "Pipeline":
-        """The same pipeline whose index also holds `examples`; see `backend.core.types.Pipeline`."""
-        return replace(self, retrieval=self.retrieval.with_live(examples))
+        """The same pipeline that also knows `examples`; see `backend.core.types.Pipeline`."""
+        known = latest(examples, self.labels)
+        vectors = embed_examples(known, self.retrieval.embedder, self.retrieval.index.labels)
+        texts = [clean(example.text) for example in known]
+        classification = self.classification.with_live(texts, vectors, columns_of(known, self.labels))
+        return replace(self, retrieval=self.retrieval.with_live(examples), classification=classification)
 
     def without_llm(self) -> "Pipeline":
         """The same pipeline without its costliest level."""

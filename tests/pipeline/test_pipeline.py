@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backend.core.deadline import Deadline
-from backend.core.types import Example, FloatArray, Label, LabelSpace
+from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Classification, Voting
 from backend.pipeline.pipeline import CHUNK, Pipeline
@@ -43,8 +43,11 @@ class Says:
 class Sure:
     """A classifier that is sure of the first label and does not know the second."""
 
-    def predict_log_proba(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
-        return np.tile(np.array([[np.log(0.98), -np.inf, np.log(0.01), np.log(0.01)]], np.float32), (len(texts), 1))
+    def predict(self, texts: Sequence[str], vectors: FloatArray) -> FloatArray:
+        return np.tile(np.array([[0.98, np.nan, 0.01, 0.01]], np.float32), (len(texts), 1))
+
+    def with_live(self, texts: Sequence[str], vectors: FloatArray, columns: IntArray) -> "Sure":
+        return self
 
 
 def kinds(pipeline: Pipeline, texts: Sequence[str]) -> list[str]:
@@ -136,9 +139,11 @@ def test_without_language_models_none_is_asked() -> None:
 
 
 def test_a_label_that_the_classifier_does_not_know_keeps_a_chance() -> None:
-    pipeline = replace(pipeline_of(), classification=Classification(Sure()))
-    (decision,) = pipeline.run(["buy the same again please"], deadline_s=SOON)
+    asking = Gate({"retrieve": 2.0, "classify": 0.0})
+    pipeline = replace(pipeline_of(), classification=Classification(Sure()), gate=asking)
+    (decision,) = pipeline.run(["something else"], deadline_s=SOON)
     assert decision is not None
+    assert (decision.stage, decision.predicted_label) == ("classify", "cancel_order")
     assert all(np.isfinite(alternative.probability) for alternative in decision.alternatives)
 
 

@@ -10,7 +10,7 @@ import pytest
 from backend.core.deadline import Deadline
 from backend.core.types import Example, FloatArray, Label, LabelSpace
 from backend.pipeline.evidence import Evidence, Feature
-from backend.pipeline.fuse import FixedFuser
+from backend.pipeline.fuse import Fuser
 from backend.pipeline.levels import Retrieval
 from backend.pipeline.pipeline import CHUNK as TEXTS
 from backend.pipeline.pipeline import Pipeline
@@ -88,7 +88,7 @@ def test_a_best_relevance_under_the_threshold_is_a_feature_of_out_of_scope(best:
 
 def test_irrelevance_raises_out_of_scope_but_decides_nothing_by_itself() -> None:
     irrelevant, unknown = (
-        FixedFuser().fuse(evidence_of(["cancel my order"], reranker))[0]
+        Fuser().fuse(evidence_of(["cancel my order"], reranker))[0]
         for reranker in (CrossEncoderReranker(Judge(lambda *_: 1e-9)), NoReranker())
     )
     assert unknown[-1] < irrelevant[-1] < 1.0

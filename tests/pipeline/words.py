@@ -28,6 +28,7 @@ class WordEmbedder:
     """Words hashed to directions."""
 
     dim: int = 256
+    lead: int = 256
     floor: float = 0.0
     spread: float = 0.1
     asked: list[str] = field(default_factory=list)  # every text that was embedded

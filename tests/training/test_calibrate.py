@@ -1,52 +1,113 @@
 """Calibration finds again what was put in."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from backend.core.types import Stage
-from backend.pipeline.fuse import TEMPERATURES
-from training.calibrate import Predicted, calibrate, names_prior, soften
+from backend.core.types import IntArray, Label, LabelSpace, Stage
+from backend.pipeline.evidence import Evidence, Feature, Finding
+from backend.pipeline.fuse import SIGNS, WEIGHTS, joined, novelty, weighted
+from training.calibrate import FITTED, STATED, calibrate, fit_signs, fit_weights, threshold
 
-LAST: Stage = "classify"
+N_LABELS = 6
+SPACE = LabelSpace(tuple(Label(f"l{n}", f"l{n}") for n in range(N_LABELS)), "other")
+STAGE: Stage = "classify"
+TOGETHER = FITTED[STAGE]
 
 
-def drawn(temperature: float, *, n: int = 4000, knows_oos: bool = True, bias: float = 0.0) -> Predicted:
-    """Labels drawn from the probabilities that these settings give."""
+def evidence_of(features: Mapping[str, npt.NDArray[Any]]) -> Evidence:
+    found = []
+    for name, values in features.items():
+        array = np.asarray(values, np.float32)
+        found.append(Feature(name, array, array, np.ones(array.shape, np.bool_)))
+    n = len(found[0].values)
+    return Evidence.of(["text"] * n, SPACE).append(Finding(STAGE, tuple(found)), where=np.ones(n, np.bool_))
+
+
+def drawn(weight: float, *, n: int = 4000) -> tuple[Evidence, IntArray]:
+    """Labels drawn from the probabilities that the classifier's values give at this weight."""
     generator = np.random.default_rng(0)
-    logits = generator.normal(0, 3, (n, 5)).astype(np.float32)
-    exact = logits / temperature
-    exact[:, -1] += bias
-    probs = np.exp(exact) / np.exp(exact).sum(axis=1, keepdims=True)
-    columns = np.array([generator.choice(5, p=row / row.sum()) for row in probs.astype(float)], np.int64)
-    return Predicted({LAST: logits}, np.zeros_like(logits), np.full(n, -3.0, np.float32), columns, knows_oos, 0.5)
+    values = generator.normal(-2, 1, (n, N_LABELS + 1))
+    evidence = evidence_of({"classifier": values})
+    probs = joined(weighted(evidence, {"classifier": weight})[:, :-1], np.full(n, -60.0, np.float32))
+    columns = [generator.choice(N_LABELS, p=row[:-1].astype(float) / row[:-1].astype(float).sum()) for row in probs]
+    return evidence, np.array(columns, np.int64)
 
 
-@pytest.mark.parametrize(("temperature", "bias"), [(0.5, 0.0), (2.0, 0.0), (1.0, 2.0)])
-def test_temperature_and_bias_are_found(temperature: float, bias: float) -> None:
-    found = calibrate(drawn(temperature, bias=bias), last=LAST)
-    assert found.temperatures[LAST] == pytest.approx(temperature, rel=0.15)
-    assert found.last.oos_bias == pytest.approx(bias, abs=0.4)
-
-
-def test_without_predictions_the_stated_values_stand() -> None:
-    found = calibrate(drawn(1.0, n=0), last=LAST)
-    assert found.temperatures == TEMPERATURES
-
-
-def test_five_labels_do_not_overrule_the_stated_temperature() -> None:
-    found = calibrate(drawn(5.0, n=5), last=LAST)
-    assert 0.5 < found.temperatures[LAST] / TEMPERATURES[LAST] < 2.0
+@pytest.mark.parametrize("weight", [0.5, 2.0, 5.0])
+def test_a_weight_is_found_again(weight: float) -> None:
+    found = fit_weights(*drawn(weight), WEIGHTS[STAGE], TOGETHER)
+    assert found["classifier"] == pytest.approx(weight, rel=0.15)
 
 
 def test_calibrated_probabilities_are_as_often_right_as_they_say() -> None:
-    predicted = drawn(3.0)
-    found = calibrate(predicted, last=LAST)
-    probs = soften(predicted, LAST, found.last)
-    best = probs.argmax(axis=1)
-    assert probs.max(axis=1).mean() == pytest.approx((best == predicted.columns).mean(), abs=0.03)
+    evidence, columns = drawn(2.0)
+    weights = fit_weights(evidence, columns, WEIGHTS[STAGE], TOGETHER)
+    probs = joined(weighted(evidence, weights)[:, :-1], np.full(len(columns), -60.0, np.float32))
+    assert probs.max(axis=1).mean() == pytest.approx((probs.argmax(axis=1) == columns).mean(), abs=0.02)
 
 
-def test_labels_own_words_weigh_less_the_more_examples_there_are_and_more_with_hints() -> None:
-    bare = [names_prior(n_per_label=n, hinted=0.0) for n in (0.5, 5, 50)]
-    assert bare == sorted(bare, reverse=True)
-    assert names_prior(n_per_label=5, hinted=1.0) > names_prior(n_per_label=5, hinted=0.0)
+def test_five_labels_do_not_overrule_the_stated_weight() -> None:
+    found = fit_weights(*drawn(0.2, n=5), WEIGHTS[STAGE], TOGETHER)
+    assert found["classifier"] > 0.2 * WEIGHTS[STAGE]["classifier"]
+
+
+def test_a_feature_that_speaks_against_the_right_label_is_left_out_rather_than_turned_round() -> None:
+    evidence, columns = drawn(2.0)
+    values = evidence.values[:, :, 0]
+    against = np.random.default_rng(2).normal(0, 1, values.shape)
+    against[np.arange(len(columns)), columns] -= 1.0
+    both = evidence_of({"classifier": values, "lexical": against})
+    found = fit_weights(both, columns, WEIGHTS[STAGE], (("classifier",), ("lexical",)))
+    assert found["lexical"] == 0
+
+
+def test_features_fitted_together_keep_their_proportions() -> None:
+    evidence, columns = drawn(2.0)
+    found = fit_weights(evidence, columns, WEIGHTS[STAGE], FITTED[STAGE])
+    stated = WEIGHTS[STAGE]
+    assert found["dense"] / found["classifier"] == pytest.approx(stated["dense"] / stated["classifier"], rel=1e-3)
+
+
+def scored(best: float, *, n: int) -> Evidence:
+    """Texts whose best label's classifier value is about this."""
+    values = np.full((n, N_LABELS + 1), -4.0)
+    values[:, 0] = best + np.random.default_rng(1).normal(0, 0.5, n)
+    return evidence_of({"classifier": values})
+
+
+def test_texts_whose_label_was_left_out_teach_what_out_of_scope_looks_like() -> None:
+    columns = np.zeros(200, np.int64)
+    known, unknown = scored(-0.5, n=200), scored(-2.5, n=200)
+    found = fit_signs(known, unknown, columns, SIGNS[STAGE])
+    assert novelty(known, found).mean() < -1.0 < 1.0 < novelty(unknown, found).mean()
+
+
+def test_with_few_labels_or_few_examples_the_stated_signs_stand() -> None:
+    columns = np.zeros(20, np.int64)
+    assert fit_signs(scored(-0.5, n=20), scored(-2.5, n=20), columns, SIGNS[STAGE]) == SIGNS[STAGE]
+
+
+def test_without_examples_the_stated_values_stand() -> None:
+    assert calibrate({}, {}, np.zeros(0, np.int64), share=0.1) == STATED
+
+
+@pytest.mark.parametrize(
+    ("case", "cheap_right", "expected"),
+    [
+        ("always as good", [True, True, True, True], 0.6),
+        ("worse where unsure", [True, True, False, False], 0.8),
+        ("worse where sure", [False, True, True, True], 1.0),
+    ],
+)
+def test_a_cheap_level_decides_alone_from_the_confidence_on_at_which_it_loses_nothing(
+    case: str, cheap_right: list[bool], expected: float
+) -> None:
+    confidences = np.array([0.9, 0.8, 0.7, 0.6])
+    columns = np.zeros(4, np.int64)
+    cheap = np.array([[c, 1 - c] if ok else [1 - c, c] for c, ok in zip(confidences, cheap_right, strict=True)])
+    costly = np.array([[0.99, 0.01]] * 4)
+    assert threshold(cheap.astype(np.float32), costly.astype(np.float32), columns) == pytest.approx(expected), case

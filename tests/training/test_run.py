@@ -29,7 +29,7 @@ def trained(
 def test_without_examples_the_label_names_serve(tmp_path: Path, assembly: Assembly) -> None:
     manifest = trained([], tmp_path / "m", assembly)
     (decision,) = assembly.pipeline(tmp_path / "m").without_llm().run(["please stop my order"], deadline_s=60)
-    assert (manifest.family, manifest.judged_on, manifest.version[:5]) == ("none", "none", "pl-0-")
+    assert (manifest.family, manifest.judged_on, manifest.version[:5]) == ("kernel", "none", "pl-0-")
     assert decision is not None
     assert decision.predicted_label == "cancel_order"
 
