@@ -3,6 +3,7 @@
 python examples/import_rows.py PROJECT
 """
 
+import argparse
 import sys
 
 import prelabel
@@ -13,5 +14,8 @@ ROWS = [
     {"id": "m-3", "text": "the courier never came", "channel": "chat"},
 ]
 
-done = prelabel.import_records(ROWS, project=int(sys.argv[1]))
+arguments = argparse.ArgumentParser()
+arguments.add_argument("project", type=int, help="its number in Label Studio")
+
+done = prelabel.import_records(ROWS, project=arguments.parse_args().project)
 sys.stdout.write(f"{done.new} new, {done.known} known, {done.changed} changed, {done.rejected} rejected\n")

@@ -3,13 +3,18 @@
 python examples/nightly.py PROJECT FILE
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import prelabel
 
-project, path = int(sys.argv[1]), Path(sys.argv[2])
-options = prelabel.ImportOptions(rejects=path.with_name("rejects.csv"))
-done = prelabel.import_texts(path, project=project, options=options)
-left = prelabel.push_predictions(project)
+arguments = argparse.ArgumentParser()
+arguments.add_argument("project", type=int, help="its number in Label Studio")
+arguments.add_argument("file", type=Path)
+asked = arguments.parse_args()
+
+options = prelabel.ImportOptions(rejects=asked.file.with_name("rejects.csv"))
+done = prelabel.import_texts(asked.file, project=asked.project, options=options)
+left = prelabel.push_predictions(asked.project)
 sys.stdout.write(f"{done.new} new, {done.rejected} rejected; {left.n_lacking} tasks lack a prediction\n")

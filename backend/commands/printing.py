@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+FILE_WIDTH = 10_000  # characters a line where nobody looks on
+
 
 @dataclass(frozen=True, slots=True)
 class Printer:
@@ -31,11 +33,15 @@ class Printer:
         Console(soft_wrap=True).out(lines, highlight=False)
 
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table: as JSON a list of objects under "rows"."""
+        """A table, nothing of it cut; as JSON a list of objects under "rows"."""
         if self.as_json:
             self.result({"rows": [dict(zip(columns, row, strict=True)) for row in rows]})
             return
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*row)
-        Console().print(table)
+        console = Console()
+        # a program that reads a table wants a row a line
+        console.print(table, width=None if console.is_terminal else FILE_WIDTH, crop=console.is_terminal)

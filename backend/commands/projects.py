@@ -1,5 +1,6 @@
 """Commands on projects in Label Studio: connect, disconnect, models, rollback, unpin, freeze, status."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,9 @@ from backend.connection import versions
 from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
 from backend.connection.connect import disconnect as untie
-from backend.connection.status import project_status, report
+from backend.connection.connect import planned_disconnect as planned_untie
+from backend.connection.status import problems, project_status, report
+from backend.connection.ties import Change
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
 from backend.core.settings import load_settings
@@ -51,18 +54,25 @@ def connect(
             raise BadInputError("--dry-run must name an existing --project; a new one has nothing to change")
         found = desk.client.project(project) if project else create(desk, title, label_config)
         if dry_run:
-            changes = planned(desk.settings, desk.client, found, options)
-            printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
+            _tell_changes(printer, planned(desk.settings, desk.client, found, options))
             return
         version = tie(desk, found, options, printer.step)
         printer.result({"project": found.id, "key": str(found.key), "model_version": version, "url": _url(desk, found)})
 
 
-def disconnect(project: ProjectId, json: AsJson = False) -> None:
+def disconnect(
+    project: ProjectId,
+    dry_run: Annotated[bool, typer.Option(help="Print every change, change nothing.")] = False,
+    json: AsJson = False,
+) -> None:
     """Restore a project's settings and remove everything of ours from it."""
     printer = Printer(json)
     with Desk(load_settings()) as desk:
-        untie(desk, versions.key_of(desk, project), printer.step)
+        key = versions.key_of(desk, project)
+        if dry_run:
+            _tell_changes(printer, planned_untie(desk, key))
+            return
+        untie(desk, key, printer.step)
         printer.result({"project": project, "connected": False})
 
 
@@ -96,39 +106,51 @@ def freeze(
 
 
 def status(
+    project: Annotated[int, typer.Option("--project", help="Only this project.")] = 0,
     impact: Annotated[bool, typer.Option("--impact", help="What pre-labels were worth: ticks kept, seconds.")] = False,
     html: Annotated[Path | None, typer.Option(help="With --impact: a folder for pages with pictures.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Say where each project stands."""
+    """Say where each project stands. Exits with 1 where Label Studio tells nothing of one."""
     printer = Printer(json)
     if html and not impact:
         raise BadInputError("--html must go with --impact; add it")
     with Desk(load_settings()) as desk:
+        keys = [versions.key_of(desk, project)] if project else desk.ledger.project_keys()
         if impact:
-            _tell_impact(desk, printer, html)
+            _tell_impact(desk, keys, printer, html)
             return
-        found = [project_status(desk, key) for key in desk.ledger.project_keys()]
+        found = [project_status(desk, key) for key in keys]
         if json:
             printer.result({"projects": [each.figures() for each in found]})
-            return
-        printer.text(report(found))
+        else:
+            printer.text(report(found))
+        if problems(found):
+            raise typer.Exit(1)
 
 
-def _tell_impact(desk: Desk, printer: Printer, html: Path | None) -> None:
+def _tell_changes(printer: Printer, changes: Sequence[Change]) -> None:
+    printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
+
+
+def _tell_impact(desk: Desk, keys: Sequence[str], printer: Printer, html: Path | None) -> None:
     """Each project's impact; with `html` a page each, in a folder of its key."""
     from backend.connection.impact import Group, impact_of, write_page
 
     found = []
-    for key in desk.ledger.project_keys():
+    for key in keys:
         impact = impact_of(project_status(desk, key).name, desk.ledger.accepted(key))
-        found += [(impact.project, *group.cells()) for group in impact.rows]
+        found.append(impact)
         if impact.caution:
             printer.step(f"{impact.project}: {impact.caution}")
         if html:
             write_page(html / key, impact)
             printer.step(f"{html / key / 'impact.html'} is written")
-    printer.rows(("project", *Group.columns()), found)
+    if printer.as_json:
+        printer.result({"projects": [impact.figures() for impact in found]})
+        return
+    rows = [(impact.project, *group.cells()) for impact in found for group in impact.rows]
+    printer.rows(("project", *Group.columns()), rows)
 
 
 @models.command("list")

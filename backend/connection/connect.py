@@ -152,6 +152,26 @@ def disconnect(desk: Desk, key: str, report: Report) -> None:
     _part(desk, key, lambda work: _leave(work, dict(row.snapshot or {}), report))
 
 
+def planned_disconnect(desk: Desk, key: str) -> list[Change]:
+    """Every change that `disconnect` would make."""
+    work = _still_there(desk, key)
+    if work is None:
+        return []
+    before, now = dict(work.row.snapshot or {}), snapshot_of(work.project)
+    n_ours = sum(n for version, n in desk.client.model_versions(work.id).items() if _is_ours(version))
+    keys = OWN_KEYS if not work.control.dynamic else {AUTO_KEY}
+    return [
+        *ties_to_remove(desk.settings, desk.client, work.project),
+        Change("predictions of prelabel", str(n_ours), "removed"),
+        Change("task data of prelabel", ", ".join(sorted(keys)), "removed"),
+        *(
+            Change(name, str(now[name]), str(before[name]))
+            for name in now
+            if name in before and now[name] != before[name]
+        ),
+    ]
+
+
 def _part(desk: Desk, key: str, leave: Callable[[ProjectDesk], None]) -> None:
     """Leave a project while nobody else works on it, then forget it."""
     with (
@@ -218,9 +238,13 @@ def _catch_up(work: ProjectDesk, report: Report) -> None:
 
 def _remove_predictions(work: ProjectDesk, report: Report) -> None:
     client = work.desk.client
-    ours = [version for version in client.model_versions(work.id) if version.startswith(OWN_PREFIX) or version == TITLE]
+    ours = [version for version in client.model_versions(work.id) if _is_ours(version)]
     report(f"predictions of {len(ours)} versions")
     push.remove_versions(work, ours)
+
+
+def _is_ours(version: str) -> bool:
+    return version.startswith(OWN_PREFIX) or version == TITLE
 
 
 def _remove_data_keys(work: ProjectDesk, report: Report) -> None:

@@ -5,10 +5,11 @@ in bulk took nobody's time one by one and are counted apart.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -49,6 +50,10 @@ class Group:
         edited = (self.n_shown - self.n_kept) * (self.without_s - (self.edited_s or 0.0))
         return kept + edited
 
+    def figures(self) -> Mapping[str, Any]:
+        """Everything, for programs."""
+        return {**asdict(self), "acceptance": self.acceptance, "saved_s": self.saved_s}
+
     @staticmethod
     def columns() -> tuple[str, ...]:
         return ("", "labels", "ticked", "kept", "bulk", "without", "s kept", "s edited", "s without", "saved")
@@ -73,6 +78,16 @@ class Impact:
     @property
     def rows(self) -> tuple[Group, ...]:
         return (self.all, *self.by_version, *self.by_label)
+
+    def figures(self) -> Mapping[str, Any]:
+        """Everything, for programs."""
+        return {
+            "project": self.project,
+            "caution": self.caution,
+            "all": self.all.figures(),
+            "by_version": [part.figures() for part in self.by_version],
+            "by_label": [part.figures() for part in self.by_label],
+        }
 
     @property
     def caution(self) -> str:

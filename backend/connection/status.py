@@ -27,7 +27,8 @@ class ProjectStatus:
 
     key: str
     title: str  # empty where Label Studio does not answer
-    state: tuple[str, ...]  # pinned, frozen, push-only; or why it cannot be read
+    state: tuple[str, ...]  # pinned, frozen, push-only
+    problem: str  # why Label Studio tells nothing of it; empty where it does
     version: str  # that serves; empty where none was published
     shown: bool  # whether Label Studio shows it
     n_tasks: int
@@ -96,7 +97,8 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
     return ProjectStatus(
         key=key,
         title=title,
-        state=(*(word for word, holds in words if holds), *([problem] if problem else [])),
+        state=tuple(word for word, holds in words if holds),
+        problem=problem,
         version=seen.current,
         shown=bool(seen.current) and shown_version == seen.current,
         n_tasks=counters.get("task_number", 0),
@@ -198,12 +200,18 @@ def _days(seconds: int) -> str:
     return f"{seconds // 3600} h ago" if seconds < 48 * 3600 else f"{seconds // 86400} days ago"
 
 
+def problems(statuses: Sequence[ProjectStatus]) -> list[str]:
+    """Why Label Studio tells nothing of some projects, each reason once."""
+    return list(dict.fromkeys(status.problem for status in statuses if status.problem))
+
+
 def report(statuses: Sequence[ProjectStatus]) -> str:
-    """All projects, a block each."""
+    """All projects, a block each, after what is wrong with some of them."""
     now = time.time()
-    blocks = []
+    blocks = ["\n".join(textwrap.wrap(problem, COLUMNS)) for problem in problems(statuses)]
     for status in statuses:
-        head = f"{status.name}: {', '.join(status.state) or 'ok'}"
+        states = (*status.state, *(["Label Studio tells nothing of it"] if status.problem else []))
+        head = f"{status.name}: {', '.join(states) or 'ok'}"
         blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
     return "\n\n".join(blocks) or "no project is connected; run: prelabel connect"
 

@@ -76,11 +76,11 @@ class Run:
         """Find out what the project holds, and what an earlier run left behind."""
         self.catalogue.catch_up(self.client, self.project_id)
         self._settle(self.catalogue.note("on_its_way"))
-        if self.catalogue.note("source"):
+        if self.catalogue.note("place"):
             self.report(f"an import of {self.catalogue.note('source')} stopped at {self.catalogue.note('place')}")
         if not self.dry:
             mark = self.catalogue.note("mark") or self.catalogue.note("high") or "0"
-            self.catalogue.keep(mark=mark, source=source, place="its beginning")
+            self.catalogue.keep(mark=mark, source=source, place="")
             self.catalogue.commit()
 
     def lacks(self, row: Row) -> bool:

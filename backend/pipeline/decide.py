@@ -100,7 +100,9 @@ class Policy:
         say = REASONS[language]
         if not readable or not order:
             return say["no_labels" if readable else "unreadable"]
-        names = [one_line(self.space.labels[column].name) for column in order[:2]]
+        if kind == "abstain" and self.space.oos_value:
+            order = sorted([*order[:2], len(probs) - 1], key=lambda column: -probs[column])
+        names = [self._name(column) for column in order[:2]]
         shares = [f"{100 * float(probs[column]):.0f}" for column in order[:2]]
         if kind != "label":
             reason = say[kind].format(label=names[0], percent=shares[0])
@@ -110,6 +112,10 @@ class Policy:
         stage = STAGES[max(int(evidence.stages[row]), 0)] if evidence.stages[row] != NO_STAGE else "retrieve"
         reason = _resembles(like, names[0], language) if like else say[stage].format(label=names[0])
         return say["next"].format(reason=reason, label=names[1], percent=shares[1]) if len(names) > 1 else reason
+
+    def _name(self, column: int) -> str:
+        """Of a label, or of the choice that means none of them."""
+        return one_line(self.space.labels[column].name if column < len(self.space) else self.space.oos_value)
 
 
 def _scores(evidence: Evidence, row: int, column: int) -> dict[str, float]:
