@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from backend.core.disk import writing
 from backend.core.errors import BadInputError
+from backend.core.types import Example
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl")
@@ -84,6 +85,19 @@ def read_rows(path: Path, *, where: str = "", labelled: bool = False) -> Iterato
             yield Row(identity, text, "" if label is None else str(label), columns)
     if not number:
         raise BadInputError(f"{path} must hold at least one row, but holds none")
+
+
+def read_labelled(path: Path, *, where: str = "") -> list[Example]:
+    """Labelled rows as examples; rows without a label are no examples.
+
+    Raises:
+        BadInputError: as `read_rows`, or no row has a label.
+    """
+    rows = read_rows(path, where=where, labelled=True)
+    examples = [Example(row.id, row.text, row.label) for row in rows if row.label]
+    if not examples:
+        raise BadInputError(f"{path} must hold a row with a label{f' and {where}' if where else ''}, but holds none")
+    return examples
 
 
 def read_list(path: Path, column: str) -> Iterator[tuple[str, Columns]]:

@@ -99,11 +99,14 @@ def trained_generation(manifest: Manifest) -> int:
 
 
 def live_examples(rows: list[IndexRow], *, judged_on_holdout: bool) -> list[Example]:
-    """Accepted labels as the index takes them: the holdout stays out of the index of a model judged on it."""
+    """Accepted labels as the index takes them, without what gold rows say.
+
+    The holdout stays out of the index of a model judged on it.
+    """
     return [
         Example(str(row.task_id), row.text, row.label)
         for row in rows
-        if not (judged_on_holdout and row.bucket < HOLDOUT_BUCKETS)
+        if row.bucket >= (HOLDOUT_BUCKETS if judged_on_holdout else 0)
     ]
 
 

@@ -32,7 +32,7 @@ from backend.pipeline.stored import save_index
 from training.blind import Blindfold, Material
 from training.evaluate import metrics_of
 from training.fit import FAMILIES, Fitted, fit_kernel
-from training.judge import Judged, judge, save_judged
+from training.judge import GOLD, HOLDOUT, Judged, judge, save_judged
 from training.out_of_fold import OutOfFold
 from training.pool import MAX_POOL, prior_of
 from training.splits import Split, split, without
@@ -84,7 +84,7 @@ def train(
         parameters |= calibration.parameters()
         pipeline = replace(pipeline, **decided_by(parameters, classifies=classifier is not None))
         if parts.holdout:
-            judged = Judged("holdout", parts.holdout, judge(pipeline, parts.holdout))
+            judged = Judged(GOLD if gold else HOLDOUT, parts.holdout, judge(pipeline, parts.holdout))
         else:
             judged = unseen.judged(pipeline)
         save_index(folder, material.examples, material.labels, material.vectors)

@@ -20,6 +20,7 @@ from backend.pipeline.pipeline import Pipeline
 from backend.serving import live_examples
 from training.breakdown import LabelRow, per_label
 from training.evaluate import Outcome, outcome_of
+from training.judge import HOLDOUT
 from training.promise import Promise, claims_of, promise
 from training.run import TrainingOptions, train
 from training.splits import bucket_of
@@ -137,7 +138,7 @@ class Learner:
         out = self.folder / str(len(known))
         manifest = train(known, self.space, out=out, options=self.options, assembly=self.assembly)
         self.pipeline = self.assembly.pipeline(out).without_llm()
-        self.judged_on_holdout = manifest.judged_on == "holdout"
+        self.judged_on_holdout = manifest.judged_on == HOLDOUT
         self.n_trained, self.next_training = len(known), max(FIRST_TRAINING, GROWTH * len(known))
 
 

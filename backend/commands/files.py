@@ -15,7 +15,7 @@ from backend.commands.printing import Printer
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace
-from backend.files import Row, checked_suffix, read_rows, writing_rows
+from backend.files import Row, checked_suffix, read_labelled, read_rows, writing_rows
 
 if TYPE_CHECKING:
     from backend.assembly import Assembly
@@ -49,9 +49,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a file of labelled texts; rows without a label tell what labels' names leave open."""
-    examples = _examples(data, where)
+    examples = read_labelled(data, where=where)
     pool = [row.text for row in read_rows(data, where=where, labelled=True) if not row.label]
-    judging = _examples(gold, "") if gold else []
+    judging = read_labelled(gold) if gold else []
     space = _space(examples, label_config, oos_label)
     from backend.assembly import Assembly  # torch and scikit-learn take seconds: a wrong file is told at once
     from training.run import TrainingOptions
@@ -195,15 +195,6 @@ def prediction_columns(decision: Decision, version: str) -> dict[str, Any]:
         "alternatives": json.dumps(alternatives, ensure_ascii=False),
         "model_version": version,
     }
-
-
-def _examples(path: Path, where: str) -> list[Example]:
-    """Labelled rows as examples; rows without a label are no examples."""
-    rows = read_rows(path, where=where, labelled=True)
-    examples = [Example(row.id, row.text, row.label) for row in rows if row.label]
-    if not examples:
-        raise BadInputError(f"{path} must hold a row with a label{f' and {where}' if where else ''}, but holds none")
-    return examples
 
 
 def _space(examples: Sequence[Example], label_config: Path | None, oos_label: str) -> LabelSpace:

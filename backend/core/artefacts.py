@@ -39,7 +39,7 @@ class Manifest:
     family: str  # classifier family, or "none"
     data: DataFingerprint
     metrics: Mapping[str, float]  # flat names of the field: accuracy, macro_f1, ece, ...
-    judged_on: str  # "holdout", "out_of_fold" or "none"
+    judged_on: str  # "gold", "holdout", "out_of_fold" or "none"
     parameters: Mapping[str, Any]  # temperature, thresholds, weights: what the pipeline needs beside its files
     seed: int
     code_version: str

@@ -86,7 +86,7 @@ examples = sa.Table(
     sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("text", AnyText, nullable=False),
     sa.Column("label", sa.Text, nullable=False),  # empty: forgotten
-    sa.Column("bucket", sa.Integer, nullable=False),  # 0-99, of the holdout rule
+    sa.Column("bucket", sa.Integer, nullable=False),  # 0-99, of the holdout rule; -1 for what a gold row says
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("examples_by_generation", "project", "generation"),
 )

@@ -17,6 +17,7 @@ from backend.labelstudio.schema import AUTO_KEY
 from backend.labelstudio.wire import choice
 from backend.ledger import AutoAccepted, Kind, Shown
 from backend.loop.desk import ProjectDesk
+from backend.loop.order import MOVED
 from backend.loop.promised import RULE_FILE, TAKEN_BACK, Rule, keep, read_rule, settle
 from backend.loop.push import WRITERS
 from training.dataset import label_of_annotation
@@ -88,7 +89,7 @@ def _state(work: ProjectDesk, version: str, rule: Rule | None) -> str:
 
 
 def _sure(version: str, rule: Rule) -> list[Json]:
-    return [unlabelled(), having_version(version), score_from(rule.promise.threshold or 1.0)]
+    return [unlabelled(), having_version(version), score_from((rule.promise.threshold or 1.0) - MOVED)]
 
 
 def _acceptable(work: ProjectDesk, version: str, rule: Rule) -> dict[int, tuple[Task, Shown]]:

@@ -13,10 +13,10 @@ from backend.ledger import Accepted, AutoAccepted, ProjectRow
 from backend.logs import present_trace
 from backend.loop.changes import changes
 from backend.loop.desk import ProjectDesk
+from backend.loop.gold import bucket_of
 from backend.loop.push import add_blind, refresh_tasks
 from backend.serving import Served
 from training.dataset import how_accepted, label_of_annotation, task_label, trains
-from training.splits import bucket_of
 
 FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
 DUE = "due"  # the note of whose label made a training worth it
@@ -58,7 +58,7 @@ def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
             said = None
         before = known.get(task.id)
         if said is not None and (before is None or (before.text, before.label) != (said.text, said.label)):
-            moved.append((task.id, said.text, said.label, bucket_of(said.text)))
+            moved.append((task.id, said.text, said.label, bucket_of(work, said.text)))
         if said is None and before is not None and before.label:
             moved.append((task.id, "", "", before.bucket))
     ledger.put_index(work.key, moved)

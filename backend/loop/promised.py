@@ -1,7 +1,8 @@
 """The promise of a project: from which confidence on labels are accepted, and whether that keeps what it promises.
 
-It is made of the labels of blind tasks, whom no tick has led, and checked by those that come after it. Pooled over
-versions: a newer one is taken to be no worse at the same confidence, which is what the check would show.
+It is made of gold rows and of the labels of blind tasks, whom no tick has led, and checked by the blind labels that
+come after it. Pooled over versions: a newer one is taken to be no worse at the same confidence, which is what the check
+would show.
 """
 
 import json
@@ -17,10 +18,11 @@ from backend.core.projects import ProjectFolder
 from backend.health.agreement import Agreement
 from backend.ledger import Accepted, Shown
 from backend.loop.desk import ProjectDesk
-from training.promise import MISS, Claim, LabelPromise, Promise, promise
+from backend.loop.gold import gold_outcomes
+from training.promise import MISS, Claim, LabelPromise, Promise, claims_of, promise
 
 RULE_FILE = "promise.json"
-AGAIN = 1.5  # times more blind labels before a promise is looked for again: each look may err
+AGAIN = 1.5  # times more such labels before a promise is looked for again: each look may err
 TAKEN_BACK, BROKEN = "taken back", "broken"  # why a rule is stopped
 
 log = structlog.get_logger()
@@ -76,10 +78,11 @@ def settle(work: ProjectDesk) -> Rule | None:
     target = work.settings.target_precision
     if not target:
         return None
-    rule, labels = read_rule(work.folder), work.desk.ledger.blind_labels(work.key)
-    if rule is None or rule.promise.target != target or _worth_another_look(rule, len(labels)):
+    rule = read_rule(work.folder)
+    claims = [*claims_of(gold_outcomes(work)), *_claims(work.desk.ledger.blind_labels(work.key))]
+    if rule is None or rule.promise.target != target or _worth_another_look(rule, len(claims)):
         stopped = rule.stopped if rule and rule.promise.target == target else ""
-        rule = keep(work.folder, Rule(promise(_claims(labels), target), time.time(), stopped))
+        rule = keep(work.folder, Rule(promise(claims, target), time.time(), stopped))
     since = audit(rule, work.desk.ledger.blind_labels(work.key, since=rule.made_at))
     if rule.active and broken(since, target):
         log.error("promise_broken", project=work.key, n=since.n, n_agreed=since.n_agreed)

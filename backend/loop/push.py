@@ -4,8 +4,9 @@ Label Studio deduplicates nothing, so pushing is idempotent by our own doing: wh
 a mark says that a push was begun, and after any doubt the version's predictions are listed and the surplus deleted.
 """
 
+import sys
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -27,6 +28,7 @@ from backend.labelstudio.schema import Control
 from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
 from backend.ledger import Shown
 from backend.loop.desk import ProjectDesk
+from backend.loop.order import in_turn
 from backend.loop.spool import Spool, spool_of
 from backend.serving import Served
 
@@ -232,19 +234,28 @@ def _blind_row(task_id: int, served: Served, decision: Decision | None) -> Shown
     return replace(shown_row(task_id, served, decision), kind="blind")
 
 
-def _scores(spool: Spool) -> Sequence[float]:
-    """Scores of the tasks that are not blind, lowest first."""
-    shown = array("d", (row["score"] for row in spool.rows() if row["shown"]["kind"] != "blind"))
-    return array("d", sorted(shown)) or array("d", [0.5])
+def _scores(spool: Spool) -> Mapping[int, float]:
+    """Scores of the tasks that are not blind, by task, in the order in which they are to be shown."""
+    task_ids, confidences, labels = array("q"), array("d"), []
+    for row in spool.rows():
+        if row["shown"]["kind"] != "blind":
+            task_ids.append(row["task"])
+            confidences.append(row["score"])
+            labels.append(sys.intern(row["shown"]["label"]))
+    scores = dict(zip(task_ids, in_turn(confidences, labels), strict=True))
+    return dict(sorted(scores.items(), key=lambda item: item[1]))
 
 
-def _sendable(work: ProjectDesk, rows: Iterator[Json], scores: Sequence[float]) -> Iterator[Json]:
+def _sendable(work: ProjectDesk, rows: Iterator[Json], scores: Mapping[int, float]) -> Iterator[Json]:
     """Rows as Label Studio takes them; blind tasks stand at random: each takes the score at its rank among `scores`."""
+    ranked = list(scores.values()) or [0.5]
     for row in rows:
         item = {name: value for name, value in row.items() if name != "shown"}
         if row["shown"]["kind"] == "blind":
             rank = blind_rank(work.key, row["task"])
-            item["score"] = scores[min(int(rank * len(scores)), len(scores) - 1)]
+            item["score"] = ranked[min(int(rank * len(ranked)), len(ranked) - 1)]
+        else:
+            item["score"] = scores[row["task"]]
         yield item
 
 

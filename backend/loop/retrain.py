@@ -18,6 +18,7 @@ from backend.ledger import Training
 from backend.logs import told
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
+from backend.loop.gold import read_gold
 from training.dataset import read_export, training_set
 from training.promotion import Verdict, promote
 from training.run import TrainingOptions, train
@@ -125,6 +126,7 @@ def _train(work: ProjectDesk, labels: Labels, version: str) -> Manifest:
         out=work.folder.artefact(version),
         options=_options(work, version, labels),
         assembly=work.desk.loader.assembly,
+        gold=read_gold(work),
     )
 
 

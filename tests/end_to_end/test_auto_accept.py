@@ -9,8 +9,10 @@ import pytest
 
 from backend.connection.connect import ConnectOptions, connect
 from backend.connection.status import project_status
-from backend.core.artefacts import write_atomically
+from backend.core.artefacts import read_manifest, write_atomically
+from backend.core.errors import BadInputError
 from backend.core.projects import SETTINGS_FILE, is_blind
+from backend.core.types import Example
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import AUTO_KEY
 from backend.labelstudio.wire import choice
@@ -18,8 +20,9 @@ from backend.ledger import Accepted
 from backend.loop import auto_accept
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
+from backend.loop.gold import HELD, keep_gold
 from backend.loop.promised import BROKEN, keep, read_rule, settle, standing
-from backend.loop.retrain import read_labels
+from backend.loop.retrain import read_labels, retrain
 from samples import load_samples
 from tests.projects import config_of
 from tests.stack import Backend
@@ -127,6 +130,29 @@ def test_what_the_promise_covers_is_marked_filterable_and_one_command_takes_it_b
     assert auto_accept.apply(work)
     assert marked(work) == set(), "nothing is accepted again until somebody says so"
     assert "STOPPED, taken back" in standing(work).message
+
+
+def test_gold_rows_judge_each_version_carry_the_promise_and_never_train(work: ProjectDesk) -> None:
+    own, apart = SAMPLE.rows[:N_TASKS], SAMPLE.rows[N_TASKS : N_TASKS + 260]
+    tasks = {str(task.data["text"]): task.id for task in work.desk.client.tasks(work.id)}
+    for row in own[:20]:
+        work.desk.client.create_annotation(tasks[row.text], [choice(work.control, row.gold)])
+    rows = [{"text": row.text.upper(), "label": row.gold} for row in (*own[:2], *apart)]  # two say what tasks say
+    keep_gold(work, [Example(str(number), row["text"], row["label"]) for number, row in enumerate(rows)])
+    work = asking(work, "target_precision = 0.5\n")
+    retrain(work, why="gold")
+    manifest = read_manifest(work.folder.artefact(work.folder.current()))
+    assert (manifest.judged_on, manifest.metrics["n"], manifest.data.n_examples) == ("gold", len(rows), 18)
+    assert {row.bucket for row in work.desk.ledger.index_rows(work.key) if row.text in (own[0].text, own[1].text)} == {
+        HELD
+    }
+    rule = settle(work)
+    assert rule is not None
+    assert rule.promise.n_judged == len(rows)
+    with pytest.raises(BadInputError, match="'no such label' is not"):
+        keep_gold(work, [Example("1", "a text", "no such label")])
+    keep_gold(work, [])
+    assert {row.bucket for row in work.desk.ledger.index_rows(work.key)}.isdisjoint({HELD})
 
 
 def test_annotations_of_ours_are_no_persons_do_not_train_and_are_taken_back_but_for_those_a_person_changed(
