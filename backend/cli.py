@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "evaluate": "files",
     "explain": "explain",
     "trial": "trial",
+    "missing-labels": "missing_labels",
     "auto-accept": "auto_accept",
     "models": "projects",
     "rollback": "projects",

@@ -19,6 +19,8 @@ from training.run import TrainingOptions, train
 MOST = 4_000  # labels of a model that is trained for the curve alone: more take longer than the evaluation
 FEWEST = 20  # labels under which chance decides
 N_JUDGED = 1_000  # texts that judge each point
+MORE_LABELS = 200  # whose worth is told
+WORTH, SHOWN = 0.003, 0.001  # accuracy: less is not worth labelling, not worth a number
 GROWTH = 2  # from point to point: halves cost together as much as the whole
 
 
@@ -80,6 +82,16 @@ def gain(points: Sequence[Point], n_more: int) -> float | None:
     logs = np.log([point.n_labels for point in last])
     slope = float(np.polyfit(logs, [point.accuracy for point in last], 1)[0])
     return max(slope, 0.0) * math.log1p(n_more / last[-1].n_labels)
+
+
+def outlook(points: Sequence[Point]) -> str:
+    """What more labels should bring, in a sentence; empty where there are too few points."""
+    more = gain(points, MORE_LABELS)
+    if more is None:
+        return ""
+    points_more = f"about {100 * more:.1f}" if more >= SHOWN else f"less than {100 * SHOWN:.1f}"
+    enough = ": hardly worth the work" if more < WORTH else ""
+    return f"The next {MORE_LABELS} labels should bring {points_more} points of accuracy{enough}."
 
 
 def _accuracy(manifest: Manifest, known: Sequence[Example], judging: Sequence[Example], assembly: Assembly) -> float:

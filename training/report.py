@@ -14,7 +14,7 @@ from backend.core.artefacts import Manifest, write_atomically
 from backend.core.disk import writing
 from training import pictures
 from training.breakdown import bill, confused_pairs, per_label
-from training.curve import Point, gain
+from training.curve import Point, outlook
 from training.evaluate import Table
 from training.intervals import Interval, intervals
 from training.judge import Judged
@@ -25,7 +25,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 PAGE, METRICS = "report.html", "metrics.json"
 OWNERS_FOLDER, OWNERS_FILE = 0o700, 0o600
 FEW = 100  # judged texts under which all figures are rough
-MORE_LABELS = 200  # that the page says the worth of
 WORST = 15  # labels shown at once; the others unfold
 
 
@@ -81,11 +80,11 @@ def page(report: Report, drawn: Mapping[str, str], found: Mapping[str, Interval]
     judged, metrics = report.judged, report.metrics
     targets = sorted({*PROMISES, metrics["target_precision"]})
     return environment.get_template("report.html.j2").render(
-        report=report, metrics=metrics, pictures=drawn, few=FEW, worst=WORST, more=MORE_LABELS,
+        report=report, metrics=metrics, pictures=drawn, few=FEW, worst=WORST,
         name=lambda value: names.get(value, value) or "(no label)",
         figures=list(_figures(metrics, found)),
         labels=per_label(judged.outcomes), pairs=confused_pairs(judged), bill=bill(judged.outcomes),
-        gain=gain(report.curve, MORE_LABELS),
+        outlook=outlook(report.curve),
         promises=[promise(claims_of(judged.outcomes), target) for target in targets],
         n_wrong=sum(not outcome.correct for outcome in judged.outcomes),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from backend.job_queue import JobQueue, WaitingJob
 from backend.ledger import Training
 from backend.loop.desk import Desk
 from backend.loop.promised import standing
+from backend.loop.report import told_outlook
 from backend.loop.spool import spool_of
 
 COLUMNS = 80
@@ -46,6 +47,7 @@ class ProjectStatus:
     previous_ticks: Agreement
     blind: Agreement
     bands: tuple[Band, ...]  # the same by confidence
+    outlook: str  # what more labels should bring; empty where that is not known
     auto: str  # where auto-accept stands, in a line; empty where Label Studio does not answer
 
     @property
@@ -77,6 +79,8 @@ class ProjectStatus:
         yield "last training", _training(self.training, now)
         if self.training is not None:
             yield "", f"{self.training.reason}; {self.n_changed} labels changed since"
+        if self.outlook:
+            yield "more labels", self.outlook
         yield "ticks kept", f"{_agreement(self.ticks)}; version before: {_agreement(self.previous_ticks)}"
         yield "blind agreement", _agreement(self.blind)
         if self.bands:
@@ -116,6 +120,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         previous_ticks=ticks_kept(seen.acceptance, seen.previous),
         blind=blind_agreement(seen.acceptance),
         bands=tuple(seen.bands),
+        outlook=told_outlook(desk.loader.folder(key)),
         auto=auto,
     )
 

@@ -3,6 +3,7 @@
 Decides where a version lives and which is current; knows nothing of what is inside but the manifest.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ OWN_PREFIX = "pl-"  # of every version of ours, by which Label Studio's users kn
 COLD_PREFIX = f"{OWN_PREFIX}0-"  # of those that were never trained
 MANIFEST = "manifest.json"
 UNFINISHED_S = 3600.0  # longer than any job that writes one may take
+BEGUN_S = 1.0  # from making a folder to holding its lock, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +132,10 @@ def publishing(folder: Path) -> Iterator[Path]:
         require_room(folder.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            yield temporary
-            temporary.chmod(0o755)
-            temporary.rename(folder)
+            with _held(temporary):
+                yield temporary
+                temporary.chmod(0o755)
+                temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -141,6 +144,36 @@ def unfinished(folder: Path) -> list[Path]:
     """What killed processes have left half-written in a folder."""
     before = time.time() - UNFINISHED_S
     return [path for path in folder.glob(".*") if path.stat().st_mtime < before]
+
+
+def unpublished(folder: Path) -> list[Path]:
+    """Folders in a folder that `publishing` began and that nobody is at any more."""
+    return [path for path in folder.glob(".*") if path.is_dir() and _is_left(path)]
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which a killed process gives back at once."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # published, or removed by another
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(handle).st_mtime < time.time() - BEGUN_S
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def remove(path: Path) -> None:

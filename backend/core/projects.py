@@ -6,7 +6,6 @@ The file `current` is the truth about the version that serves; readers look at i
 import hashlib
 import json
 import re
-import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.artefacts import oldest_first, remove, unfinished, write_atomically
+from backend.core.artefacts import oldest_first, remove, unfinished, unpublished, write_atomically
 from backend.core.errors import BadInputError
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
@@ -138,11 +137,11 @@ class ProjectFolder:
         """Remove a published version at once, also where it is large."""
         aside = self.artefact(version).with_name(f".{version}-discarded")
         self.artefact(version).rename(aside)
-        shutil.rmtree(aside)
+        remove(aside)
 
     def unfinished(self) -> list[Path]:
         """What killed processes have left half-written."""
-        return [path for folder in (self.root, self.root / "artefacts") for path in unfinished(folder)]
+        return [*unfinished(self.root), *unpublished(self.root / "artefacts")]
 
     def remove_unfinished(self) -> None:
         """Remove what killed processes have left half-written."""

@@ -19,6 +19,7 @@ from backend.logs import told
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
 from backend.loop.gold import read_gold
+from backend.loop.pool import unlabelled_texts
 from training.dataset import read_export, training_set
 from training.promotion import Verdict, promote
 from training.run import TrainingOptions, train
@@ -103,7 +104,14 @@ def make_cold(work: ProjectDesk) -> str:
     if target.exists() and not _servable(work, version):
         work.folder.discard(version)
     if not target.exists():
-        train([], work.control.space, out=target, options=_options(work, version), assembly=work.desk.loader.assembly)
+        train(
+            [],
+            work.control.space,
+            out=target,
+            options=_options(work, version),
+            assembly=work.desk.loader.assembly,
+            pool=unlabelled_texts(work, n_labels=0),
+        )
     row = work.desk.ledger.project(work.key) or work.row
     if not row.pinned:
         work.folder.switch(version)
@@ -127,6 +135,7 @@ def _train(work: ProjectDesk, labels: Labels, version: str) -> Manifest:
         options=_options(work, version, labels),
         assembly=work.desk.loader.assembly,
         gold=read_gold(work),
+        pool=unlabelled_texts(work, n_labels=len(labels.examples)),
     )
 
 

@@ -1,7 +1,10 @@
 """Model folders appear whole or not at all, and are checked before anything in them is used."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +18,7 @@ from backend.core.artefacts import (
     new_version,
     publishing,
     read_manifest,
+    unpublished,
     write_atomically,
     write_manifest,
 )
@@ -73,6 +77,24 @@ def test_a_reader_never_finds_a_folder_that_is_still_written(tmp_path: Path) -> 
         assert not (tmp_path / "pl-1").exists()
         assert temporary.name.startswith("."), "listings leave hidden names out"
     assert (tmp_path / "pl-1" / "half.bin").exists()
+
+
+def test_what_a_killed_publisher_leaves_is_told_from_what_is_being_written(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from backend.core.artefacts import publishing
+with publishing(Path({str(tmp_path)!r}) / "pl-1"):
+    print("begun", flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as publisher:
+        assert publisher.stdout is not None
+        assert publisher.stdout.readline() == b"begun\n"
+        (left,) = tmp_path.glob(".*")
+        os.utime(left, (0, 0))
+        assert unpublished(tmp_path) == []
+        publisher.kill()
+    assert unpublished(tmp_path) == [left]
 
 
 def test_a_published_folder_can_be_entered_by_other_accounts(tmp_path: Path) -> None:

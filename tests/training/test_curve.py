@@ -6,7 +6,7 @@ import pytest
 
 from backend.assembly import Assembly
 from tests.training.material import SPACE, examples_of
-from training.curve import Point, gain, learning_curve, sizes
+from training.curve import Point, gain, learning_curve, outlook, sizes
 from training.judge import Judged, judge
 from training.run import TrainingOptions, train
 
@@ -22,6 +22,14 @@ def test_more_labels_bring_what_doublings_brought() -> None:
     assert gain(points, 400) == pytest.approx(0.05)
     assert gain([*points, Point.of(800, 0.80, 500), Point.of(1600, 0.80, 500)], 200) == pytest.approx(0.0, abs=1e-9)
     assert gain(points[:1], 200) is None
+
+
+def test_it_is_said_when_more_labels_are_hardly_worth_the_work() -> None:
+    rising = [Point.of(n, accuracy, 500) for n, accuracy in ((100, 0.70), (200, 0.75), (400, 0.80))]
+    assert outlook(rising) == "The next 200 labels should bring about 2.9 points of accuracy."
+    nearly_flat = [Point.of(n, accuracy, 500) for n, accuracy in ((1000, 0.90), (2000, 0.908), (4000, 0.916))]
+    assert outlook(nearly_flat).endswith("less than 0.1 points of accuracy: hardly worth the work.")
+    assert outlook(rising[:1]) == ""
 
 
 def test_a_curve_ends_with_the_model_itself(tmp_path: Path, assembly: Assembly) -> None:

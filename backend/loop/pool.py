@@ -1,0 +1,48 @@
+"""Texts of a project that nobody has labelled yet: they say what its labels look like before examples do."""
+
+import random
+from collections.abc import Iterator
+
+from backend.core.projects import is_blind
+from backend.labelstudio.client import LIGHT
+from backend.labelstudio.filters import unlabelled
+from backend.labelstudio.records import task_of
+from backend.labelstudio.wire import text_of
+from backend.loop.desk import ProjectDesk
+from backend.loop.gold import bucket_of
+from training.pool import MAX_POOL
+from training.splits import HOLDOUT_BUCKETS
+
+PIECES = 10  # of neighbouring tasks: files are often sorted by topic, and a page costs the same wherever it begins
+POOLED_BELOW = 2_000  # labels; with more, examples say it all
+
+
+def unlabelled_texts(work: ProjectDesk, *, n_labels: int) -> list[str]:
+    """At most MAX_POOL texts of open tasks, in pieces from all over the project; none where labels are many.
+
+    Without those that may judge: blind tasks, gold rows and the holdout.
+    """
+    if n_labels >= POOLED_BELOW:
+        return []
+    ends = [_first(work, ordering) for ordering in ("id", "-id")]
+    if None in ends:
+        return []
+    low, high = (end or 0 for end in ends)
+    starts = sorted(random.Random(0).sample(range(low - 1, high), min(PIECES, high - low + 1)))
+    found = {task_id: text for start in starts for task_id, text in _piece(work, start, MAX_POOL // len(starts))}
+    return list(found.values())
+
+
+def _piece(work: ProjectDesk, above: int, n: int) -> Iterator[tuple[int, str]]:
+    pages = work.desk.client.pages_above(work.id, above, include=LIGHT, filters=[unlabelled()], size=n)
+    for raw in next(pages, []):
+        task = task_of(raw)
+        text = text_of(task.data, work.control)
+        judges = is_blind(work.key, task.id, work.settings.blind_share)
+        if text is not None and not judges and bucket_of(work, text) >= HOLDOUT_BUCKETS:
+            yield task.id, text
+
+
+def _first(work: ProjectDesk, ordering: str) -> int | None:
+    tasks = work.desk.client.tasks(work.id, filters=[unlabelled()], ordering=ordering, limit=1, all_fields=False)
+    return next((task.id for task in tasks), None)

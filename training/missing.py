@@ -1,0 +1,86 @@
+"""Labels that may be missing: texts that resemble none of the labels, in groups that resemble one another.
+
+Average linkage over the embedder's vectors: two groups become one while their texts are, on the average, nearer to each
+other than unrelated texts are by a stated number of spreads. Words that stand in a group more often than in the others
+say what it is about; its most central texts show it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.feature_extraction.text import CountVectorizer
+
+from backend.core.types import Decision, FloatArray, IntArray
+from backend.models.kernel import ANALYZERS
+from backend.pipeline.retrieve import Embedder
+from training.splits import group_of
+
+OUTSIDE_FROM = 0.3  # probability of being out of scope: many of one kind may each be thought a label's odd text
+NEAR = 4.0  # spreads above unrelated texts
+FEWEST = 3  # texts that make a group
+MOST = 5_000  # texts compared with one another, whose square is held in memory (100 MB); more are drawn from
+N_TYPICAL, N_WORDS = 3, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Texts that may share a label that is missing."""
+
+    words: tuple[str, ...]  # that tell it from the other groups
+    typical: tuple[str, ...]  # texts, the most central first; none says what another says
+    rows: tuple[int, ...]  # of all its texts
+
+
+def outside(decisions: Sequence[Decision]) -> IntArray:
+    """Rows of the texts that resemble no label."""
+    return np.flatnonzero([decision.p_out_of_scope >= OUTSIDE_FROM for decision in decisions])
+
+
+def groups_of(texts: Sequence[str], vectors: FloatArray, embedder: Embedder, *, seed: int = 0) -> list[Group]:
+    """Groups of at least FEWEST texts, the largest first.
+
+    Args:
+        texts: cleaned.
+        vectors: (n_texts, dim), of the texts.
+    """
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(texts))[:MOST])
+    if len(drawn) < FEWEST:
+        return []
+    lead = vectors[drawn, : embedder.lead]
+    units = lead / np.maximum(np.linalg.norm(lead, axis=1, keepdims=True), 1e-9)
+    apart = 1.0 - (embedder.floor + NEAR * embedder.spread)
+    clusters = AgglomerativeClustering(None, metric="precomputed", linkage="average", distance_threshold=apart)
+    numbers = clusters.fit_predict(1.0 - units @ units.T)
+    members = [np.flatnonzero(numbers == number) for number in range(numbers.max() + 1)]
+    members = sorted((rows for rows in members if len(rows) >= FEWEST), key=len, reverse=True)
+    said = [[texts[drawn[row]] for row in rows] for rows in members]
+    return [
+        Group(words, _typical(own, units[rows]), tuple(drawn[rows].tolist()))
+        for rows, own, words in zip(members, said, _words(said), strict=True)
+    ]
+
+
+def _typical(texts: Sequence[str], units: FloatArray) -> tuple[str, ...]:
+    order = np.argsort(-(units @ units.sum(axis=0)), kind="stable")
+    distinct: dict[str, str] = {}
+    for row in order:
+        distinct.setdefault(group_of(texts[row]), texts[row])
+    return tuple(distinct.values())[:N_TYPICAL]
+
+
+def _words(groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The words of each group by how much more often they stand in it than in the others (class-based TF-IDF)."""
+    if not groups:
+        return []
+    pattern = ANALYZERS["words"]["token_pattern"]
+    counter = CountVectorizer(token_pattern=pattern, binary=True)
+    of = np.repeat(np.arange(len(groups)), [len(texts) for texts in groups])
+    stands = csr_matrix(counter.fit_transform([*(text for texts in groups for text in texts), "a"]))[:-1]
+    vocabulary = counter.get_feature_names_out()
+    shares = np.vstack([np.asarray(stands[of == number].mean(axis=0)).ravel() for number in range(len(groups))])
+    weights = shares * np.log1p(1.0 / np.maximum(shares.mean(axis=0), 1e-9))
+    best = np.argsort(-weights, axis=1, kind="stable")[:, :N_WORDS]
+    return [tuple(vocabulary[at] for at in row if shares[number, at] > 0) for number, row in enumerate(best)]
