@@ -31,7 +31,9 @@ def report_newest(work: ProjectDesk) -> None:
     title = f"{work.id} {work.project.title}".strip()
     judged = Judged(manifest.judged_on, [row.example for row in rows], [row.outcome for row in rows])
     metrics = {**manifest.metrics, "n_trained": float(manifest.data.n_examples)}
-    curve = [*_earlier(folder, manifest.version, manifest.data.n_examples), Point.of(manifest.data.n_examples, metrics["accuracy"], len(rows))]
+    n_labels = manifest.data.n_examples
+    own = Point.of(n_labels, metrics["accuracy"], len(rows))
+    curve = [*_earlier(folder, manifest.version, n_labels), own]
     try:
         write_report(folder.report(manifest.version).parent, Report(title, manifest, judged, metrics, curve))
     except StateError as err:
