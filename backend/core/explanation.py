@@ -68,7 +68,18 @@ class Explanation:
             yield from (f"  {line}" for line in self.prompt.splitlines())
         yield ""
         yield "calibration and thresholds"
-        yield from (f"  {name} = {value}" for name, value in self.settings.items())
+        yield from _settings(self.settings)
+
+
+def _settings(settings: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """One line a number, or a mapping of numbers."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and any(isinstance(each, Mapping) for each in value.values()):
+            yield from _settings(value, f"{within}{name} of ")
+        elif isinstance(value, Mapping):
+            yield f"  {within}{name}: " + ", ".join(f"{key} {each:g}" for key, each in value.items())
+        else:
+            yield f"  {within}{name} = {value}"
 
 
 def _table(candidates: Sequence[Candidate]) -> Iterator[str]:

@@ -59,11 +59,17 @@ def _candidates(evidence: Evidence, probs: FloatArray, space: LabelSpace) -> Ite
 
 
 def _plain(part: object) -> Iterator[tuple[str, Any]]:
-    """The fields that are numbers, words, or numbers by name."""
-    if not is_dataclass(part):
-        return
-    for field in fields(part):
-        value = getattr(part, field.name)
-        plain = isinstance(value, bool | int | float | str)
-        if plain or (isinstance(value, Mapping) and all(isinstance(each, int | float) for each in value.values())):
-            yield field.name, dict(value) if isinstance(value, Mapping) else value
+    """The fields that are numbers, words, or such by name."""
+    if is_dataclass(part):
+        values = ((field.name, getattr(part, field.name)) for field in fields(part))
+        yield from ((name, _told(value)) for name, value in values if _is_plain(value))
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(each) for each in value.values())
+    return isinstance(value, bool | int | float | str)
+
+
+def _told(value: Any) -> Any:
+    return {name: _told(each) for name, each in value.items()} if isinstance(value, Mapping) else value
