@@ -2,15 +2,17 @@
 
     PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> python -m benchmarks.quality [part ...]
 
-Parts: clinc, known, massive, noise, names, ablation; all of them without one. Language models are off. Models train on
-train splits; validation splits are gold (never trained on) and give the one threshold that is asked for; test splits
-are only judged on. The same defaults stand for all data sets. Intervals are bootstraps over test texts (95 %).
+Parts: clinc, known, massive, noise, names, ablation, calibration, missing; all of them without one. Language models
+are off. Models train on train splits; validation splits are gold (never trained on) and give the one threshold that is
+asked for; test splits are only judged on. The same defaults stand for all data sets. Intervals are bootstraps over test
+texts (95 %).
 """
 
 import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix, hstack
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.svm import LinearSVC
@@ -30,7 +33,7 @@ from sklearn.svm import LinearSVC
 from backend.assembly import Assembly
 from backend.core.deadline import FOREVER
 from backend.core.settings import load_settings
-from backend.core.types import BoolArray, Decision, Example, FloatArray, LabelSpace
+from backend.core.types import BoolArray, Decision, Example, FloatArray, IntArray, LabelSpace
 from backend.logs import configure_logs
 from backend.models.kernel import Terms
 from backend.pipeline.evidence import Evidence
@@ -41,11 +44,15 @@ from backend.pipeline.retrieve import columns_of
 from benchmarks.datasets import OOS, clinc, massive, space_of
 from training.blind import joined
 from training.evaluate import RETENTION, ece
+from training.missing import groups_of, outside
+from training.pool import softmax
 from training.run import TrainingOptions, train
 
 N_BOOTSTRAPS = 1000
 WRONG = 0.2  # share of labels in the index that are replaced by another one, drawn evenly
 K_CANDIDATES = 10
+PRIOR_ROWS = 10.0  # that a label is taken to have had as often as was said of it
+N_LEFT_OUT = 15  # labels that are taken away, to be found as groups
 Strings = npt.NDArray[np.object_]
 
 
@@ -245,14 +252,88 @@ def ablation_part(bench: Bench) -> None:
         space = space_of(known, oos=oos)
         pipeline = bench.pipeline(known, space, language, name=f"{title} ablated", gold=asked)
         pipeline = replace(pipeline, gate=Gate(dict.fromkeys(THRESHOLDS, 2.0)))  # every level looks at every text
-        texts = [example.text for example in asked]
-        evidence = joined([pipeline.gather(texts[at : at + CHUNK], FOREVER) for at in range(0, len(texts), CHUNK)])
+        evidence = _gathered(pipeline, asked)
         columns = columns_of(asked, space)
         for name, said in _ablated(pipeline.fuser, evidence).items():
             inside, right = columns < len(space), said[:, :-1].argmax(axis=1) == columns
             bench.sheet.row(f"{title}, {name}: accuracy within scope", right[inside].astype(np.float32))
             if oos:
                 bench.sheet.row(f"{title}, {name}: out-of-scope AUROC", float(roc_auc_score(~inside, said[:, -1])))
+
+
+def calibration_part(bench: Bench) -> None:
+    """What a further calibration of the fused scores would bring: fitted on validation texts, judged on test texts."""
+    for title, language, known, gold, asked in (
+        ("CLINC150", "en", clinc("train"), clinc("val"), clinc("test")),
+        ("MASSIVE-ru", "ru", massive("ru", "train"), massive("ru", "dev"), massive("ru", "test")),
+    ):
+        space = space_of(known, oos=title == "CLINC150")
+        pipeline = bench.pipeline(known, space, language, name=f"{title} calibrated", gold=gold)
+        fitted, judged = (columns_of(part, space) for part in (gold, asked))
+        before, after = (pipeline.fuser.fuse(_gathered(pipeline, part)) for part in (gold, asked))
+        for name, said in _calibrated(before, fitted, after).items():
+            right, place = said.argmax(axis=1) == judged, np.arange(len(judged))
+            bench.sheet.row(f"{title}, {name}: ECE", float(ece(right, said.max(axis=1))))
+            likelihood = -np.log(np.maximum(said[place, judged], 1e-9)).mean()
+            bench.sheet.row(f"{title}, {name}: negative log likelihood", float(likelihood))
+
+
+def missing_part(bench: Bench) -> None:
+    """Labels that were taken away, found again among test texts by `prelabel missing-labels`; three draws each."""
+    for title, language, known, asked in (
+        ("CLINC150", "en", clinc("train", oos=False), clinc("test", oos=False)),
+        ("MASSIVE-ru", "ru", massive("ru", "train"), massive("ru", "test")),
+    ):
+        for seed in range(3):
+            drawn = np.random.default_rng(seed).choice(space_of(known).values, N_LEFT_OUT, replace=False)
+            _found_again(bench, f"{title} less {N_LEFT_OUT}, draw {seed}", language, known, asked, set(drawn.tolist()))
+
+
+def _found_again(
+    bench: Bench, name: str, language: str, known: Sequence[Example], asked: Sequence[Example], gone: set[str]
+) -> None:
+    kept = [example for example in known if example.label not in gone]
+    pipeline = bench.pipeline(kept, space_of(kept, oos=True), language, name=name)
+    decisions = pipeline.run([example.text for example in asked], deadline_s=float("inf"))
+    rows = outside([each for each in decisions if each is not None])
+    texts, labels = [asked[row].text for row in rows], [asked[row].label for row in rows]
+    embedder = bench.assembly.embedder(language)
+    counts = [Counter(labels[row] for row in group.rows) for group in groups_of(texts, embedder.embed(texts), embedder)]
+    main = [(*count.most_common(1)[0], count.total()) for count in counts]
+    found = {label for label, n, whole in main if label in gone and 2 * n >= whole}
+    asked_for = {label for label, n in Counter(example.label for example in asked).items() if label in gone and n >= 5}
+    rightly = np.array([label in gone for label in labels], np.float32)
+    bench.sheet.row(f"{name}: share of the texts outside that are", rightly)
+    bench.sheet.say(f"{name}: groups; labels that are most of one", f"{len(main)}; {len(found)} of {len(asked_for)}")
+    one_label = np.array([n / whole for _, n, whole in main], np.float32)
+    bench.sheet.row(f"{name}: share of a group that is one label", one_label)
+
+
+def _calibrated(fitted: FloatArray, columns: IntArray, judged: FloatArray) -> dict[str, FloatArray]:
+    """Probabilities as they are served, and by temperature, vector scaling and isotonic regression on top of that."""
+    logits, asked = (np.log(np.maximum(probs, 1e-9)) for probs in (fitted, judged))
+    scale = LogisticRegression(C=1e6, fit_intercept=False)
+    place, sure = np.arange(len(columns)), fitted.max(axis=1)
+    rival = np.where(np.arange(fitted.shape[1]) == columns[:, None], -np.inf, logits).max(axis=1)
+    gaps = np.concatenate([logits[place, columns] - rival, rival - logits[place, columns]])[:, None]
+    temperature = float(scale.fit(gaps, np.repeat([1, 0], len(columns))).coef_[0, 0])
+    shifts = np.log((np.bincount(columns, minlength=fitted.shape[1]) + PRIOR_ROWS * fitted.mean(axis=0))
+                    / (len(columns) * fitted.mean(axis=0) + PRIOR_ROWS * fitted.mean(axis=0)))  # fmt: skip
+    curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(sure, fitted.argmax(axis=1) == columns)
+    best = judged.max(axis=1, keepdims=True)
+    bent = np.clip(curve.predict(best[:, 0]), 1e-6, 1 - 1e-6)[:, None].astype(np.float32)
+    rest = judged * (1 - bent) / np.maximum(1 - best, 1e-9)
+    return {
+        "as served": judged,
+        "temperature": softmax(np.asarray(temperature * asked, np.float32)),
+        "vector": softmax(np.asarray(temperature * asked + shifts, np.float32)),
+        "isotonic": np.where(judged == best, bent, rest),
+    }
+
+
+def _gathered(pipeline: Pipeline, examples: Sequence[Example]) -> Evidence:
+    texts = [example.text for example in examples]
+    return joined([pipeline.gather(texts[at : at + CHUNK], FOREVER) for at in range(0, len(texts), CHUNK)])
 
 
 def _ablated(fuser: Fuser, evidence: Evidence) -> dict[str, FloatArray]:
@@ -269,7 +350,8 @@ def _ablated(fuser: Fuser, evidence: Evidence) -> dict[str, FloatArray]:
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "clinc": clinc_part, "known": known_part, "massive": massive_part, "noise": noise_part, "names": names_part,
-    "ablation": ablation_part,
+    "ablation": ablation_part, "calibration": calibration_part,
+    "missing": missing_part,
 }  # fmt: skip
 
 
