@@ -18,6 +18,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from backend.connection.connect import ConnectOptions, connect, disconnect
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.settings import load_settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
@@ -92,6 +93,8 @@ def adoption(desk: Desk, project: Project, rows: list[Row]) -> dict[str, object]
     connected = time.perf_counter() - begun
     wait_until(lambda: bool(shown_label(desk.client.next_task(project.id))), every_s=0.5)
     useful = time.perf_counter() - begun
+    wait_until(lambda: desk.client.project(project.id).model_version.startswith(OWN_PREFIX))
+    stored = time.perf_counter() - begun
     first = judged(desk.client, project.id, gold)
     work = desk.project(str(project.key))
     wait_until(lambda: predicted(work))
@@ -106,7 +109,8 @@ def adoption(desk: Desk, project: Project, rows: list[Row]) -> dict[str, object]
     return {
         "tasks": len(rows),
         "connect returns after, s": round(connected),
-        "first useful label stream after, s": round(useful),
+        "Label Studio's next task is ticked after, s": round(useful),
+        "stored predictions are shown after, s": round(stored),
         f"of the first {N_SHOWN} tasks shown": first,
         "every open task predicted after, s": round(all_of_it),
         "trained, promoted and predicted again after, s": round(trained),
