@@ -77,7 +77,7 @@ def test_evaluate_writes_metrics_report_and_pictures(home: Path, data: Path, mod
     names = {
         "n", "accuracy", "macro_f1", "weighted_f1", "ece", "brier", "oos_auroc", "oos_recall_at_95_retention",
         "in_scope_accuracy", "precision_at_target", "coverage_at_target", "texts_per_s",
-        "share_retrieve", "accuracy_retrieve", "seconds_per_1000_retrieve", "tokens_per_1000_retrieve",
+        "share_classify", "accuracy_classify", "seconds_per_1000_classify", "tokens_per_1000_classify",
     }  # fmt: skip
     assert names <= metrics.keys()
     assert metrics["accuracy"] > 0.9

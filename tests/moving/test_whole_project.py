@@ -85,7 +85,8 @@ def test_a_project_that_is_predicted_says_how_far_it_is_and_a_killed_push_double
     predict_here(work, lambda _: None)
     tasks = list(work.desk.client.tasks(work.id))
     spool = spool_of(work.folder, version)
-    spool.append([{"task": task.id, **task.predictions[0], "shown": {"kind": "label"}} for task in tasks])
+    shown = {"kind": "label", "label": "refund"}
+    spool.append([{"task": task.id, **task.predictions[0], "shown": shown} for task in tasks])
     told = dict(project_status(work.desk, work.key).lines(0.0))["predicting"]
     assert told == f"{N_FILE} of {N_FILE} are computed, and pushed when all are"
     spool.begun.touch()
@@ -125,13 +126,14 @@ def test_who_stops_watching_leaves_the_work_to_the_workers(backend: Backend, wor
     command = [sys.executable, "-m", "backend.cli", "predict", "--project", str(work.id), "--json"]
     with backend.workers() as (_, worker):
         os.kill(worker.pid, signal.SIGSTOP)
-        watching = subprocess.Popen(
-            command, cwd=ROOT, env=backend.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert watching.stderr is not None
-        assert "is queued; Ctrl-C leaves it to" in watching.stderr.readline()
-        os.kill(watching.pid, signal.SIGINT)
-        stdout, stderr = watching.communicate(timeout=60)
+        with subprocess.Popen(
+            command, cwd=ROOT, env=backend.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
+        ) as watching:  # fmt: skip
+            assert watching.stderr is not None
+            assert "is queued; Ctrl-C leaves it to" in watching.stderr.readline()
+            watching.send_signal(signal.SIGINT)
+            stdout, stderr = watching.communicate(timeout=60)
         assert "the workers go on without this terminal" in " ".join(stderr.split())
         assert (watching.returncode, json.loads(stdout)["lacking"]) == (1, N_FILE)
         os.kill(worker.pid, signal.SIGCONT)
