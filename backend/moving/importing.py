@@ -24,7 +24,7 @@ from backend.moving.reading import Record
 from backend.moving.rows import LabelsAs, Names, Reject, Row, RowReader
 from backend.moving.sending import Imported, Report, Run, Sink
 
-CHUNK_ROWS = 2000  # of one request: above that Label Studio's cost a row falls no further
+CHUNK_ROWS = 5000  # of one request, about a second: with fewer Label Studio spends up to a quarter more on a row
 CHUNK_CHARACTERS = 8_000_000  # of one request's texts
 
 

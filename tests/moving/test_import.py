@@ -22,7 +22,7 @@ from tests.moving.playground import Playground
 
 pytestmark = [pytest.mark.label_studio]
 
-N_MANY = 6000  # three requests
+N_MANY = 11_000  # three requests
 
 
 def write(path: Path, text: str) -> Path:
