@@ -115,6 +115,17 @@ def test_a_trial_on_a_file_ends_with_its_verdict(home: Path, data: Path) -> None
     assert "nothing ticked" in few.stdout
 
 
+def test_what_resembles_no_label_is_told_in_groups(home: Path, data: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "groups.csv"
+    found = result(prelabel(home, "missing-labels", data, "--model", model, "--out", out, "--json"))
+    first = found["groups"][0]
+    assert all(row.startswith("other-") for group in found["groups"] for row in group["rows"])
+    assert {"how", "tall", "everest"} & set(first["words"])
+    with out.open(newline="", encoding="utf-8") as file:
+        assert [row["id"] for row in csv.DictReader(file) if row["group"] == "1"] == first["rows"]
+    assert first["typical"][0] in prelabel(home, "missing-labels", data, "--model", model).stdout
+
+
 BAD = [
     ("no data", ["train", "no_such.csv", "--out", "{tmp}/m"], "must be a file"),
     ("model there already", ["train", "{data}", "--out", "{tmp}"], "exists; choose another name"),
@@ -123,6 +134,7 @@ BAD = [
     ("family", ["train", "{data}", "--out", "{tmp}/m", "--family", "zzz"], "family must be one of"),
     ("no model", ["predict", "{data}", "--model", "{tmp}", "--out", "{tmp}/o.csv"], "must be a model folder"),
     ("a trial of nothing", ["trial"], "exactly one of DATA and --project"),
+    ("groups of nothing", ["missing-labels", "{data}"], "either DATA with --model or --project must be given"),
     ("no text", ["explain", "--model", "{model}"], "exactly one of --task and --text"),
     ("a generation alone", ["explain", "--text", "a", "--generation", "3"], "must go with the --version"),
     ("output suffix", ["predict", "{data}", "--model", "{model}", "--out", "{tmp}/o.xlsx"], "must end in .csv"),

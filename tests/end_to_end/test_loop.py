@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.connection.connect import ConnectOptions, connect, disconnect, planned
+from backend.connection.connect import ConnectOptions, connect, disconnect, planned, planned_disconnect
 from backend.connection.versions import rollback, unpin
 from backend.core.artefacts import read_manifest
 from backend.core.projects import is_blind
@@ -184,6 +184,11 @@ def test_disconnecting_restores_the_project(stage: Stage) -> None:
     assert stage.project().sampling == "Uncertainty sampling"
     task = next(stage.client.tasks(stage.work.id, limit=1))
     stage.client.create_prediction(stage.work.id, task.id, {"result": [], "model_version": "somebody-elses"})
+    before = stage.project().raw
+    changes = {change.what for change in planned_disconnect(stage.desk, stage.work.key)}
+    ours = {"webhook", "ML backend", "predictions of prelabel", "task data of prelabel"}
+    assert changes == {*ours, "sampling", "model_version"}
+    assert stage.project().raw == before
     disconnect(stage.desk, stage.work.key, lambda _: None)
     project = stage.project()
     assert (project.model_version, project.sampling) == ("", "Sequential sampling")

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from backend.connection.connect import ConnectOptions, connect
-from backend.connection.status import project_status, report
+from backend.connection.status import problems, project_status, report
+from backend.core.settings import Settings
 from backend.loop.coverage import count_open
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.upkeep import reconcile
@@ -33,6 +35,16 @@ def test_tasks_without_a_text_are_told_and_nobody_waits_for_them(work: ProjectDe
     assert status.coverage is not None
     assert (status.coverage.n_open, status.coverage.n_predicted, status.coverage.n_textless) == (2, 2, 2)
     assert "100% of 2 have a prediction of that version, 2 more hold no text" in " ".join(report([status]).split())
+
+
+def test_why_label_studio_tells_nothing_is_said_once(work: ProjectDesk) -> None:
+    values = {**work.desk.settings.model_dump(), "label_studio_token": SecretStr("0" * 40)}
+    with Desk(Settings(**values)) as refused:
+        status = project_status(refused, work.key)
+    (problem,) = problems([status, status])
+    told = " ".join(report([status, status]).split())
+    assert "make a new personal access token" in problem
+    assert (told.count(problem), told.count("Label Studio tells nothing of it")) == (1, 2)
 
 
 def test_a_task_that_comes_to_hold_a_text_is_waited_for(work: ProjectDesk) -> None:
