@@ -46,7 +46,9 @@ def main(n_rows: int) -> None:
             for n in (n_rows // 10, n_rows):
                 seconds, peak = predicting(model, texts_of(asked, n), Path(folder))
                 speeds = (f"{n / seconds:.0f}", f"{plain:.0f}", f"{n / seconds / plain:.2f}")
-                table.add_row(language, f"{n:,}", f"{seconds:.0f}", *speeds, f"{peak:.0f}")
+                row = (language, f"{n:,}", f"{seconds:.0f}", *speeds, f"{peak:.0f}")
+                table.add_row(*row)
+                print(*row, file=sys.stderr, flush=True)
     Console(width=120).print(table)
 
 
