@@ -148,13 +148,15 @@ def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[De
 
 
 def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
-    """Give blind tasks their empty prediction, which places them in the order of showing and ticks nothing."""
+    """Give blind tasks their empty prediction, which places them in the order of showing and ticks nothing.
+
+    A task without a text gets none, blind or not.
+    """
     blind = [task for task in tasks if _blind(work, task.id) and not _own(task, served.version)]
-    decided = _decisions(work, served, blind)
-    for task in blind:
-        item = empty_prediction(blind_rank(work.key, task.id), served.version)
-        work.desk.client.create_prediction(work.id, task.id, item)
-        work.desk.ledger.add_shown(work.key, [_blind_row(task.id, served, decided.get(task.id))])
+    for task_id, decision in _decisions(work, served, blind).items():
+        item = empty_prediction(blind_rank(work.key, task_id), served.version)
+        work.desk.client.create_prediction(work.id, task_id, item)
+        work.desk.ledger.add_shown(work.key, [_blind_row(task_id, served, decision)])
 
 
 def remove_surplus(work: ProjectDesk, version: str) -> int:
@@ -208,9 +210,9 @@ def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[
         if not _blind(work, task_id)
     ]
     rows += [
-        _row(task.id, empty_prediction(0.0, served.version), _blind_row(task.id, served, decided.get(task.id)))
+        _row(task.id, empty_prediction(0.0, served.version), _blind_row(task.id, served, decided[task.id]))
         for task in tasks
-        if _blind(work, task.id)
+        if task.id in decided and _blind(work, task.id)
     ]
     return sorted(rows, key=lambda row: int(row["task"]))
 
@@ -227,10 +229,8 @@ def _row(task_id: int, item: Json, shown: Shown) -> Json:
     return {"task": task_id, **item, "shown": asdict(shown)}
 
 
-def _blind_row(task_id: int, served: Served, decision: Decision | None) -> Shown:
+def _blind_row(task_id: int, served: Served, decision: Decision) -> Shown:
     """What would have been ticked, marked as not shown: it is compared with what people say unled."""
-    if decision is None:
-        return Shown(task_id, served.version, served.generation, "", 0.0, "", "blind")
     return replace(shown_row(task_id, served, decision), kind="blind")
 
 
