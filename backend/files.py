@@ -111,14 +111,19 @@ def read_list(path: Path, column: str) -> Iterator[tuple[str, Columns]]:
             _check(columns, path, number, [column])
             yield f"{path} row {number}", columns
         return
-    lines = _content(path).rstrip().splitlines()
+    lines = read_text(path).rstrip().splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise BadInputError(f"{path} line {number} must hold a {column}, is empty; remove it")
         yield f"{path} line {number}", {column: line}
 
 
-def _content(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A small file of text, whole.
+
+    Raises:
+        BadInputError: not a file, not UTF-8, or not readable.
+    """
     if not path.is_file():
         raise BadInputError(f"{path} must be a file, but is not; check the path")
     try:

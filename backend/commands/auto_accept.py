@@ -13,7 +13,7 @@ from backend.files import read_labelled
 from backend.loop import auto_accept as accepting
 from backend.loop.desk import Desk
 from backend.loop.gold import keep_gold
-from backend.loop.promised import standing
+from backend.loop.promised import look_again, standing
 
 
 def auto_accept(
@@ -39,7 +39,7 @@ def auto_accept(
         key = key_of(desk, project)
         if gold or no_gold:
             keep_gold(desk.project(key), rows)
-            accepting.resume(desk.project(key))
+            look_again(desk.project(key).folder)
             desk.queue.enqueue("retrain", key)
             printer.step(f"{len(rows)} gold rows; a training follows")
         n_back = accepting.take_back(desk.project(key), printer.step) if take_back else 0

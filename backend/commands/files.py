@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from backend.commands.printing import Printer
+from backend.commands.printing import Printer, counting
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace
-from backend.files import Row, checked_suffix, read_labelled, read_rows, writing_rows
+from backend.files import Row, checked_suffix, read_labelled, read_rows, read_text, writing_rows
 
 if TYPE_CHECKING:
     from backend.assembly import Assembly
@@ -58,7 +56,7 @@ def train(
     from training.run import train as train_model
 
     options = TrainingOptions(language=language, profile=profile, family=family, seed=seed)
-    with _progress() as progress:
+    with counting() as progress:
         progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
         started = time.monotonic()
         manifest = train_model(
@@ -103,7 +101,7 @@ def predict(
     version = manifest.version
     counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
     started = time.monotonic()
-    with _progress() as progress, writing_rows(out) as write:
+    with counting() as progress, writing_rows(out) as write:
         task = progress.add_task("predicting", total=None)
         for row, decision in _decided(pipeline, rows):
             write({**row.columns, **prediction_columns(decision, version)})
@@ -170,7 +168,7 @@ def _judged(pipeline: "Pipeline", rows: Iterator[Row], space: LabelSpace) -> "tu
 
     known = {*space.values, *filter(None, [space.oos_value])}
     examples, outcomes, n_unknown = [], [], 0
-    with _progress() as progress:
+    with counting() as progress:
         task = progress.add_task("evaluating", total=None)
         for row, decision in _decided(pipeline, rows):
             progress.advance(task)
@@ -201,10 +199,7 @@ def _space(examples: Sequence[Example], label_config: Path | None, oos_label: st
     if label_config is not None:
         from backend.labelstudio.schema import label_space
 
-        try:
-            return label_space(label_config.read_text(encoding="utf-8"), oos_label=oos_label)
-        except (OSError, UnicodeDecodeError) as err:
-            raise BadInputError(f"--label-config must be a readable XML file, was {label_config}") from err
+        return label_space(read_text(label_config), oos_label=oos_label)
     values = sorted({example.label for example in examples})
     if oos_label and oos_label not in values:
         raise BadInputError(f"--oos-label must be a label of the data, but no row has {oos_label!r}")
@@ -237,13 +232,6 @@ def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, D
     while block := list(islice(rows, BLOCK)):
         decisions = pipeline.run([row.text for row in block], deadline_s=FOREVER_S)
         yield from ((row, decision) for row, decision in zip(block, decisions, strict=True) if decision is not None)
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
 
 
 def _rounded(metrics: Any) -> dict[str, float]:

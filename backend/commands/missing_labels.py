@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from backend.commands.printing import Printer
+from backend.commands.printing import Printer, counting
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.core.types import Pipeline
@@ -91,10 +89,7 @@ def _outside(source: Source) -> tuple[int, list[tuple[str, str]]]:
     from training.missing import outside
 
     found, n = list(source.labelled), len(source.labelled)
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
-    ) as progress:  # fmt: skip
+    with counting() as progress:
         task = progress.add_task("looking at texts", total=None)
         for block in _blocks(source.rows):
             decisions = source.pipeline.run([text for _, text in block], deadline_s=float("inf"))

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 FILE_WIDTH = 10_000  # characters a line where nobody looks on
+
+
+def counting() -> Progress:
+    """Counts on standard error, and leaves nothing there."""
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from backend.connection.ties import Change
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
 from backend.core.settings import load_settings
+from backend.files import read_text
 from backend.labelstudio.records import Project
 from backend.loop.desk import Desk
 from backend.models.weights import WeightStore, require_accepted
@@ -215,11 +216,7 @@ def create(desk: Desk, title: str, label_config: Path | None) -> Project:
     Raises:
         BadInputError: the label config is no file that can be read.
     """
-    path = label_config or Path("label_config.xml")
-    try:
-        xml = path.read_text(encoding="utf-8")
-    except OSError as err:
-        raise BadInputError(f"--label-config must be a file that can be read, was {path}") from err
+    xml = read_text(label_config or Path("label_config.xml"))
     return desk.client.create_project(title=title, label_config=xml)
 
 

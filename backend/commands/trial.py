@@ -79,15 +79,16 @@ def _of_file(
 
 
 def _of_project(project_id: int) -> "tuple[list[Labelled], LabelSpace, ProjectSettings]":
-    from backend.connection.history import control_of, history_of, settings_of
+    from backend.connection.history import history_of, settings_of
     from backend.labelstudio.client import open_client
+    from backend.labelstudio.schema import usable_control
 
     settings = load_settings()
     client = open_client(settings)
     try:
         project = client.project(project_id)
         own = settings_of(settings, project)
-        control = control_of(project, own)
+        control = usable_control(project.label_config, own)
         return history_of(client, project, control), control.space, own
     finally:
         client.close()

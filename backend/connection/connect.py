@@ -6,7 +6,7 @@ that `disconnect` can put it back, and so can a first `connect` that fails.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from backend.core.projects import ProjectKey, ProjectSettings
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import AUTO_KEY, OWN_KEYS, Unusable, served_control
+from backend.labelstudio.schema import AUTO_KEY, OWN_KEYS, usable_control
 from backend.loop import push
 from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
@@ -58,9 +58,7 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
     Raises:
         BadInputError: the label config cannot be served, or something foreign is in the way.
     """
-    found = served_control(project.label_config, ProjectSettings(oos_label=options.oos_label))
-    if isinstance(found, Unusable):
-        raise BadInputError(found.message)
+    usable_control(project.label_config, ProjectSettings(oos_label=options.oos_label))
     changes = [*foreign_ties(settings, client, project, replace=options.replace)]
     changes += (ties_to_remove if options.push_only else ties_to_make)(settings, client, project)
     if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
@@ -159,11 +157,10 @@ def planned_disconnect(desk: Desk, key: str) -> list[Change]:
         return []
     before, now = dict(work.row.snapshot or {}), snapshot_of(work.project)
     n_ours = sum(n for version, n in desk.client.model_versions(work.id).items() if _is_ours(version))
-    keys = OWN_KEYS if not work.control.dynamic else {AUTO_KEY}
     return [
         *ties_to_remove(desk.settings, desk.client, work.project),
         Change("predictions of prelabel", str(n_ours), "removed"),
-        Change("task data of prelabel", ", ".join(sorted(keys)), "removed"),
+        Change("task data of prelabel", ", ".join(sorted(_removable_keys(work))), "removed"),
         *(
             Change(name, str(now[name]), str(before[name]))
             for name in now
@@ -247,10 +244,15 @@ def _is_ours(version: str) -> bool:
     return version.startswith(OWN_PREFIX) or version == TITLE
 
 
+def _removable_keys(work: ProjectDesk) -> Collection[str]:
+    """Keys of task data that nothing needs once we are gone; a dynamic control needs its list of labels."""
+    return {AUTO_KEY} if work.control.dynamic else OWN_KEYS
+
+
 def _remove_data_keys(work: ProjectDesk, report: Report) -> None:
     report("data keys")
+    own = _removable_keys(work)
     for task in work.desk.client.tasks(work.id, all_fields=False):
-        own = {AUTO_KEY} if work.control.dynamic else OWN_KEYS
         kept = {name: value for name, value in task.data.items() if name not in own}
         if kept != task.data:
             work.desk.client.patch_task(task.id, kept)

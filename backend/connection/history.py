@@ -9,7 +9,7 @@ from backend.core.projects import ProjectSettings, project_folder
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Annotation, Project, Task
-from backend.labelstudio.schema import Control, Unusable, served_control
+from backend.labelstudio.schema import Control
 from training.dataset import label_of_annotation, read_export, task_label
 from training.trial import Labelled
 
@@ -17,14 +17,6 @@ from training.trial import Labelled
 def settings_of(settings: Settings, project: Project) -> ProjectSettings:
     """A project's own, the defaults where it was never connected."""
     return project_folder(settings.projects_dir, str(project.key)).settings()
-
-
-def control_of(project: Project, own: ProjectSettings) -> Control:
-    """Raises BadInputError where the label config cannot be served."""
-    found = served_control(project.label_config, own)
-    if isinstance(found, Unusable):
-        raise BadInputError(found.message)
-    return found
 
 
 def history_of(client: LabelStudioClient, project: Project, control: Control) -> list[Labelled]:

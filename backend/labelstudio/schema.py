@@ -115,6 +115,19 @@ def served_control(xml: str, settings: ProjectSettings) -> Control | Unusable:
     return read_config(xml, control=settings.control, oos_value=oos)
 
 
+def usable_control(xml: str, settings: ProjectSettings) -> Control:
+    """The same.
+
+    Raises:
+        BadInputError: the config has no control that prelabel serves.
+        LabelConfigError: the config is not well-formed XML.
+    """
+    found = served_control(xml, settings)
+    if isinstance(found, Unusable):
+        raise BadInputError(found.message)
+    return found
+
+
 def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
     """The labels of a config, for commands that work on files.
 

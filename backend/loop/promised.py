@@ -114,6 +114,14 @@ def read_rule(folder: ProjectFolder) -> Rule | None:
     return Rule(Promise(**promised, labels=labels), raw["made_at"], raw["stopped"])
 
 
+def look_again(folder: ProjectFolder) -> None:
+    """Have the promise made anew, since what it rests on is another one by now. What was stopped stays so."""
+    rule = read_rule(folder)
+    if rule is not None:
+        nothing = Promise(rule.promise.target, None, 0, 0, 0, rule.promise.needs)
+        keep(folder, replace(rule, promise=nothing))
+
+
 def keep(folder: ProjectFolder, rule: Rule) -> Rule:
     write_atomically(folder.root / RULE_FILE, json.dumps(asdict(rule), ensure_ascii=False))
     return rule

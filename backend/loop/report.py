@@ -1,8 +1,7 @@
 """The report of each training of a project: it shows texts, so it stays in the project's folder."""
 
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import structlog
@@ -33,7 +32,8 @@ def report_newest(work: ProjectDesk) -> None:
     metrics = {**manifest.metrics, "n_trained": float(manifest.data.n_examples)}
     n_labels = manifest.data.n_examples
     own = Point.of(n_labels, metrics["accuracy"], len(rows))
-    curve = [*_earlier(folder, manifest.version, n_labels), own]
+    before = _points(folder, [name for name in folder.versions() if name < manifest.version])
+    curve = [*(point for point in before if point.n_labels < n_labels), own]
     try:
         write_report(folder.report(manifest.version).parent, Report(title, manifest, judged, metrics, curve))
     except StateError as err:
@@ -42,19 +42,15 @@ def report_newest(work: ProjectDesk) -> None:
 
 def told_outlook(folder: ProjectFolder) -> str:
     """What the next labels should bring, by what each version had; empty where that is not known."""
-    versions = folder.versions()
-    return outlook(_earlier(folder, versions[-1] + "~", sys.maxsize)) if versions else ""
+    return outlook(_points(folder, folder.versions()))
 
 
-def _earlier(folder: ProjectFolder, before: str, below: int) -> list[Point]:
-    """One point for each number of labels that versions before one had, ascending."""
+def _points(folder: ProjectFolder, versions: Iterable[str]) -> list[Point]:
+    """One point for each number of labels that these versions had, ascending."""
     points = {
-        point.n_labels: point
-        for version in folder.versions()
-        if version < before
-        for point in _point(folder.report(version).with_name(METRICS))
+        point.n_labels: point for version in versions for point in _point(folder.report(version).with_name(METRICS))
     }
-    return [points[n] for n in sorted(points) if n < below]
+    return [points[n] for n in sorted(points)]
 
 
 def _point(path: Path) -> Iterator[Point]:

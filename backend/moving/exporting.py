@@ -1,6 +1,6 @@
-"""A project to a file: read page by page into a spool that a kill cannot hurt, then written whole, with a manifest.
+"""A project to a file: read page by page into a file that a kill cannot hurt, then written whole, with a manifest.
 
-A second start goes on from the spool where nothing moved in the project since, and begins anew where anything did.
+A second start goes on from there where nothing moved in the project since, and begins anew where anything did.
 """
 
 import hashlib
@@ -57,13 +57,13 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Spool:
+class ReadPages:
     """Rows that were read, page by page; a page that was cut off is read again."""
 
     path: Path
 
     def resume(self, state: Json) -> int:
-        """The task up to which the spool goes; 0 where it begins anew, because the project is in another state."""
+        """The task up to which they go; 0 where they begin anew, because the project is in another state."""
         up_to = self._cut(state) if self.path.exists() else None
         if up_to is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ class Spool:
         return up_to or 0
 
     def _cut(self, state: Json) -> int | None:
-        """Cut off what follows the last whole page; None where the spool is of another state."""
+        """Cut off what follows the last whole page; None where they are of another state."""
         with self.path.open("rb+") as file:
             first = file.readline()
             if first != (json.dumps(state) + "\n").encode():
@@ -111,14 +111,14 @@ def export_project(
     """
     checked_target(out)
     own = "-own" if options.own_keys else ""
-    spool = Spool(goal.folder / f"export-{options.what}{own}.jsonl")
+    pages = ReadPages(goal.folder / f"export-{options.what}{own}.jsonl")
     with writing(goal.folder), ExitStack() as stack:
         goal.folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(FileLock(spool.path.with_suffix(".lock")))
-        _read(client, goal, spool, options, history, report, watch)
-        manifest = _write(spool, goal, out, options)
+        stack.enter_context(FileLock(pages.path.with_suffix(".lock")))
+        _read(client, goal, pages, options, history, report, watch)
+        manifest = _write(pages, goal, out, options)
         write_atomically(manifest_of(out), json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
-        spool.path.unlink()
+        pages.path.unlink()
     return manifest
 
 
@@ -127,7 +127,7 @@ def manifest_of(out: Path) -> Path:
 
 
 def _read(
-    client: LabelStudioClient, goal: Target, spool: Spool, options: ExportOptions, history: History, report: Report,
+    client: LabelStudioClient, goal: Target, pages: ReadPages, options: ExportOptions, history: History, report: Report,
     watch: Watch,
 ) -> None:  # fmt: skip
     filters = [labelled()] if options.what == "training" else []
@@ -135,7 +135,7 @@ def _read(
     project = client.project(goal.project_id)
     moved = asdict(client.pulse(goal.project_id)) | {"predictions": client.model_versions(goal.project_id)}
     state = {"format": FORMAT, "config": project.label_config, "shown": project.model_version, **moved}
-    up_to = spool.resume({**state, "settings": repr(goal.settings)})
+    up_to = pages.resume({**state, "settings": repr(goal.settings)})
     n_left = client.count(goal.project_id, [*filters, id_above(up_to)])
     if up_to:
         report(f"an earlier export goes on: {n_left} of {total} tasks are left")
@@ -144,24 +144,24 @@ def _read(
     for page in client.pages_above(goal.project_id, up_to, include=FIELDS, filters=filters):
         tasks = [task_of(raw) for raw in page]
         accepted = history([item.id for task in tasks for item in task.annotations])
-        spool.append([row for task in tasks for row in rows.of(task, accepted)], tasks[-1].id)
+        pages.append([row for task in tasks for row in rows.of(task, accepted)], tasks[-1].id)
         n_read += len(tasks)
         watch(n_read, total)
 
 
-def _write(spool: Spool, goal: Target, out: Path, options: ExportOptions) -> Manifest:
+def _write(pages: ReadPages, goal: Target, out: Path, options: ExportOptions) -> Manifest:
     columns: dict[str, Kind] = {}
     labels: Counter[str] = Counter()
     told = hashlib.sha256()
     with division() as parts:
-        for row in spool.rows():
+        for row in pages.rows():
             columns |= {name: kind_of(value, columns.get(name, "none")) for name, value in row.items()}
             labels[row[LABEL]] += 1
             told.update(json.dumps({name: as_cell(value) for name, value in row.items()}, sort_keys=True).encode())
             if options.shares:
                 parts.add(as_cell(row.get(goal.control.text_key)), row[LABEL])
         columns |= {SPLIT: "text"} if options.shares else {}
-        sizes = _rows_out(spool, out, columns, parts, options)
+        sizes = _rows_out(pages, out, columns, parts, options)
     return Manifest(
         goal.key, options.what, labels.total(), dict(sorted(labels.items())), sizes, list(columns),
         sha256_of(out), told.hexdigest(), datetime.now(UTC).isoformat(timespec="seconds"),
@@ -169,16 +169,16 @@ def _write(spool: Spool, goal: Target, out: Path, options: ExportOptions) -> Man
 
 
 def _rows_out(
-    spool: Spool, out: Path, columns: Mapping[str, Kind], division: Division, options: ExportOptions
+    pages: ReadPages, out: Path, columns: Mapping[str, Kind], division: Division, options: ExportOptions
 ) -> dict[str, int]:
     sizes: Counter[str] = Counter()
     with writing_table(out, columns) as write:
         if not options.shares:
-            for row in spool.rows():
+            for row in pages.rows():
                 write(row)
             return {}
         division.divide(options.shares)
-        for row, part in zip(spool.rows(), division.parts(), strict=True):
+        for row, part in zip(pages.rows(), division.parts(), strict=True):
             write({**row, SPLIT: part})
             sizes[part] += 1
     return {part: sizes[part] for part in options.shares}

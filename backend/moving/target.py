@@ -10,9 +10,10 @@ from typing import NoReturn
 from backend.core.errors import BadInputError
 from backend.core.projects import ProjectSettings, project_folder
 from backend.core.settings import Settings
+from backend.files import read_text
 from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import Control, Unusable, served_control
+from backend.labelstudio.schema import Control, usable_control
 from backend.ledger import Ledger, open_ledger
 from backend.moving.sending import Sink
 
@@ -62,10 +63,10 @@ def open_titled(
         if named:
             found = _target(settings, client, named[0])
             if label_config is not None:
-                _require_same(found, _control(_read(label_config), found.settings), title)
+                _require_same(found, _control(read_text(label_config), found.settings), title)
             yield client, found
             return
-        xml = _read(label_config) if label_config is not None else new_config()
+        xml = read_text(label_config) if label_config is not None else new_config()
         control = _control(xml, ProjectSettings())
         if not dry_run:
             yield client, _target(settings, client, client.create_project(title=title, label_config=xml))
@@ -91,10 +92,7 @@ def _target(settings: Settings, client: LabelStudioClient, project: Project) -> 
 
 
 def _control(xml: str, chosen: ProjectSettings) -> Control:
-    found = served_control(xml, chosen)
-    if isinstance(found, Unusable):
-        raise BadInputError(found.message)
-    return replace(found, renamed=chosen.renamed)
+    return replace(usable_control(xml, chosen), renamed=chosen.renamed)
 
 
 def _require_same(found: Target, wanted: Control, title: str) -> None:
@@ -103,13 +101,6 @@ def _require_same(found: Target, wanted: Control, title: str) -> None:
             f"--label-config must hold the labels, hints and text of project {found.project_id}, which has the title "
             f"{title!r} already, but holds others; leave it out, or choose another --title"
         )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise BadInputError(f"--label-config must be an XML file that can be read, was {path}") from err
 
 
 class NoProject:

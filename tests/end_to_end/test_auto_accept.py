@@ -21,7 +21,7 @@ from backend.loop import auto_accept
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
 from backend.loop.gold import HELD, keep_gold
-from backend.loop.promised import BROKEN, keep, read_rule, settle, standing
+from backend.loop.promised import BROKEN, TAKEN_BACK, keep, look_again, read_rule, settle, standing
 from backend.loop.retrain import read_labels, retrain
 from samples import load_samples
 from tests.projects import config_of
@@ -149,6 +149,11 @@ def test_gold_rows_judge_each_version_carry_the_promise_and_never_train(work: Pr
     rule = settle(work)
     assert rule is not None
     assert rule.promise.n_judged == len(rows)
+    keep(work.folder, replace(rule, stopped=TAKEN_BACK))
+    look_again(work.folder)
+    again = settle(work)
+    assert again is not None
+    assert (again.promise, again.stopped) == (rule.promise, TAKEN_BACK), "other gold rows set nothing going"
     with pytest.raises(BadInputError, match="'no such label' is not"):
         keep_gold(work, [Example("1", "a text", "no such label")])
     keep_gold(work, [])

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backend.connection.history import control_of, settings_of
+from backend.connection.history import settings_of
+from backend.labelstudio.schema import usable_control
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk
 from samples import load_samples
@@ -27,7 +28,7 @@ def test_a_trial_writes_nothing_to_label_studio_and_nothing_to_the_state(backend
     with Desk(backend.settings) as desk:
         project = desk.client.create_project(title="trial", label_config=config_of(labels))
         ids = desk.client.import_tasks(project.id, [{"text": row.text} for row in sample.rows[: N_TASKS + N_SKIPPED]])
-        control = control_of(project, settings_of(backend.settings, project))
+        control = usable_control(project.label_config, settings_of(backend.settings, project))
         for place, (task_id, row) in enumerate(zip(ids, sample.rows, strict=False)):
             desk.client.create_annotation(
                 task_id, [choice(control, row.gold)], lead_time_s=4.0, skipped=place >= N_TASKS

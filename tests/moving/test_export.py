@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backend.moving.columns import ADDED
-from backend.moving.exporting import Spool, manifest_of
+from backend.moving.exporting import ReadPages, manifest_of
 from backend.moving.reading import FileSource
 from tests.moving.playground import Playground
 
@@ -85,9 +85,9 @@ def test_an_export_goes_on_where_it_was_cut_off_unless_something_moved(filled: P
     whole = filled.exported(out).sha256
     (folder,) = (filled.home / "moves").iterdir()
     spools: list[bytes] = []
-    append = Spool.append
+    append = ReadPages.append
 
-    def cut_off(spool: Spool, rows: list[dict[str, Any]], up_to: int) -> None:
+    def cut_off(spool: ReadPages, rows: list[dict[str, Any]], up_to: int) -> None:
         append(spool, rows[:2], rows[1]["task_id"])
         with spool.path.open("a") as file:
             file.write('[{"half": ')
@@ -95,7 +95,7 @@ def test_an_export_goes_on_where_it_was_cut_off_unless_something_moved(filled: P
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Spool, "append", cut_off)
+        patched.setattr(ReadPages, "append", cut_off)
         with pytest.raises(KeyboardInterrupt):
             filled.exported(out)
     assert filled.exported(out).sha256 == whole
