@@ -48,10 +48,11 @@ from backend.pipeline.levels import (
 )
 from backend.pipeline.lexical import STEMS_BYTES, Stemmer
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.question import Voter
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
 from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
-from backend.pipeline.vote import Voter, load_voter
+from backend.pipeline.vote import load_voter
 
 CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
 

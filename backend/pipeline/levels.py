@@ -14,9 +14,9 @@ from backend.core.deadline import Deadline
 from backend.core.types import BoolArray, Example, FloatArray, IntArray, Neighbour
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.keywords import KeywordRules
+from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.rerank import NoReranker, Reranker
 from backend.pipeline.retrieve import Embedder, Index, Retrieved, embed_texts
-from backend.pipeline.vote import Vote, Voter
 
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
 N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
@@ -224,13 +224,20 @@ class Voting:
         if not len(rows) or deadline.passed:
             return evidence
         chosen = [self._likeliest(probs[row]) for row in rows]
-        candidates = [[evidence.labels.labels[column] for column in columns] for columns in chosen]
+        questions = [self._question(evidence, row, columns) for row, columns in zip(rows, chosen, strict=True)]
         with self.timed("vote"):
-            votes = self.voter.vote([evidence.texts[row] for row in rows], candidates, deadline=deadline)
+            votes = self.voter.vote(questions, deadline=deadline)
         voted = np.zeros(len(evidence), np.bool_)
         voted[rows] = [vote is not None for vote in votes]
         cast = [(vote, columns) for vote, columns in zip(votes, chosen, strict=True) if vote is not None]
         return evidence.append(_votes(cast, len(evidence.labels)), where=voted) if cast else evidence
+
+    def prompt(self, evidence: Evidence, probs: FloatArray) -> str:
+        """What the voter is asked about the first text, whose probabilities (n_labels + 1,) these are."""
+        return self.voter.prompt_for(self._question(evidence, 0, self._likeliest(probs)))
+
+    def _question(self, evidence: Evidence, row: int, columns: Sequence[int]) -> Question:
+        return Question(evidence.texts[row], tuple(evidence.labels.labels[column] for column in columns))
 
     def _likeliest(self, probs: FloatArray) -> list[int]:
         columns: list[int] = np.argsort(-probs[:-1], kind="stable")[: self.n_voted].tolist()

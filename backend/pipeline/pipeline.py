@@ -84,10 +84,12 @@ class Pipeline:
         steps: list[Step] = []
         made = replace(self, seen=steps.append).run([text], deadline_s=float("inf"))
         (decision,) = [each for each in made if each is not None]  # there is no deadline that it could miss
-        voter = self.voting.voter if isinstance(self.voting, Voting) and decision.stage == "vote" else None
+        last = steps[-1]
+        voting = self.voting if isinstance(self.voting, Voting) and decision.stage == "vote" else None
         return explanation(
-            text, clean(text), decision, steps, self.fuser.fuse(steps[-1].evidence)[0], self.labels,
-            prompt=voter.prompt_for(clean(text)) if voter else "", parts=(self.fuser, self.gate, self.policy),
+            text, clean(text), decision, steps, self.fuser.fuse(last.evidence)[0], self.labels,
+            prompt=voting.prompt(last.evidence, last.before[0]) if voting else "",
+            parts=(self.fuser, self.gate, self.policy),
         )  # fmt: skip
 
     def gather(self, texts: Sequence[str], deadline: Deadline, *, reranking_share: float = RERANKING_SHARE) -> Evidence:

@@ -19,6 +19,7 @@ from backend.core.deadline import Deadline
 from backend.core.errors import BadInputError, OutsideError
 from backend.core.profiles import ModelSpec
 from backend.core.types import FloatArray, Label
+from backend.pipeline.question import NoVoter, Question, Vote, Voter, one_line, spoken
 
 PROMPTS_DIR = Path(__file__).parent / "prompts"
 PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
@@ -29,38 +30,6 @@ MAX_REMEMBERED = 20_000  # pairs of a text and an answer whose score is kept: so
 OVERRUN = 1.5  # a text may take this much longer than expected
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
 VOTER_OPTIONS = frozenset({"temperature", "languages"})
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """What a model makes of one text."""
-
-    probs: FloatArray  # (n_candidates,), in the candidates' order; 0 beyond the best N_VOTED; with p_none sums to 1
-    p_none: float  # 0-1, that none of the candidates fits; raw, over- or under-used by most models
-    tokens: int  # evaluated
-
-
-class Voter(Protocol):
-    """Whoever chooses among candidates."""
-
-    @property
-    def name(self) -> str:
-        """Model and prompt, as stored with each decision."""
-        ...
-
-    def prompt_for(self, text: str) -> str:
-        """What stands before the answer when a text is voted on."""
-        ...
-
-    def vote(
-        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
-    ) -> list[Vote | None]:
-        """One vote a text, in order; None where time was up, no candidate was given or the scores are unreadable.
-
-        Args:
-            candidates: of each text, best first.
-        """
-        ...
 
 
 class Scored(Protocol):
@@ -131,29 +100,27 @@ class LlmVoter:
     def name(self) -> str:
         return f"{self.model.name}-{self.prompt.hash}"
 
-    def prompt_for(self, text: str) -> str:
-        return f"{self.prompt.before} {one_line(text)}{self.prompt.after}"
+    def prompt_for(self, question: Question) -> str:
+        return f"{self.prompt.before} {one_line(question.text)}{self.prompt.after}"
 
-    def vote(
-        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
-    ) -> list[Vote | None]:
-        """One vote a text, in order; None where time was up, no candidate was given or the scores are unreadable."""
-        return [self._vote(text, labels, deadline) for text, labels in zip(texts, candidates, strict=True)]
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
+        """See backend.pipeline.question.Voter."""
+        return [self._vote(question, deadline) for question in questions]
 
-    def _vote(self, text: str, labels: Sequence[Label], deadline: Deadline) -> Vote | None:
-        shown = [spoken(label.name) for label in labels[:N_VOTED]]
+    def _vote(self, question: Question, deadline: Deadline) -> Vote | None:
+        shown = [spoken(label.name) for label in question.candidates[:N_VOTED]]
         answers = sorted({*shown, self.prompt.none_of_these})  # the candidates' order must not move a score
         if not shown:
             return None
         try:
-            scores, tokens = self._scores(one_line(text), answers, deadline)
+            scores, tokens = self._scores(one_line(question.text), answers, deadline)
         except OutsideError:
             return None
         if not np.isfinite(list(scores.values())).all():
             return None
         logits = np.array([scores[name] for name in (*shown, self.prompt.none_of_these)]) / self.temperature
         exps = np.exp(logits - logits.max())
-        probs = np.zeros(len(labels), np.float32)
+        probs = np.zeros(len(question.candidates), np.float32)
         probs[: len(shown)] = exps[:-1] / exps.sum()
         return Vote(probs, float(exps[-1] / exps.sum()), tokens)
 
@@ -192,35 +159,6 @@ class LlmVoter:
         return self.model.score(before, after, [f" {text}"], [spoken_answers], timeout_s=timeout_s)[0]
 
 
-@dataclass(frozen=True)
-class NoVoter:
-    """Nobody votes."""
-
-    name: str = "none"
-
-    def prompt_for(self, text: str) -> str:  # noqa: ARG002
-        return ""
-
-    def vote(
-        self,
-        texts: Sequence[str],
-        candidates: Sequence[Sequence[Label]],  # noqa: ARG002
-        *,
-        deadline: Deadline,  # noqa: ARG002
-    ) -> list[Vote | None]:
-        return [None] * len(texts)
-
-
-def spoken(name: str) -> str:
-    """A label's name as a person would write it."""
-    return one_line(name.replace("_", " "))
-
-
-def one_line(text: str) -> str:
-    """A text that cannot pretend to be the prompt's next lines."""
-    return " ".join(text.split())
-
-
 def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable[..., Scorer]) -> Voter:
     """A voter that is ready: its prompt is evaluated. Nobody votes in languages that the profile leaves out.
 
@@ -240,5 +178,5 @@ def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
     model = load(store.path(spec), **options)
     voter = LlmVoter(model, load_prompt(language), float(spec.options.get("temperature", TEMPERATURE)))
-    voter.vote([""], [[Label("", voter.prompt.none_of_these)]], deadline=Deadline(float("inf")))
+    voter.vote([Question("", (Label("", voter.prompt.none_of_these),))], deadline=Deadline(float("inf")))
     return voter

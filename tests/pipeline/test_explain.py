@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from backend.core.deadline import Deadline
-from backend.core.types import Decision, Example, Label
+from backend.core.types import Decision, Example
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Voting
 from backend.pipeline.pipeline import Pipeline
-from backend.pipeline.vote import Vote
+from backend.pipeline.question import Question, Vote
 from tests.pipeline.words import pipeline_of
 
 EXAMPLES = [Example("11", "send it once more", "repeat_order"), Example("12", "purse was taken", "lost_card")]
@@ -24,12 +24,11 @@ class Prefers:
 
     name: str = "prefers"
 
-    def prompt_for(self, text: str) -> str:
-        return f"Which label fits {text}?"
+    def prompt_for(self, question: Question) -> str:
+        return f"Which label fits {question.text}?"
 
-    def vote(
-        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
-    ) -> list[Vote | None]:
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
+        candidates = [question.candidates for question in questions]
         first = [min(label.value for label in of) for of in candidates]
         return [
             Vote(np.array([0.9 if label.value == best else 0.02 for label in of], np.float32), 0.02, tokens=7)

@@ -11,7 +11,7 @@ from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Classification, Voting
 from backend.pipeline.pipeline import CHUNK, Pipeline
-from backend.pipeline.vote import Vote
+from backend.pipeline.question import Question, Vote
 from tests.pipeline.words import SPACE, WordEmbedder, pipeline_of
 
 SOON = 60.0
@@ -26,17 +26,13 @@ class Says:
     name: str = "says"
     asked: list[str] = field(default_factory=list)
 
-    def prompt_for(self, text: str) -> str:
-        return text
+    def prompt_for(self, question: Question) -> str:
+        return question.text
 
-    def vote(
-        self, texts: Sequence[str], candidates: Sequence[Sequence[Label]], *, deadline: Deadline
-    ) -> list[Vote | None]:
-        self.asked.extend(texts)
-        return [
-            Vote(np.array([0.97 if label.value == self.value else 0.01 for label in of], np.float32), 0.01, tokens=5)
-            for of in candidates
-        ]
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
+        self.asked.extend(question.text for question in questions)
+        said = [[0.97 if label.value == self.value else 0.01 for label in each.candidates] for each in questions]
+        return [Vote(np.array(probs, np.float32), 0.01, tokens=5) for probs in said]
 
 
 @dataclass(frozen=True)

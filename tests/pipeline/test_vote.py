@@ -17,7 +17,8 @@ from backend.core.profiles import ModelSpec, load_profile
 from backend.core.types import Label
 from backend.models.llm import LlamaModel, Scored
 from backend.models.weights import WeightStore
-from backend.pipeline.vote import LlmVoter, NoVoter, Voter, load_prompt, load_voter
+from backend.pipeline.question import NoVoter, Question, Voter
+from backend.pipeline.vote import LlmVoter, load_prompt, load_voter
 
 FOREVER = Deadline(math.inf)
 NONE = "none of these"
@@ -46,8 +47,12 @@ class Table:
         return self.seconds
 
 
-def labels(*names: str) -> list[Label]:
-    return [Label(name, name) for name in names]
+def labels(*names: str) -> tuple[Label, ...]:
+    return tuple(Label(name, name) for name in names)
+
+
+def asking(texts: Sequence[str], candidates: Sequence[Sequence[Label]]) -> list[Question]:
+    return [Question(text, tuple(of)) for text, of in zip(texts, candidates, strict=True)]
 
 
 def voter_of(scores: Mapping[str, Mapping[str, float]], **settings: float) -> LlmVoter:
@@ -58,7 +63,7 @@ def test_probabilities_are_the_softmax_of_scores_above_those_without_a_text() ->
     voter = voter_of(
         {"hi": {"a": -1.0, "b": -2.0, NONE: -3.0}, "": {"a": -1.0, "b": -4.0, NONE: -2.0}}, temperature=2.0
     )
-    (vote,) = voter.vote(["hi"], [labels("a", "b")], deadline=FOREVER)
+    (vote,) = voter.vote(asking(["hi"], [labels("a", "b")]), deadline=FOREVER)
     assert vote is not None
     weights = [math.exp(0.0 / 2), math.exp(2.0 / 2), math.exp(-1.0 / 2)]
     np.testing.assert_allclose([*vote.probs, vote.p_none], [weight / sum(weights) for weight in weights], rtol=1e-5)
@@ -66,14 +71,14 @@ def test_probabilities_are_the_softmax_of_scores_above_those_without_a_text() ->
 
 def test_a_name_that_is_likely_anyway_does_not_win_by_that() -> None:
     voter = voter_of({"hi": {"the": -1.0, "rare": -4.0}, "": {"the": -1.0, "rare": -6.0}})
-    (vote,) = voter.vote(["hi"], [labels("the", "rare")], deadline=FOREVER)
+    (vote,) = voter.vote(asking(["hi"], [labels("the", "rare")]), deadline=FOREVER)
     assert vote is not None
     assert vote.probs.argmax() == 1
 
 
 def test_only_the_best_ten_candidates_are_scored_and_the_rest_get_nothing() -> None:
     voter = voter_of({})
-    (vote,) = voter.vote(["hi"], [labels(*"abcdefghijklm")], deadline=FOREVER)
+    (vote,) = voter.vote(asking(["hi"], [labels(*"abcdefghijklm")]), deadline=FOREVER)
     assert vote is not None
     np.testing.assert_allclose(vote.probs, [1 / 11] * 10 + [0.0] * 3, rtol=1e-5)
     assert vote.probs.sum() + vote.p_none == pytest.approx(1.0)
@@ -82,7 +87,7 @@ def test_only_the_best_ten_candidates_are_scored_and_the_rest_get_nothing() -> N
 def test_the_order_of_the_candidates_does_not_reach_the_model() -> None:
     model = Table({"hi": {"b": 1.0}})
     voter = LlmVoter(model, load_prompt("en"))
-    one, other = voter.vote(["hi", "hi"], [labels("a", "b"), labels("b", "a")], deadline=FOREVER)
+    one, other = voter.vote(asking(["hi", "hi"], [labels("a", "b"), labels("b", "a")]), deadline=FOREVER)
     assert one is not None
     assert other is not None
     np.testing.assert_array_equal(one.probs, other.probs[::-1])
@@ -92,7 +97,7 @@ def test_the_order_of_the_candidates_does_not_reach_the_model() -> None:
 def test_what_names_score_without_a_text_is_asked_once() -> None:
     model = Table({})
     voter = LlmVoter(model, load_prompt("en"))
-    first, second = voter.vote(["hi", "ho"], [labels("a", "b")] * 2, deadline=FOREVER)
+    first, second = voter.vote(asking(["hi", "ho"], [labels("a", "b")] * 2), deadline=FOREVER)
     assert sum(text == " " for text, _ in model.asked) == 3
     assert first is not None
     assert second is not None
@@ -102,9 +107,9 @@ def test_what_names_score_without_a_text_is_asked_once() -> None:
 def test_what_a_text_was_asked_once_is_not_asked_again() -> None:
     model = Table({"hi": {"b": 1.0}})
     voter = LlmVoter(model, load_prompt("en"))
-    (first,) = voter.vote(["hi"], [labels("a", "b")], deadline=FOREVER)
-    (again,) = voter.vote(["hi"], [labels("b", "a")], deadline=Deadline.after(0))
-    (grown,) = voter.vote(["hi"], [labels("a", "c")], deadline=FOREVER)
+    (first,) = voter.vote(asking(["hi"], [labels("a", "b")]), deadline=FOREVER)
+    (again,) = voter.vote(asking(["hi"], [labels("b", "a")]), deadline=Deadline.after(0))
+    (grown,) = voter.vote(asking(["hi"], [labels("a", "c")]), deadline=FOREVER)
     assert first is not None
     assert again is not None
     assert grown is not None
@@ -123,13 +128,13 @@ def test_what_a_text_was_asked_once_is_not_asked_again() -> None:
 )
 def test_a_text_cannot_pretend_to_be_the_next_lines_of_the_prompt(case: str, text: str, asked: str) -> None:
     model = Table({})
-    LlmVoter(model, load_prompt("en")).vote([text], [labels("a")], deadline=FOREVER)
+    LlmVoter(model, load_prompt("en")).vote(asking([text], [labels("a")]), deadline=FOREVER)
     assert model.asked[-1][0] == asked
 
 
 def test_names_are_spoken_and_not_their_wire_values() -> None:
     model = Table({})
-    LlmVoter(model, load_prompt("en")).vote(["hi"], [[Label("c17", "card_lost\n")]], deadline=FOREVER)
+    LlmVoter(model, load_prompt("en")).vote(asking(["hi"], [[Label("c17", "card_lost\n")]]), deadline=FOREVER)
     assert model.asked[-1][1] == (" card lost", f" {NONE}")
 
 
@@ -145,13 +150,17 @@ def test_names_are_spoken_and_not_their_wire_values() -> None:
 def test_a_text_that_cannot_be_voted_on_costs_nobody_else_the_vote(
     case: str, text: str, names: tuple[str, ...], scores: Mapping[str, Mapping[str, float]]
 ) -> None:
-    votes = voter_of(scores).vote(["ok", text, "ok"], [labels("a"), labels(*names), labels("a")], deadline=FOREVER)
+    votes = voter_of(scores).vote(
+        asking(["ok", text, "ok"], [labels("a"), labels(*names), labels("a")]), deadline=FOREVER
+    )
     assert [vote is None for vote in votes] == [False, True, False]
 
 
 def test_past_the_deadline_nothing_is_asked() -> None:
     model = Table({})
-    assert LlmVoter(model, load_prompt("en")).vote(["a", "b"], [labels("x")] * 2, deadline=Deadline.after(0)) == [
+    assert LlmVoter(model, load_prompt("en")).vote(
+        asking(["a", "b"], [labels("x")] * 2), deadline=Deadline.after(0)
+    ) == [
         None,
         None,
     ]
@@ -161,15 +170,15 @@ def test_past_the_deadline_nothing_is_asked() -> None:
 def test_a_text_that_would_run_past_the_deadline_is_not_begun() -> None:
     model = Table({}, seconds=30.0)
     voter = LlmVoter(model, load_prompt("en"))
-    assert voter.vote(["a"], [labels("x")], deadline=Deadline.after(31.0)) == [None]
+    assert voter.vote(asking(["a"], [labels("x")]), deadline=Deadline.after(31.0)) == [None]
     assert model.asked == []
-    assert voter.vote(["a"], [labels("x")], deadline=Deadline.after(600.0)) != [None]
+    assert voter.vote(asking(["a"], [labels("x")]), deadline=Deadline.after(600.0)) != [None]
 
 
 def test_nothing_in_gives_nothing_out() -> None:
     voters: list[Voter] = [voter_of({}), NoVoter()]
-    assert [voter.vote([], [], deadline=FOREVER) for voter in voters] == [[], []]
-    assert NoVoter().vote(["a", "b"], [labels("x")] * 2, deadline=FOREVER) == [None, None]
+    assert [voter.vote(asking([], []), deadline=FOREVER) for voter in voters] == [[], []]
+    assert NoVoter().vote(asking(["a", "b"], [labels("x")] * 2), deadline=FOREVER) == [None, None]
 
 
 def test_a_voter_is_named_by_its_model_and_its_prompt() -> None:
@@ -234,7 +243,7 @@ def test_a_voter_without_weights_names_the_command_that_fetches_them(tmp_path: P
 def test_a_model_is_not_asked_in_languages_that_its_profile_leaves_out(tmp_path: Path) -> None:
     spec = ModelSpec("llama", "file:absent.gguf", options={"languages": ["en"]})
     voter = load_voter(spec, WeightStore(tmp_path), language="ru", load=LlamaModel)
-    assert voter.vote(["привет"], [labels("a")], deadline=FOREVER) == [None]
+    assert voter.vote(asking(["привет"], [labels("a")]), deadline=FOREVER) == [None]
 
 
 @pytest.fixture(scope="module")
@@ -257,11 +266,11 @@ def test_a_real_model_finds_the_topic_by_its_name_alone(smollm: Voter, clinc: Se
     names = rng.sample(sorted({row["label"] for row in clinc} - {"oos"}), 20)
     rows = rng.sample([row for row in clinc if row["split"] == "val" and row["label"] in names], 30)
     candidates = [[row["label"], *rng.sample([name for name in names if name != row["label"]], 9)] for row in rows]
-    votes = smollm.vote([row["text"] for row in rows], [labels(*some) for some in candidates], deadline=FOREVER)
+    votes = smollm.vote(asking([row["text"] for row in rows], [labels(*some) for some in candidates]), deadline=FOREVER)
     assert np.mean([vote is not None and vote.probs.argmax() == 0 for vote in votes]) >= 0.6  # chance is 0.1
 
 
 def test_a_text_that_says_nothing_is_worth_about_the_same_for_all(smollm: Voter) -> None:
-    (vote,) = smollm.vote([""], [labels("balance", "card_lost", "возврат товара", "the")], deadline=FOREVER)
+    (vote,) = smollm.vote(asking([""], [labels("balance", "card_lost", "возврат товара", "the")]), deadline=FOREVER)
     assert vote is not None
     np.testing.assert_allclose([*vote.probs, vote.p_none], 0.2, atol=0.1)
