@@ -24,6 +24,7 @@ from backend.models.kernel import KernelClassifier
 from backend.models.llm import LlamaModel
 from backend.models.model_uri import graph_folder
 from backend.models.reranker import LoadedReranker, load_reranker
+from backend.models.threads import one_thread
 from backend.models.weights import WeightStore
 from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
@@ -68,6 +69,9 @@ class Assembly:
     timed: Timed = untimed  # what times the stages of all pipelines
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
+
+    def __post_init__(self) -> None:
+        one_thread()
 
     @property
     def store(self) -> WeightStore:

@@ -24,6 +24,7 @@ from backend.models.kernel import (
     similarity,
     term_weights,
 )
+from backend.models.threads import all_threads
 from backend.pipeline.clean import clean
 from backend.pipeline.retrieve import columns_of
 from training.splits import group_of
@@ -114,8 +115,9 @@ def solved(rows: Rows, places: FloatArray, residuals: FloatArray) -> tuple[Corre
     limit = min(MAX_TERMS, max(1_000, MAX_TERM_WEIGHTS // residuals.shape[1]))
     terms = Terms.fit(rows.texts, min_df=2 if len(rows) >= RARE_FROM else 1, max_features=limit)
     read = terms.transform(rows.texts)
-    inverse = inverted(kernel_of(places, read))
-    coefficients = np.asarray(inverse @ residuals, np.float32)
+    with all_threads():
+        inverse = inverted(kernel_of(places, read))
+        coefficients = np.asarray(inverse @ residuals, np.float32)
     return Correction(terms, places, coefficients, term_weights(read, coefficients)), inverse
 
 
