@@ -19,6 +19,7 @@ from backend.core.memory import Memory
 from backend.core.profiles import ModelSpec, Profile, load_profile
 from backend.core.settings import Settings
 from backend.core.types import STAGES, LabelSpace
+from backend.models.answers import StoredAnswers
 from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
 from backend.models.kernel import KernelClassifier
 from backend.models.llm import LlamaModel
@@ -55,6 +56,7 @@ from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import load_voter
 
+ANSWERS = "answers"  # folder in the state
 CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
 
 log = structlog.get_logger(__name__)
@@ -163,6 +165,11 @@ class Assembly:
         url = self.settings.chroma_url.get_secret_value()
         return open_chroma(url, authorities=self.settings.authorities)
 
+    @cached_property
+    def answers(self) -> StoredAnswers:
+        """What language models have said before."""
+        return StoredAnswers.open(self.settings.home / ANSWERS)
+
     def reranker(self, profile: str) -> Reranker:
         """The cross-encoder of a profile; none, with a warning, where it cannot be loaded."""
         chosen = self.profile(profile)
@@ -204,7 +211,7 @@ class Assembly:
 
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
         def load() -> Voter:
-            return load_voter(spec, self.store, language=language, load=LlamaModel)
+            return load_voter(spec, self.store, self.answers, language=language, load=LlamaModel)
 
         with self._left_out("voter", spec.uri, self.missing_voters):
             return self.memory.model(f"voter {spec.uri} {language}", load)

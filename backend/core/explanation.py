@@ -40,7 +40,7 @@ class Explanation:
     looks: tuple[Look, ...]
     candidates: tuple[Candidate, ...]  # best first, out of scope among them
     neighbours: tuple[Neighbour, ...]  # nearest first
-    prompt: str  # that the language models were asked; empty where they were not
+    prompts: Mapping[str, str]  # what each language model was asked, by its name; empty where none was
     settings: Mapping[str, Any]  # of fuser, gate and policy: calibration and thresholds
 
     def __str__(self) -> str:
@@ -62,10 +62,10 @@ class Explanation:
             yield ""
             yield "nearest examples"
             yield from (f"  {near.similarity:.4f}  {near.label}  #{near.example_id}" for near in self.neighbours)
-        if self.prompt:
+        for name, prompt in self.prompts.items():
             yield ""
-            yield "asked of the language model"
-            yield from (f"  {line}" for line in self.prompt.splitlines())
+            yield f"asked of {name}"
+            yield from (f"  {line}" for line in prompt.splitlines())
         yield ""
         yield "calibration and thresholds"
         yield from _settings(self.settings)

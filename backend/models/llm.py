@@ -1,11 +1,12 @@
-"""A local language model that says how likely each of several answers is after a text.
+"""A local language model that says how likely each of several answers is after a prompt.
 
-Decides how tokens are batched and remembered; knows nothing of labels, prompts or what the answers mean.
+Decides how tokens are batched and remembered; knows nothing of labels or what the answers mean.
 Every answer ends with a newline token, so that "card" does not win over "card_lost" by being its beginning.
 """
 
 import atexit
 import ctypes
+import hashlib
 import importlib
 import logging
 import os
@@ -13,50 +14,39 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
+from backend.core.deadline import Deadline
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
+from backend.core.scoring import Part, Prompted, Scored
 from backend.core.types import FloatArray
+from backend.models.trie import Layout, Node, Query, batches, common_length, layout, shared_beginning
 
-N_CTX = 2048  # tokens in memory at once: the frame, one text, and a batch of its answers
+N_CTX = 4096  # tokens in memory at once: what stands before the texts, some texts, and their answers
 N_THREADS = 2  # a laptop's share; more would contend with the embedder
-MAX_TEXT_TOKENS = 256  # per text: its subject stands at its beginning, and time grows with length
+BATCH_TOKENS = 512  # prompts and answers evaluated at once; every token looks at all others in memory
 MAX_ANSWER_TOKENS = 48  # per answer: longer names differ within that
-MAX_ANSWERS = 14  # scored in one batch; more take turns
 CHARS_PER_TOKEN = 16  # characters looked at per token that is kept; ordinary text has about 4
 BATCH_MULTIPLE = 4  # llama.cpp rounds differently in other batch shapes, and scores would move with them
-PREFIX, TEXT, PADDING, ANSWERS = 0, 1, 2, 3  # sequence ids; from ANSWERS on one for each answer
+MAX_SEQUENCES = 256  # that llama.cpp keeps apart
+TRUNK, PADDING, LEAVES = 0, 1, 2  # sequence ids; from LEAVES on one for each answer
+MAX_ANSWERS = MAX_SEQUENCES - LEAVES  # of one prompt
+OVERRUN = 1.5  # a batch may take this much longer than expected
+CHECKED_BYTES = 1024 * 1024  # at either end of a weight file
 INSTALL = "pip install llama-cpp-python"
 
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """How likely each answer is after one text."""
-
-    logprobs: FloatArray  # (n_answers,), nats: the sum over the answer's tokens and the newline that ends it
-    tokens: int  # evaluated for this text; the constant beginning is not counted
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One row of a batch."""
-
-    id: int
-    position: int
-    sequence: int
-    output: bool = False  # whether the distribution after it is wanted
+log = structlog.get_logger(__name__)
 
 
 class LlamaModel:
     """A GGUF file and its context, which one thread uses at a time.
 
-    What stands before the texts stays evaluated from call to call. Scores are the same for the same text and the same
-    answers in the same order; in other company a quantised model's answer moves by a few tenths, since sums are then
-    added up in another order and activations are rounded to eight bits.
+    What prompts share stays evaluated from call to call. In other company a quantised model's answer moves by a few
+    tenths of a nat, since sums are then added up in another order and activations are rounded to eight bits.
     """
 
     def __init__(self, path: Path, *, n_ctx: int = N_CTX, n_threads: int = N_THREADS) -> None:
@@ -67,111 +57,158 @@ class LlamaModel:
             ArtefactError: llama.cpp cannot load the file.
         """
         self.name = path.stem
+        self.checksum = checksum_of(path)
         self._context = Context(path, n_ctx=n_ctx, n_threads=n_threads)
         self._lock = threading.Lock()
-        self._remembered: list[int] = []
-        self._s_per_token = 0.0  # halfway between the last text's speed and what was believed before
+        self._remembered: tuple[int, ...] = ()
+        self._s_per_token = 0.0  # halfway between the last batch's speed and what was believed before
         self._newline = self._context.tokenise("\n")[-1]
 
-    def score(
-        self,
-        before: str,
-        after: str,
-        texts: Sequence[str],
-        answers: Sequence[Sequence[str]],
-        *,
-        timeout_s: float = threading.TIMEOUT_MAX,
-    ) -> list[Scored]:
-        """How likely each text's own answers are, in order.
+    @property
+    def chat_template(self) -> str:
+        """How the model's makers write a conversation (Jinja); empty where the file does not say."""
+        return self._context.chat_template
 
-        Texts and answers are clipped to MAX_TEXT_TOKENS and MAX_ANSWER_TOKENS; control tokens spelled out in them are
-        ordinary characters. Costs about one evaluation of each text and of its answers.
+    def fits(self, prompted: Prompted) -> bool:
+        """Whether a prompt and its answers find room in the context."""
+        query = self._query(prompted)
+        return len(query.prompt) + query.n_answer_tokens + BATCH_MULTIPLE <= self._context.n_ctx
 
-        Args:
-            before: what precedes every text; evaluated once and kept. Ours: control tokens in it take effect.
-            after: what stands between a text and its answer; ours, not empty.
-            timeout_s: how long to wait for other threads, which may be using the model.
+    def expected(self, prompted: Sequence[Prompted]) -> tuple[int, float]:
+        """Tokens that scoring takes, and seconds by the speed seen so far, which is 0 before anything was scored."""
+        queries = [self._query(one) for one in prompted]
+        n_tokens, known = 0, self._remembered
+        for batch in self._batches(queries):
+            part = [queries[at] for at in batch]
+            n_tokens += sum(_new_tokens(part, known))
+            known = part[0].prompt[: shared_beginning([query.prompt for query in part])]
+        return n_tokens, self._s_per_token * n_tokens
+
+    def score(self, prompted: Sequence[Prompted], *, deadline: Deadline) -> list[Scored | None]:
+        """How likely each prompt's answers are, in order; None where there was no time, or llama.cpp failed.
+
+        What prompts begin with alike is evaluated once, and so are answers; prompts that follow each other in the order
+        of their beginnings share a batch.
 
         Raises:
-            BadInputError: nothing comes after the text, or no room is left for texts and answers.
-            OutsideError: llama.cpp could not evaluate, or the model was busy for too long.
+            BadInputError: a prompt is empty, or leaves no room for its answers.
         """
-        beginning = self._context.tokenise(before, ours=True, first=True)
-        ending = self._context.tokenise(after, ours=True)
-        if not ending:
-            raise BadInputError("a prompt must go on after the text, but ends with it; add what precedes the answer")
-        if not self._lock.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX)):
-            raise OutsideError(f"the model must be free within {timeout_s:.1f} s, but is busy; ask again later")
+        queries = [self._query(one) for one in prompted]
+        self._require_room(queries)
+        scored: list[Scored | None] = [None] * len(queries)
+        if not self._lock.acquire(timeout=min(deadline.left_s, threading.TIMEOUT_MAX)):
+            return scored
         try:
-            self._remember(beginning, reserved=len(ending))
-            return [self._score_text(text, ending, names) for text, names in zip(texts, answers, strict=True)]
+            for batch in self._batches(queries):
+                part = [queries[at] for at in batch]
+                if deadline.left_s <= OVERRUN * self._s_per_token * sum(_new_tokens(part, self._remembered)):
+                    break
+                for at, one in zip(batch, self._attempted(part), strict=True):
+                    scored[at] = one
+            return scored
         finally:
             self._lock.release()
 
-    def expected_s(self, after: str, text: str, answers: Sequence[str]) -> float:
-        """Seconds that scoring one text will take, from the speed seen so far; 0 before anything was scored."""
-        n_answers = sum(min(len(self._context.tokenise(answer)), MAX_ANSWER_TOKENS) for answer in answers)
-        n_text = min(len(self._context.tokenise(text)), MAX_TEXT_TOKENS)
-        return self._s_per_token * (n_text + len(self._context.tokenise(after, ours=True)) + n_answers)
+    def _query(self, prompted: Prompted) -> Query:
+        prompt: list[int] = []
+        for part in prompted.parts:
+            prompt += self._part(part, first=part is prompted.parts[0])
+        spoken = (self._context.tokenise(answer)[:MAX_ANSWER_TOKENS] or [self._newline] for answer in prompted.answers)
+        return Query(tuple(prompt), tuple(map(tuple, spoken)))
 
-    def _remember(self, beginning: list[int], *, reserved: int) -> None:
-        room = self._context.n_ctx - MAX_TEXT_TOKENS - MAX_ANSWERS * MAX_ANSWER_TOKENS - reserved - 2 * BATCH_MULTIPLE
-        if len(beginning) > room:
-            raise BadInputError(f"a prompt must leave room for text and answers: {room} tokens, was {len(beginning)}")
-        if beginning == self._remembered:
-            return
-        self._remembered = []
-        self._context.forget(PREFIX)
-        self._context.decode([Token(token, i, PREFIX) for i, token in enumerate(beginning)])
-        self._remembered = beginning
+    def _part(self, part: Part, *, first: bool) -> list[int]:
+        if part.ours:
+            return self._context.tokenise(part.text, ours=True, first=first)
+        return self._context.tokenise(part.text[: CHARS_PER_TOKEN * part.max_tokens])[: part.max_tokens]
 
-    def _score_text(self, text: str, ending: list[int], answers: Sequence[str]) -> Scored:
-        """One text's answers, leaving nothing but the remembered beginning behind."""
+    def _require_room(self, queries: Sequence[Query]) -> None:
+        room = self._context.n_ctx - BATCH_MULTIPLE
+        for query in queries:
+            n_tokens = len(query.prompt) + query.n_answer_tokens
+            if not query.prompt:
+                raise BadInputError("a prompt must hold something before its answers, but is empty")
+            if n_tokens > room:
+                raise BadInputError(f"a prompt must leave room for its answers: {room} tokens in all, was {n_tokens}")
+            if len(query.answers) > MAX_ANSWERS:
+                raise BadInputError(f"a prompt must have at most {MAX_ANSWERS} answers, has {len(query.answers)}")
+
+    def _batches(self, queries: Sequence[Query]) -> Iterable[list[int]]:
+        longest = max((len(query.prompt) + query.n_answer_tokens for query in queries), default=0)
+        return batches(queries, max_tokens=max(BATCH_TOKENS, longest), max_leaves=MAX_ANSWERS)
+
+    def _attempted(self, part: Sequence[Query]) -> Sequence[Scored | None]:
+        try:
+            return self._evaluated(part)
+        except OutsideError as err:
+            log.warning("llm_failed", model=self.name, reason=str(err))
+            return [None] * len(part)
+
+    def _evaluated(self, part: Sequence[Query]) -> list[Scored]:
+        """The answers of one batch, leaving nothing but the shared beginning behind."""
         since = time.monotonic()
-        tokens = [*self._context.tokenise(text)[:MAX_TEXT_TOKENS], *ending]
-        rows = [self._context.tokenise(name)[:MAX_ANSWER_TOKENS] or [self._newline] for name in answers]
-        start, end = len(self._remembered), len(self._remembered) + len(tokens)
-        question = [Token(token, i, TEXT, output=i == end - 1) for i, token in enumerate(tokens, start)]
+        skip = shared_beginning([query.prompt for query in part])
+        n_trunk = self._remember(part[0].prompt[:skip])
+        found = layout(part, skip=skip, first_sequence=LEAVES)
         try:
-            self._context.copy(PREFIX, TEXT)
-            (after_text,) = self._context.decode(question)
-            first = log_probs(after_text, [row[0] for row in rows])
-            turns = (rows[i : i + MAX_ANSWERS] for i in range(0, len(rows), MAX_ANSWERS))
-            rest = [score for turn in turns for score in self._score_rest(turn, end)]
+            for sequence in range(LEAVES, LEAVES + sum(len(query.answers) for query in part)):
+                self._context.copy(TRUNK, sequence)
+            logits = self._context.decode(found.nodes)
+            scored = [self._scored(query, at, found, logits, n_trunk if not at else 0) for at, query in enumerate(part)]
         finally:
-            self._context.forget(TEXT)
-        n_tokens = len(tokens) + sum(map(len, rows))
-        self._s_per_token = (self._s_per_token + (time.monotonic() - since) / n_tokens) / (
-            2 if self._s_per_token else 1
-        )
-        return Scored(first + np.asarray(rest, dtype=np.float32), n_tokens)
+            self._context.keep(TRUNK)
+        speed = (time.monotonic() - since) / (n_trunk + len(found.nodes) or 1)
+        self._s_per_token = (self._s_per_token + speed) / 2 if self._s_per_token else speed
+        return scored
 
-    def _score_rest(self, answers: Sequence[Sequence[int]], start: int) -> list[float]:
-        """Log-probabilities of all of each answer but its first token, in one batch."""
-        sequences = range(ANSWERS, ANSWERS + len(answers))
-        batch = [
-            Token(token, i, sequence, output=True)
-            for sequence, answer in zip(sequences, answers, strict=True)
-            for i, token in enumerate(answer, start)
-        ]
-        try:
-            for sequence in sequences:
-                self._context.copy(TEXT, sequence)
-            rows = iter(self._context.decode(batch))
-            return [
-                sum(float(log_probs(next(rows), [target])[0]) for target in (*answer[1:], self._newline))
-                for answer in answers
-            ]
-        finally:
-            for sequence in sequences:
-                self._context.forget(sequence)
+    def _scored(
+        self, query: Query, at: int, found: Layout, logits: Sequence[FloatArray | None], n_trunk: int
+    ) -> Scored:
+        sums = [
+            sum(
+                log_prob(logits[row], target)
+                for row, target in zip(rows, (*answer, self._newline), strict=True)
+            )
+            for answer, rows in zip(query.answers, found.places[at], strict=True)
+        ]  # fmt: skip
+        return Scored(np.array(sums, np.float32), found.new[at] + n_trunk)
+
+    def _remember(self, trunk: tuple[int, ...]) -> int:
+        """Have a beginning in memory, and nothing else; how many tokens that took."""
+        kept = common_length(trunk, self._remembered)
+        self._remembered = self._remembered[:kept]
+        self._context.forget(TRUNK, kept)
+        self._context.decode([Node(token, at, [TRUNK]) for at, token in enumerate(trunk[kept:], kept)])
+        self._remembered = trunk
+        return len(trunk) - kept
 
 
-def log_probs(logits: FloatArray, targets: Sequence[int]) -> FloatArray:
-    """Log-probabilities (n_targets,) of some tokens from logits (n_vocab,)."""
-    top = logits.max()
-    picked: FloatArray = logits[list(targets)] - (top + np.log(np.exp(logits - top).sum()))
-    return picked
+def _new_tokens(part: Sequence[Query], known: tuple[int, ...]) -> tuple[int, int]:
+    """How many tokens of a batch's shared beginning, and of the rest, are not in memory."""
+    skip = shared_beginning([query.prompt for query in part])
+    shared = part[0].prompt[:skip]
+    return skip - common_length(shared, known), len(layout(part, skip=skip, first_sequence=LEAVES).nodes)
+
+
+def checksum_of(path: Path) -> str:
+    """Of a weight file's size, beginning and end: reading all of it would take seconds a GB."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            digest = hashlib.sha256(str(size).encode() + file.read(CHECKED_BYTES))
+            file.seek(max(size - CHECKED_BYTES, 0))
+            digest.update(file.read(CHECKED_BYTES))
+    except OSError as err:
+        raise ArtefactError(f"{path} must be a GGUF model, but cannot be read; run `prelabel models fetch`") from err
+    return digest.hexdigest()[:16]
+
+
+def log_prob(logits: FloatArray | None, target: int) -> float:
+    """The log-probability of a token from the logits (n_vocab,) of a node that has an output."""
+    if logits is None:
+        raise AssertionError("only nodes with an output stand before a token that is scored")
+    top = float(logits.max())
+    return float(logits[target]) - top - float(np.log(np.exp(logits - top).sum()))
 
 
 class Context:
@@ -182,7 +219,7 @@ class Context:
         self.n_ctx = n_ctx
         self._model = self._load(path)
         self._context = self._open(n_ctx, n_threads)
-        self._batch = self._lib.llama_batch_init(n_ctx, 0, 1)
+        self._batch = self._lib.llama_batch_init(n_ctx, 0, MAX_SEQUENCES)
         self._vocab = self._lib.llama_model_get_vocab(self._model)
         self._n_vocab: int = self._lib.llama_vocab_n_tokens(self._vocab)
         self._memory = self._lib.llama_get_memory(self._context)
@@ -198,51 +235,55 @@ class Context:
     def _open(self, n_ctx: int, n_threads: int) -> Any:
         settings = self._lib.llama_context_default_params()
         settings.n_ctx = settings.n_batch = n_ctx
-        settings.n_seq_max = ANSWERS + MAX_ANSWERS
+        settings.n_seq_max = MAX_SEQUENCES
         settings.n_threads = settings.n_threads_batch = n_threads
         settings.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # else scores move with the batch shape
-        settings.kv_unified = True  # sequences share the prefix's cells instead of n_ctx / n_seq_max each
+        settings.kv_unified = True  # sequences share the beginning's cells instead of n_ctx / n_seq_max each
         context = self._lib.llama_init_from_model(self._model, settings)
         if not context:
             self._lib.llama_model_free(self._model)
             raise ArtefactError(f"llama.cpp must open a context of {n_ctx} tokens, but did not; free some memory")
         return context
 
-    def tokenise(self, text: str, *, ours: bool = False, first: bool = False) -> list[int]:
-        """Tokens of a text; only in texts of `ours` control tokens take effect.
+    @property
+    def chat_template(self) -> str:
+        """Of the file; empty where it has none."""
+        found = self._lib.llama_model_chat_template(self._model, None)
+        return found.decode("utf-8", errors="replace") if found else ""
 
-        Others are cut to CHARS_PER_TOKEN characters per token that can be kept, since the tokeniser is slow.
-        """
-        data = (text if ours else text[: CHARS_PER_TOKEN * MAX_TEXT_TOKENS]).encode("utf-8", errors="replace")
+    def tokenise(self, text: str, *, ours: bool = False, first: bool = False) -> list[int]:
+        """Tokens of a text; only in texts of `ours` control tokens take effect."""
+        data = text.encode("utf-8", errors="replace")
         tokens = (self._lib.llama_token * (len(data) + 2))()
         found = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, len(tokens), first, ours)
         return list(tokens[: max(found, 0)])
 
-    def decode(self, tokens: Sequence[Token]) -> list[FloatArray]:
-        """Evaluate and return the logits (n_vocab,) after each output token, in order; valid until the next call.
+    def decode(self, nodes: Sequence[Node]) -> list[FloatArray | None]:
+        """Evaluate; of each node that has an output the logits (n_vocab,), valid until the next call.
 
         Raises:
             OutsideError: llama.cpp could not.
         """
-        if not tokens:
+        if not nodes:
             return []
-        padding = [Token(tokens[0].id, i, PADDING) for i in range(-len(tokens) % BATCH_MULTIPLE)]
-        self._fill([*tokens, *padding])
+        padding = [Node(nodes[0].id, at, [PADDING]) for at in range(-len(nodes) % BATCH_MULTIPLE)]
+        self._fill([*nodes, *padding])
         failed = self._lib.llama_decode(self._context, self._batch)
-        self.forget(PADDING)
         if failed:
-            raise OutsideError(f"llama.cpp must evaluate {len(tokens)} tokens, but returned {failed}; free some memory")
-        return [self._logits(i) for i, token in enumerate(tokens) if token.output]
+            raise OutsideError(f"llama.cpp must evaluate {len(nodes)} tokens, but returned {failed}; free some memory")
+        self.forget(PADDING)
+        return [self._logits(at) if node.output else None for at, node in enumerate(nodes)]
 
-    def _fill(self, tokens: Iterable[Token]) -> None:
+    def _fill(self, nodes: Sequence[Node]) -> None:
         batch = self._batch
-        for i, token in enumerate(tokens):
-            batch.token[i] = token.id
-            batch.pos[i] = token.position
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = token.sequence
-            batch.logits[i] = token.output
-            batch.n_tokens = i + 1
+        batch.n_tokens = len(nodes)
+        for at, node in enumerate(nodes):
+            batch.token[at] = node.id
+            batch.pos[at] = node.position
+            batch.n_seq_id[at] = len(node.sequences)
+            for place, sequence in enumerate(node.sequences):
+                batch.seq_id[at][place] = sequence
+            batch.logits[at] = node.output
 
     def _logits(self, row: int) -> FloatArray:
         pointer = self._lib.llama_get_logits_ith(self._context, row)
@@ -251,8 +292,12 @@ class Context:
     def copy(self, source: int, target: int) -> None:
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
-    def forget(self, sequence: int) -> None:
-        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+    def keep(self, sequence: int) -> None:
+        """Forget all other sequences."""
+        self._lib.llama_memory_seq_keep(self._memory, sequence)
+
+    def forget(self, sequence: int, from_position: int = 0) -> None:
+        self._lib.llama_memory_seq_rm(self._memory, sequence, from_position, -1)
 
 
 def silent_llama_cpp() -> Any:

@@ -25,7 +25,7 @@ class Step:
 
 def explanation(
     text: str, cleaned: str, decision: Decision, steps: Sequence[Step], probs: FloatArray, space: LabelSpace,
-    *, prompt: str, parts: Sequence[object],
+    *, prompts: Mapping[str, str], parts: Sequence[object],
 ) -> Explanation:  # fmt: skip
     """From the steps of a run on this one text.
 
@@ -36,7 +36,7 @@ def explanation(
     evidence = steps[-1].evidence
     return Explanation(
         text, cleaned, decision, tuple(_look(step, at, steps) for at, step in enumerate(steps)),
-        tuple(_candidates(evidence, probs, space)), evidence.neighbours[0], prompt,
+        tuple(_candidates(evidence, probs, space)), evidence.neighbours[0], dict(prompts),
         {name: value for part in parts for name, value in _plain(part)},
     )  # fmt: skip
 

@@ -34,8 +34,7 @@ CLASSIFIED: Mapping[str, float] = {
     "relevance": 2.3,
     "irrelevance": 0.8,
 }
-VOTE = 0.6  # small models mistake the plausible for the likely
-WEIGHTS: Weights = {"retrieve": CHEAP, "classify": CLASSIFIED, "vote": {**CLASSIFIED, "vote": VOTE}}
+WEIGHTS: Weights = {"retrieve": CHEAP, "classify": CLASSIFIED, "vote": CLASSIFIED}  # and what voters state of themselves
 SIGNS: Weights = {  # log odds of out-of-scope per unit; see `signs`
     "retrieve": {"bias": 1.0, "near": -1.0},
     "classify": {"bias": 0.0, "near": -0.5, "score": -0.5, "oos": 0.4},
@@ -45,7 +44,7 @@ ASSUMED_SHARE = 0.01  # of texts that are out of scope, where a project has a ch
 MOST_ASSUMED = 0.5  # however many of the examples are
 UNASKED_SHARE = 0.005  # the same where it has none
 FITTED_SHARE = 0.5  # that the signs' weights are made for
-OOS_FEATURES = ("keywords", "irrelevance", "vote")  # that speak for out-of-scope as they do for a label
+OOS_FEATURES = ("keywords", "irrelevance")  # that speak for out-of-scope as they do for a label; and voters
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,14 @@ class Fuser:
     def _at(self, evidence: Evidence, stage: Stage) -> FloatArray:
         labels = weighted(evidence, self.weights[stage])[:, :-1]
         odds = novelty(evidence, self.signs[stage]) + logit(self.assumed_share) - logit(FITTED_SHARE)
-        said = {name: weight for name, weight in self.weights[stage].items() if name in OOS_FEATURES}
+        said = {name: weight for name, weight in self.weights[stage].items() if _speaks_of_none(name)}
         pairs = weighted(evidence, said)
         odds = odds + pairs[:, -1] - (pairs[:, :-1].max(axis=1) if pairs.shape[1] > 1 else 0.0)
         return joined(labels, odds)
+
+
+def _speaks_of_none(name: str) -> bool:
+    return name in OOS_FEATURES or name.startswith(NONE)
 
 
 def weighted(evidence: Evidence, weights: Mapping[str, float]) -> FloatArray:

@@ -14,17 +14,14 @@ from backend.core.deadline import Deadline
 from backend.core.types import BoolArray, Example, FloatArray, IntArray, Neighbour
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.keywords import KeywordRules
-from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.rerank import NoReranker, Reranker
 from backend.pipeline.retrieve import Embedder, Index, Retrieved, embed_texts
 
 N_CANDIDATES = 20  # labels a text that retrieval hands on; what a reranker can read at once
-N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
 WEIGHT_LEXICAL, WEIGHT_DENSE = 0.3, 0.7  # words find names and codes, meaning finds paraphrases and matters more
 K_NEAR = 5  # nearest examples of labels whose mean distance tells whether a text resembles any
 SCORE_SLOPE = 20.0  # of the softplus that keeps the logarithm of a score under 1/20 finite
 NEAR = 4.0  # spreads above unrelated texts: an example as near as that counts 1, a copy about 150
-VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
 
 
 class Level(Protocol):
@@ -209,54 +206,6 @@ def classified(scores: FloatArray) -> Feature:
     raw = np.where(known, scores, 0.0).astype(np.float32)
     values = np.log(np.logaddexp(0.0, SCORE_SLOPE * raw)) - np.log(SCORE_SLOPE)
     return Feature("classifier", np.where(known, values, 0.0).astype(np.float32), raw, known)
-
-
-@dataclass(frozen=True)
-class Voting:
-    """Language models that choose among the likeliest labels."""
-
-    voter: Voter
-    n_voted: int = N_VOTED
-    timed: Timed = untimed
-
-    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
-        rows = np.flatnonzero(where)
-        if not len(rows) or deadline.passed:
-            return evidence
-        chosen = [self._likeliest(probs[row]) for row in rows]
-        questions = [self._question(evidence, row, columns) for row, columns in zip(rows, chosen, strict=True)]
-        with self.timed("vote"):
-            votes = self.voter.vote(questions, deadline=deadline)
-        voted = np.zeros(len(evidence), np.bool_)
-        voted[rows] = [vote is not None for vote in votes]
-        cast = [(vote, columns) for vote, columns in zip(votes, chosen, strict=True) if vote is not None]
-        return evidence.append(_votes(cast, len(evidence.labels)), where=voted) if cast else evidence
-
-    def prompt(self, evidence: Evidence, probs: FloatArray) -> str:
-        """What the voter is asked about the first text, whose probabilities (n_labels + 1,) these are."""
-        return self.voter.prompt_for(self._question(evidence, 0, self._likeliest(probs)))
-
-    def _question(self, evidence: Evidence, row: int, columns: Sequence[int]) -> Question:
-        return Question(evidence.texts[row], tuple(evidence.labels.labels[column] for column in columns))
-
-    def _likeliest(self, probs: FloatArray) -> list[int]:
-        columns: list[int] = np.argsort(-probs[:-1], kind="stable")[: self.n_voted].tolist()
-        return columns
-
-
-def _votes(cast: Sequence[tuple[Vote, Sequence[int]]], n_labels: int) -> Finding:
-    """How many times likelier than by chance the voters hold a candidate, as a logarithm."""
-    raw = np.zeros((len(cast), n_labels + 1), np.float32)
-    present = np.zeros(raw.shape, np.bool_)
-    values = np.zeros(raw.shape, np.float32)
-    for row, (vote, columns) in enumerate(cast):
-        answers = [*columns, n_labels]
-        raw[row, answers] = [*vote.probs, vote.p_none]
-        present[row, answers] = True
-        odds = np.log(np.maximum(raw[row, answers], 1e-9) * len(answers))
-        values[row, answers] = np.clip(odds, -VOTE_BOUND, VOTE_BOUND)
-    tokens = np.array([vote.tokens for vote, _ in cast], np.int64)
-    return Finding("vote", (Feature("vote", values, raw, present),), tokens=tokens)
 
 
 def min_max(scores: FloatArray, known: BoolArray) -> FloatArray:

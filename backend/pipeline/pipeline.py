@@ -21,8 +21,9 @@ from backend.pipeline.evidence import Evidence
 from backend.pipeline.explain import Step, explanation
 from backend.pipeline.fuse import Fuser
 from backend.pipeline.gate import Gate
-from backend.pipeline.levels import Learning, Level, NoLevel, Retrieval, Voting
+from backend.pipeline.levels import Learning, Level, NoLevel, Retrieval
 from backend.pipeline.retrieve import columns_of, embed_examples, latest
+from backend.pipeline.voting import Voting
 
 CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
 RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
@@ -88,7 +89,7 @@ class Pipeline:
         voting = self.voting if isinstance(self.voting, Voting) and decision.stage == "vote" else None
         return explanation(
             text, clean(text), decision, steps, self.fuser.fuse(last.evidence)[0], self.labels,
-            prompt=voting.prompt(last.evidence, last.before[0]) if voting else "",
+            prompts=voting.prompts(last.evidence, last.before[0]) if voting else {},
             parts=(self.fuser, self.gate, self.policy),
         )  # fmt: skip
 

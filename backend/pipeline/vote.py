@@ -1,44 +1,32 @@
-"""Votes of language models over candidates.
+"""Votes of local language models over candidates.
 
 Decides what a model is asked and how its scores become probabilities; how they are computed is the model's business.
-Labels do not stand in the prompt, so that its constant part is the same for all projects and their order is no hint.
+Labels do not stand in the prompt but as answers to it, so that they are asked in no order that could be a hint, and
+prompts with the same shots begin alike.
 """
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from cachetools import LRUCache
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from backend.core.deadline import Deadline
-from backend.core.errors import BadInputError, OutsideError
+from backend.core.deadline import FOREVER, Deadline
+from backend.core.errors import BadInputError
 from backend.core.profiles import ModelSpec
-from backend.core.types import FloatArray, Label
-from backend.pipeline.question import NoVoter, Question, Vote, Voter, one_line, spoken
+from backend.core.scoring import Prompted, Scored
+from backend.core.types import Label
+from backend.pipeline.prompts import Prompt, load_prompt
+from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
 
-PROMPTS_DIR = Path(__file__).parent / "prompts"
-PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
-TEXT_PLACE = "\ue000"  # a private character that no template holds; it marks where the text goes
 N_VOTED = 10  # candidates that are looked at: the right one is hardly ever beyond, and each costs time
 TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
-MAX_REMEMBERED = 20_000  # pairs of a text and an answer whose score is kept: some thousand texts of a stream
-OVERRUN = 1.5  # a text may take this much longer than expected
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
 VOTER_OPTIONS = frozenset({"temperature", "languages"})
-
-
-class Scored(Protocol):
-    """How likely each answer is after one text."""
-
-    @property
-    def logprobs(self) -> FloatArray: ...
-    @property
-    def tokens(self) -> int: ...
+Before = tuple[tuple[Shot, ...], str]  # what stands before an answer: shots, and a text on one line
 
 
 class Scorer(Protocol):
@@ -46,10 +34,21 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str: ...
-    def score(
-        self, before: str, after: str, texts: Sequence[str], answers: Sequence[Sequence[str]], *, timeout_s: float
-    ) -> Sequence[Scored]: ...
-    def expected_s(self, after: str, text: str, answers: Sequence[str]) -> float: ...
+    @property
+    def checksum(self) -> str:
+        """Of the weights."""
+        ...
+
+    def score(self, prompted: Sequence[Prompted], *, deadline: Deadline) -> Sequence[Scored | None]: ...
+    def fits(self, prompted: Prompted) -> bool: ...
+    def expected(self, prompted: Sequence[Prompted]) -> tuple[int, float]: ...
+
+
+class Answers(Protocol):
+    """What was scored before, by key, also by other processes; see backend.models.answers."""
+
+    def recall(self, keys: Sequence[str]) -> Mapping[str, float]: ...
+    def keep(self, scores: Mapping[str, float]) -> None: ...
 
 
 class Weights(Protocol):
@@ -59,25 +58,13 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What stands around a text, and two phrases that go with it."""
+class Ballot:
+    """A question as this model is asked it."""
 
-    before: str
-    after: str
-    none_of_these: str
-    content_free: str  # a text that says nothing: what is likely after it is likely anyway
-    hash: str  # 8 hex digits of the template
-
-
-def load_prompt(language: str) -> Prompt:
-    """The prompt for texts of a language."""
-    name = f"vote_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
-    prompts = Environment(loader=FileSystemLoader(PROMPTS_DIR), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
-    template: Any = prompts.get_template(name).make_module({"text": TEXT_PLACE})
-    before, _, after = str(template).partition(TEXT_PLACE)
-    source = (PROMPTS_DIR / name).read_bytes()
-    phrases = (template.none_of_these, template.content_free)
-    return Prompt(before.rstrip(" "), after, *phrases, hashlib.sha256(source).hexdigest()[:8])
+    before: Before
+    without: Before  # the same shots, and a text that says nothing
+    names: tuple[str, ...]  # of the candidates that are looked at, in their order, as they are spoken
+    n_candidates: int
 
 
 @dataclass(frozen=True)
@@ -90,80 +77,113 @@ class LlmVoter:
 
     model: Scorer
     prompt: Prompt
+    answers: Answers
     temperature: float = TEMPERATURE
-    _known: LRUCache[tuple[str, str], float] = field(
-        default_factory=lambda: LRUCache(MAX_REMEMBERED), init=False, repr=False, compare=False
-    )
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         return f"{self.model.name}-{self.prompt.hash}"
 
     def prompt_for(self, question: Question) -> str:
-        return f"{self.prompt.before} {one_line(question.text)}{self.prompt.after}"
+        shots, text = self._ballot(question).before
+        return self.prompt.shown(text, shots)
 
     def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
-        """See backend.pipeline.question.Voter."""
-        return [self._vote(question, deadline) for question in questions]
-
-    def _vote(self, question: Question, deadline: Deadline) -> Vote | None:
-        shown = [spoken(label.name) for label in question.candidates[:N_VOTED]]
-        answers = sorted({*shown, self.prompt.none_of_these})  # the candidates' order must not move a score
-        if not shown:
-            return None
+        """See backend.pipeline.question.Voter. Who asks the same at the same time waits until the first one is told."""
+        if not self._turn.acquire(timeout=min(deadline.left_s, threading.TIMEOUT_MAX)):
+            return [None] * len(questions)
         try:
-            scores, tokens = self._scores(one_line(question.text), answers, deadline)
-        except OutsideError:
+            ballots = [self._ballot(question) for question in questions]
+            scores, tokens = self._scores(self._wanted(ballots), deadline)
+        finally:
+            self._turn.release()
+        return [self._vote(ballot, scores, tokens) for ballot in ballots]
+
+    def expected(self, questions: Sequence[Question]) -> tuple[int, float]:
+        """Tokens that these votes take, and seconds by the speed seen so far; what was scored before costs nothing."""
+        wanted = self._wanted([self._ballot(question) for question in questions])
+        return self.model.expected([prompted for _, prompted in self._missing(wanted, self._recalled(wanted))])
+
+    def _ballot(self, question: Question) -> Ballot:
+        names = tuple(spoken(label.name) for label in question.candidates[:N_VOTED])
+        text, shots = one_line(question.text), question.shots
+        while shots and not self.model.fits(self._prompted((shots, text), {*names, self.prompt.none_of_these})):
+            shots = shots[1:]
+        return Ballot((shots, text), (shots, self.prompt.content_free), names, len(question.candidates))
+
+    def _wanted(self, ballots: Sequence[Ballot]) -> dict[Before, set[str]]:
+        """The answers whose scores are needed, by what stands before them."""
+        wanted: dict[Before, set[str]] = {}
+        for ballot in ballots:
+            for before in (ballot.before, ballot.without):
+                if ballot.names:
+                    wanted.setdefault(before, set()).update(ballot.names, {self.prompt.none_of_these})
+        return wanted
+
+    def _scores(
+        self, wanted: Mapping[Before, set[str]], deadline: Deadline
+    ) -> tuple[dict[Before, dict[str, float]], dict[Before, int]]:
+        """Log-probabilities of the answers that are known by the deadline, and tokens that were evaluated for them."""
+        scores = self._recalled(wanted)
+        missing = self._missing(wanted, scores)
+        scored = self.model.score([prompted for _, prompted in missing], deadline=deadline)
+        tokens: dict[Before, int] = {}
+        for (before, prompted), one in zip(missing, scored, strict=True):
+            if one is not None:
+                names = [answer.removeprefix(" ") for answer in prompted.answers]
+                fresh = dict(zip(names, one.logprobs.tolist(), strict=True))
+                scores[before].update(fresh)
+                tokens[before] = one.tokens
+                self.answers.keep({self._key(before, name): score for name, score in fresh.items()})
+        return scores, tokens
+
+    def _recalled(self, wanted: Mapping[Before, set[str]]) -> dict[Before, dict[str, float]]:
+        keys = {self._key(before, name): (before, name) for before, names in wanted.items() for name in names}
+        found: dict[Before, dict[str, float]] = {before: {} for before in wanted}
+        for key, score in self.answers.recall(list(keys)).items():
+            before, name = keys[key]
+            found[before][name] = score
+        return found
+
+    def _missing(
+        self, wanted: Mapping[Before, set[str]], known: Mapping[Before, Mapping[str, float]]
+    ) -> list[tuple[Before, Prompted]]:
+        left = ((before, names - known[before].keys()) for before, names in wanted.items())
+        return [(before, self._prompted(before, names)) for before, names in left if names]
+
+    def _prompted(self, before: Before, names: Set[str]) -> Prompted:
+        shots, text = before
+        # sorted: the candidates' order must not move a score
+        return Prompted(self.prompt.parts(text, shots), tuple(f" {name}" for name in sorted(names)))
+
+    def _key(self, before: Before, name: str) -> str:
+        shots, text = before
+        parts = [self.model.checksum, self.prompt.hash, *(f"{shot.text}\n{shot.answer}" for shot in shots), text, name]
+        return hashlib.blake2b("\0".join(parts).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+    def _vote(
+        self, ballot: Ballot, scores: Mapping[Before, Mapping[str, float]], tokens: MutableMapping[Before, int]
+    ) -> Vote | None:
+        names = (*ballot.names, self.prompt.none_of_these)
+        with_text, without = (scores.get(before, {}) for before in (ballot.before, ballot.without))
+        above = np.array([with_text.get(name, np.nan) - without.get(name, np.nan) for name in names])
+        if not ballot.names or not np.isfinite(above).all():
             return None
-        if not np.isfinite(list(scores.values())).all():
-            return None
-        logits = np.array([scores[name] for name in (*shown, self.prompt.none_of_these)]) / self.temperature
-        exps = np.exp(logits - logits.max())
-        probs = np.zeros(len(question.candidates), np.float32)
-        probs[: len(shown)] = exps[:-1] / exps.sum()
-        return Vote(probs, float(exps[-1] / exps.sum()), tokens)
-
-    def _scores(self, text: str, answers: Sequence[str], deadline: Deadline) -> tuple[dict[str, float], int]:
-        """Each answer's log-probability above what it has without a text, and the tokens that were evaluated.
-
-        Without a text each is scored alone, to be independent of its company.
-        """
-        alone = [self._scored(self.prompt.content_free, [answer], deadline) for answer in answers]
-        scored, tokens = self._scored(text, answers, deadline)
-        above = {answer: scored[answer] - known[answer] for answer, (known, _) in zip(answers, alone, strict=True)}
-        return above, tokens + sum(evaluated for _, evaluated in alone)
-
-    def _scored(self, text: str, answers: Sequence[str], deadline: Deadline) -> tuple[dict[str, float], int]:
-        """Log-probability by answer, and the tokens evaluated: what was scored before costs nothing."""
-        with self._lock:
-            known = {answer: self._known[text, answer] for answer in answers if (text, answer) in self._known}
-        missing = [answer for answer in answers if answer not in known]
-        if not missing:
-            return known, 0
-        scored = self._score(text, missing, deadline)
-        fresh = dict(zip(missing, scored.logprobs.tolist(), strict=True))
-        with self._lock:
-            self._known.update({(text, answer): score for answer, score in fresh.items()})
-        return known | fresh, scored.tokens
-
-    def _score(self, text: str, answers: Sequence[str], deadline: Deadline) -> Scored:
-        spoken_answers = [f" {answer}" for answer in answers]
-        needed_s = OVERRUN * self.model.expected_s(self.prompt.after, text, spoken_answers)
-        if deadline.left_s <= needed_s:
-            raise OutsideError(
-                f"a vote must end {needed_s:.1f} s from now, but the deadline comes first; allow more time"
-            )
-        timeout_s = deadline.left_s - needed_s
-        before, after = self.prompt.before, self.prompt.after
-        return self.model.score(before, after, [f" {text}"], [spoken_answers], timeout_s=timeout_s)[0]
+        exps = np.exp((above - above.max()) / self.temperature)
+        probs = np.zeros(ballot.n_candidates, np.float32)
+        probs[: len(ballot.names)] = exps[:-1] / exps.sum()
+        evaluated = tokens.pop(ballot.before, 0) + tokens.pop(ballot.without, 0)
+        return Vote(probs, float(exps[-1] / exps.sum()), evaluated)
 
 
-def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable[..., Scorer]) -> Voter:
+def load_voter(
+    spec: ModelSpec, store: Weights, answers: Answers, *, language: str, load: Callable[..., Scorer]
+) -> Voter:
     """A voter that is ready: its prompt is evaluated. Nobody votes in languages that the profile leaves out.
 
     Args:
-        load: makes a model of a weight file; takes n_ctx and n_threads.
+        load: makes a model of a weight file; takes checksum, n_ctx and n_threads.
 
     Raises:
         ArtefactError: the weights are missing or damaged.
@@ -177,6 +197,6 @@ def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable
         return NoVoter()
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
     model = load(store.path(spec), **options)
-    voter = LlmVoter(model, load_prompt(language), float(spec.options.get("temperature", TEMPERATURE)))
-    voter.vote([Question("", (Label("", voter.prompt.none_of_these),))], deadline=Deadline(float("inf")))
+    voter = LlmVoter(model, load_prompt(language), answers, float(spec.options.get("temperature", TEMPERATURE)))
+    voter.vote([Question("", (Label("", voter.prompt.none_of_these),))], deadline=FOREVER)
     return voter

@@ -1,0 +1,109 @@
+"""Prompts and answers as one tree of tokens: what several of them share is evaluated once, in one batch.
+
+Knows tokens as numbers only. A path from the root to a leaf is a prompt and one answer to it; each leaf is a sequence of
+its own, and a token belongs to the sequences of all leaves below it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One prompt and its answers, in tokens."""
+
+    prompt: tuple[int, ...]  # at least one
+    answers: tuple[tuple[int, ...], ...]  # each at least one
+
+    @property
+    def n_answer_tokens(self) -> int:
+        return sum(map(len, self.answers))
+
+
+@dataclass(slots=True)
+class Node:
+    """One row of a batch."""
+
+    id: int
+    position: int
+    sequences: list[int] = field(default_factory=list)
+    output: bool = False  # whether the distribution after it is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A batch, and where each answer lies in it."""
+
+    nodes: tuple[Node, ...]
+    places: tuple[tuple[tuple[int, ...], ...], ...]  # a query's answers: the node before each token, and the last one
+    new: tuple[int, ...]  # nodes that a query has and none before it had
+
+
+def layout(queries: Sequence[Query], *, skip: int, first_sequence: int) -> Layout:
+    """The tree of some queries without the first `skip` tokens, which all of them share and memory holds.
+
+    Args:
+        skip: fewer than the shortest prompt has tokens.
+        first_sequence: the first leaf's; the others follow.
+    """
+    nodes: list[Node] = []
+    places: dict[tuple[int, int], tuple[int, ...]] = {}
+    new = [0] * len(queries)
+    last_path: tuple[int, ...] = ()
+    last_rows: list[int] = []
+    for sequence, (path, query, answer) in enumerate(sorted(_paths(queries, skip)), first_sequence):
+        shared = common_length(path, last_path)
+        rows = [*last_rows[:shared], *range(len(nodes), len(nodes) + len(path) - shared)]
+        nodes += [Node(token, position) for position, token in enumerate(path[shared:], skip + shared)]
+        for row in rows:
+            nodes[row].sequences.append(sequence)
+        places[query, answer] = tuple(rows[len(queries[query].prompt) - skip - 1 :])
+        for row in places[query, answer]:
+            nodes[row].output = True
+        new[query] += len(path) - shared
+        last_path, last_rows = path, rows
+    by_query = tuple(tuple(places[at, n] for n in range(len(query.answers))) for at, query in enumerate(queries))
+    return Layout(tuple(nodes), by_query, tuple(new))
+
+
+def _paths(queries: Sequence[Query], skip: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    for at, query in enumerate(queries):
+        yield from (((*query.prompt[skip:], *answer), at, n) for n, answer in enumerate(query.answers))
+
+
+def batches(queries: Sequence[Query], *, max_tokens: int, max_leaves: int) -> Iterator[list[int]]:
+    """Which queries go together: neighbours in the order of their tokens, as many as fit, at least one.
+
+    Args:
+        max_tokens: of a batch, its shared beginning included once.
+        max_leaves: answers of a batch.
+    """
+    batch: list[int] = []
+    size = leaves = 0
+    for at in sorted(range(len(queries)), key=lambda at: queries[at].prompt):
+        query = queries[at]
+        shared = common_length(query.prompt, queries[batch[-1]].prompt) if batch else 0
+        more = len(query.prompt) - shared + query.n_answer_tokens
+        if batch and (size + more > max_tokens or leaves + len(query.answers) > max_leaves):
+            yield batch
+            batch, size, leaves = [], 0, 0
+            more = len(query.prompt) + query.n_answer_tokens
+        batch.append(at)
+        size += more
+        leaves += len(query.answers)
+    if batch:
+        yield batch
+
+
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    for at, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return at
+    return min(len(one), len(other))
+
+
+def shared_beginning(prompts: Sequence[tuple[int, ...]]) -> int:
+    """How many tokens all of them begin with, at least one short of the shortest."""
+    lowest, highest = min(prompts), max(prompts)
+    return min(common_length(lowest, highest), min(map(len, prompts)) - 1)

@@ -1,0 +1,93 @@
+"""The last cost level: language models that choose among the likeliest labels, one after the other.
+
+Each voter is a witness of its own to the fuser, which learns what its word is worth beside that of the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.core.deadline import Deadline
+from backend.core.types import BoolArray, FloatArray
+from backend.pipeline.evidence import Evidence, Feature, Finding
+from backend.pipeline.levels import Timed, untimed
+from backend.pipeline.question import Question, Vote, Voter
+from backend.pipeline.shots import ShotBook
+
+N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
+VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
+VOTE, NONE = "vote:", "none:"  # before a voter's name: what it says of a label, and of none of them
+
+
+@dataclass(frozen=True)
+class Voting:
+    """Language models, all of which are asked the same."""
+
+    voters: tuple[Voter, ...]
+    shots: ShotBook = ShotBook()
+    n_voted: int = N_VOTED
+    timed: Timed = untimed
+
+    def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
+        """As every level; a batch goes through voter after voter, and who has no time left says nothing."""
+        rows = np.flatnonzero(where)
+        if not len(rows) or deadline.passed:
+            return evidence
+        chosen = [self._likeliest(probs[row]) for row in rows]
+        questions = [self._question(evidence, row, columns) for row, columns in zip(rows, chosen, strict=True)]
+        with self.timed("vote"):
+            cast = {voter.name: voter.vote(questions, deadline=deadline) for voter in self.voters}
+        said = [any(votes[at] is not None for votes in cast.values()) for at in range(len(rows))]
+        if not any(said):
+            return evidence
+        voted = np.zeros(len(evidence), np.bool_)
+        voted[rows] = said
+        heard = [at for at, one in enumerate(said) if one]
+        return evidence.append(_finding(cast, heard, chosen, len(evidence.labels)), where=voted)
+
+    def prompts(self, evidence: Evidence, probs: FloatArray) -> dict[str, str]:
+        """What each voter is asked about the first text, whose probabilities (n_labels + 1,) these are."""
+        question = self._question(evidence, 0, self._likeliest(probs))
+        return {voter.name: voter.prompt_for(question) for voter in self.voters}
+
+    def _likeliest(self, probs: FloatArray) -> list[int]:
+        columns: list[int] = np.argsort(-probs[:-1], kind="stable")[: self.n_voted].tolist()
+        return columns
+
+    def _question(self, evidence: Evidence, row: int, columns: Sequence[int]) -> Question:
+        shots = self.shots.shots(columns[0]) if columns else ()
+        return Question(evidence.texts[row], tuple(evidence.labels.labels[column] for column in columns), shots)
+
+
+def _finding(
+    cast: Mapping[str, Sequence[Vote | None]], heard: Sequence[int], chosen: Sequence[Sequence[int]], n_labels: int
+) -> Finding:
+    """The votes about the texts that somebody voted on."""
+    features: list[Feature] = []
+    tokens = np.zeros(len(heard), np.int64)
+    for name, votes in cast.items():
+        of_voter = [(votes[at], chosen[at]) for at in heard]
+        features += _features(name, of_voter, n_labels)
+        tokens += np.array([vote.tokens if vote else 0 for vote, _ in of_voter], np.int64)
+    return Finding("vote", tuple(features), tokens=tokens)
+
+
+def _features(name: str, votes: Sequence[tuple[Vote | None, Sequence[int]]], n_labels: int) -> list[Feature]:
+    """How many times likelier than by chance a voter holds each candidate, and none of them, as logarithms."""
+    raw = np.zeros((len(votes), n_labels + 1), np.float32)
+    present = np.zeros(raw.shape, np.bool_)
+    values = np.zeros(raw.shape, np.float32)
+    for row, (vote, columns) in enumerate(votes):
+        if vote is None:
+            continue
+        answers = [*columns, n_labels]
+        raw[row, answers] = [*vote.probs, vote.p_none]
+        present[row, answers] = raw[row, answers] > 0.0  # those beyond the voter's reach were not looked at
+        odds = np.log(np.maximum(raw[row, answers], 1e-9) * present[row].sum())
+        values[row, answers] = np.clip(odds, -VOTE_BOUND, VOTE_BOUND)
+    last = np.arange(n_labels + 1) == n_labels
+    return [
+        Feature(VOTE + name, values, raw, present & ~last),
+        Feature(NONE + name, values, raw, present & last),
+    ]
