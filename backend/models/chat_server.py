@@ -8,6 +8,7 @@ import json
 import random
 import ssl
 import threading
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -81,6 +82,8 @@ class ChatServer:
             verify=ssl.create_default_context(cafile=authorities or None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=options.concurrency),
         )  # fmt: skip
+
+        self.close = weakref.finalize(self, _close, self._client, self._pool)
 
     def ask(self, questions: Sequence[Asked], *, deadline: Deadline) -> list[Answered | None]:
         """Ask several at a time; None where no answer came in time, or none that can be read."""
@@ -195,6 +198,11 @@ class ChatServer:
                 f"{self.url} must answer, but is busy or broken ({status})", after_s=_retry_after_s(answer)
             )
         return OutsideError(f"{self.url} must serve {self.name}, but answers {status}; correct the profile")
+
+
+def _close(client: httpx.Client, pool: ThreadPoolExecutor) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+    client.close()
 
 
 def _address(uri: str) -> tuple[str, str]:
