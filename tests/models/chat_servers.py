@@ -117,7 +117,7 @@ def serving(server: ChatServerOfTests, *, certificate: trustme.LeafCert | None =
 @contextmanager
 def llama_server(weights: Path, folder: Path, *, key: str) -> Iterator[str]:
     """The base URL of llama-cpp-python's server over a GGUF file, until the block ends."""
-    if not all(importlib.util.find_spec(module) for module in ("llama_cpp", "fastapi", "sse_starlette")):
+    if not all(importlib.util.find_spec(module) for module in ("llama_cpp", "fastapi", "starlette_context")):
         pytest.skip("needs a server: pip install 'llama-cpp-python[server]'")
     port = free_port()
     options = {"model": weights, "model_alias": MODEL, "port": port, "api_key": key, "n_ctx": 2048, "n_threads": 2}
