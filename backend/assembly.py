@@ -4,7 +4,7 @@ The only place that knows which class stands behind which name. Models are loade
 room for them.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -14,19 +14,23 @@ from typing import Any
 import structlog
 
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
+from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError, StateError
 from backend.core.memory import Memory
-from backend.core.profiles import ModelSpec, Profile, load_profile
+from backend.core.profiles import SERVER_KIND, ModelSpec, Profile, load_profile
+from backend.core.projects import project_folder
 from backend.core.settings import Settings
 from backend.core.types import STAGES, LabelSpace
 from backend.models.answers import StoredAnswers
+from backend.models.chat_server import ChatServer
 from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
 from backend.models.kernel import KernelClassifier
 from backend.models.llm import LlamaModel
-from backend.models.model_uri import graph_folder
+from backend.models.model_uri import graph_folder, parse_uri
 from backend.models.reranker import LoadedReranker, load_reranker
+from backend.models.server_options import ServerOptions
 from backend.models.threads import one_thread
 from backend.models.weights import WeightStore
+from backend.pipeline.chat_vote import load_chat_voter
 from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
@@ -36,16 +40,13 @@ from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.levels import (
     N_CANDIDATES,
-    N_VOTED,
     WEIGHT_DENSE,
     WEIGHT_LEXICAL,
     Classification,
     Classifier,
-    Level,
     NoLevel,
     Retrieval,
     Timed,
-    Voting,
     untimed,
 )
 from backend.pipeline.lexical import STEMS_BYTES, Stemmer
@@ -55,6 +56,7 @@ from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker,
 from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import load_voter
+from backend.pipeline.voting import N_VOTED, Voting, stated
 
 ANSWERS = "answers"  # folder in the state
 CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
@@ -71,6 +73,7 @@ class Assembly:
     timed: Timed = untimed  # what times the stages of all pipelines
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
+    servers: dict[tuple[str, str], ChatServer] = field(default_factory=dict)  # that were asked, by profile and URI
 
     def __post_init__(self) -> None:
         one_thread()
@@ -138,7 +141,8 @@ class Assembly:
             classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
-            voting=self.voting(manifest.language, manifest.profile), language=manifest.language, timed=self.timed,
+            voters=self.voters(manifest.language, manifest.profile, project=project),
+            language=manifest.language, timed=self.timed,
         )  # fmt: skip
 
     def _stemmer(self) -> Stemmer:
@@ -194,22 +198,33 @@ class Assembly:
         """Go on without a model that cannot be loaded, and say so once."""
         try:
             yield
-        except (ArtefactError, MissingExtraError) as err:
+        except (ArtefactError, MissingExtraError, StateError) as err:
             if uri not in missing:
                 log.warning(f"{role}_missing", model=uri, reason=str(err))
             missing.add(uri)
         else:
             missing.discard(uri)
 
-    def voting(self, language: str, profile: str) -> Level:
-        """The language models' level; switched off, with a warning, where the voter cannot be loaded."""
-        chosen = self.profile(profile)
-        if not chosen.voters:
-            return NoLevel()
-        voter = self._voter(chosen.voters[0], language)
-        return NoLevel() if voter is None else Voting(voter, int(chosen.parameters.get("n_voted", N_VOTED)), self.timed)
+    def voters(self, language: str, profile: str, *, project: str = "") -> tuple[Voter, ...]:
+        """The language models of a profile, without those that may not be asked or, with a warning, not be loaded.
+
+        Args:
+            project: the key of the project whose texts they are; empty: they are files, whose owner chose the profile.
+        """
+        allowed = (spec for spec in self.profile(profile).voters if self._may_ask(spec, project))
+        return tuple(voter for spec in allowed if (voter := self._voter(spec, language)) is not None)
+
+    def _may_ask(self, spec: ModelSpec, project: str) -> bool:
+        """Whether a project's texts may go where the voter runs."""
+        if spec.kind != SERVER_KIND or not project or not self.server(spec).is_beyond:
+            return True
+        return project_folder(self.settings.projects_dir, project).settings().allow_egress
 
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
+        if spec.kind == SERVER_KIND:
+            server = self.server(spec)
+            return self.memory.model(f"voter {spec.profile} {spec.uri} {language}", lambda: _asking(server, language))
+
         def load() -> Voter:
             return load_voter(spec, self.store, self.answers, language=language, load=LlamaModel)
 
@@ -217,12 +232,44 @@ class Assembly:
             return self.memory.model(f"voter {spec.uri} {language}", load)
         return None
 
+    def server(self, spec: ModelSpec) -> ChatServer:
+        """The server that a profile's entry names; nobody is called.
+
+        Raises:
+            BadInputError: its URI is not one of a server, or an option cannot be.
+        """
+        key = (spec.profile, spec.uri)
+        return self.servers.get(key) or self.servers.setdefault(key, open_server(spec, self.settings))
+
+
+def _asking(server: ChatServer, language: str) -> Voter:
+    options = server.options
+    return load_chat_voter(
+        server, language=language, languages=options.languages, n_samples=options.n_samples,
+        temperature=options.temperature, weight=options.weight,
+    )  # fmt: skip
+
+
+def open_server(spec: ModelSpec, settings: Settings) -> ChatServer:
+    """As the settings reach it, with their key; nobody is called.
+
+    Raises:
+        BadInputError: its URI is not one of a server, or an option cannot be.
+    """
+    return ChatServer(
+        spec.uri, ServerOptions.of(spec.options), settings.llm_api_key,
+        authorities=settings.authorities, proxy=settings.proxy_for(parse_uri(spec.uri).name),
+    )  # fmt: skip
+
 
 def compose(
     space: LabelSpace, index: Index, classifier: Classifier | None, parameters: Mapping[str, Any],
-    *, embedder: Embedder, voting: Level, language: str, reranker: Reranker | None = None, timed: Timed = untimed,
+    *, embedder: Embedder, voters: Sequence[Voter], language: str, reranker: Reranker | None = None,
+    timed: Timed = untimed,
 ) -> Pipeline:  # fmt: skip
     """A pipeline from its parts and the parameters that stand in its manifest."""
+    heard = tuple(voter for voter in voters if voter.weight)
+    n_voted = int(parameters.get("n_voted", N_VOTED))
     retrieval = Retrieval(
         embedder, index, KeywordRules.of(parameters.get("keywords", {}), space), reranker or NoReranker(),
         n_candidates=int(parameters.get("n_candidates", N_CANDIDATES)),
@@ -234,18 +281,24 @@ def compose(
         policy=Policy(
             space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), "ru" if language == "ru" else "en"
         ),
-        classification=NoLevel() if classifier is None else Classification(classifier, timed), voting=voting,
-        **decided_by(parameters, classifies=classifier is not None),
+        classification=NoLevel() if classifier is None else Classification(classifier, timed),
+        voting=Voting(heard, index.shots, n_voted, timed) if heard else NoLevel(),
+        **decided_by(parameters, classifies=classifier is not None, voters=heard),
     )  # fmt: skip
 
 
-def decided_by(parameters: Mapping[str, Any], *, classifies: bool) -> dict[str, Any]:
-    """The parts of a pipeline that calibration fits, by the pipeline's names for them."""
+def decided_by(parameters: Mapping[str, Any], *, classifies: bool, voters: Sequence[Voter] = ()) -> dict[str, Any]:
+    """The parts of a pipeline that calibration fits, by the pipeline's names for them.
+
+    Args:
+        voters: whose votes count as they state, where no labels have told yet.
+    """
     share = float(parameters.get("assumed_share", UNASKED_SHARE))
     thresholds = {**THRESHOLDS, **parameters.get("thresholds", {})}
     if not classifies:  # the language models come right after retrieval, and are as costly as after a classifier
         thresholds["retrieve"] = thresholds["classify"]
     weights = {stage: {**WEIGHTS[stage], **parameters.get("weights", {}).get(stage, {})} for stage in STAGES}
+    weights["vote"] = {**stated(voters), **weights["vote"]}
     signs = {stage: {**SIGNS[stage], **parameters.get("signs", {}).get(stage, {})} for stage in STAGES}
     return {"fuser": Fuser(weights, signs, share), "gate": Gate(thresholds)}
 

@@ -68,7 +68,7 @@ def calibrate(
     weights = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage], FITTED[stage]) for stage in seen}
     odds = {stage: fit_signs(seen[stage], unknown[stage], columns, SIGNS[stage]) for stage in seen}
     last = [stage for stage in STAGES if stage in seen][-1]
-    whole = {**WEIGHTS, **weights, "vote": {**weights[last], "vote": WEIGHTS["vote"]["vote"]}}
+    whole = {**WEIGHTS, **weights, "vote": weights[last]}
     found = Calibration(whole, {**SIGNS, **odds, "vote": odds[last]}, THRESHOLDS)
     if set(seen) <= {"retrieve"} or len(columns) < MIN_GATED:
         return found

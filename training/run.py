@@ -24,7 +24,6 @@ from backend.models.kernel import KernelClassifier
 from backend.pipeline.clean import CLEANING, clean
 from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
 from backend.pipeline.language import Language, detect_language
-from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import Reranker
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable
@@ -169,7 +168,7 @@ def _pipeline(
     index = Index.of(material.space, material.labels, material.examples, material.vectors)
     return compose(
         material.space, index, classifier, parameters,
-        embedder=embedder, reranker=reranker, voting=NoLevel(), language=options.language,
+        embedder=embedder, reranker=reranker, voters=(), language=options.language,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Prompts and answers as one tree of tokens: what several of them share is evaluated once, in one batch.
 
-Knows tokens as numbers only. A path from the root to a leaf is a prompt and one answer to it; each leaf is a sequence of
-its own, and a token belongs to the sequences of all leaves below it.
+Knows tokens as numbers only. A path from the root to a leaf is a prompt and one answer to it; each leaf is a
+sequence of its own, and a token belongs to the sequences of all leaves below it.
 """
 
 from collections.abc import Iterator, Sequence

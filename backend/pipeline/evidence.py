@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, LabelSpace, Neighbour, Stage
 
 NO_STAGE = -1
+VOTE, NONE = "vote:", "none:"  # features by voter, whose name follows: what it says of a label, and of none of them
 
 
 @dataclass(frozen=True, slots=True)

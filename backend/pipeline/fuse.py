@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backend.core.types import STAGES, FloatArray, Stage
-from backend.pipeline.evidence import NO_STAGE, Evidence
+from backend.pipeline.evidence import NO_STAGE, NONE, Evidence
 
 Weights = Mapping[Stage, Mapping[str, float]]
 
@@ -34,7 +34,11 @@ CLASSIFIED: Mapping[str, float] = {
     "relevance": 2.3,
     "irrelevance": 0.8,
 }
-WEIGHTS: Weights = {"retrieve": CHEAP, "classify": CLASSIFIED, "vote": CLASSIFIED}  # and what voters state of themselves
+WEIGHTS: Weights = {
+    "retrieve": CHEAP,
+    "classify": CLASSIFIED,
+    "vote": CLASSIFIED,
+}  # and what voters state of themselves
 SIGNS: Weights = {  # log odds of out-of-scope per unit; see `signs`
     "retrieve": {"bias": 1.0, "near": -1.0},
     "classify": {"bias": 0.0, "near": -0.5, "score": -0.5, "oos": 0.4},

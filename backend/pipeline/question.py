@@ -42,6 +42,11 @@ class Voter(Protocol):
         """Model and prompt, as stored with each decision."""
         ...
 
+    @property
+    def weight(self) -> float:
+        """Of a vote beside the other evidence, in logits a nat, until a project's labels have told; 0: not asked."""
+        ...
+
     def prompt_for(self, question: Question) -> str:
         """What stands before the answer."""
         ...
@@ -56,6 +61,7 @@ class NoVoter:
     """Nobody votes."""
 
     name: str = "none"
+    weight: float = 0.0
 
     def prompt_for(self, question: Question) -> str:  # noqa: ARG002
         return ""

@@ -16,6 +16,7 @@ from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Neighb
 from backend.pipeline.clean import clean
 from backend.pipeline.dense import FaissIndex
 from backend.pipeline.lexical import Stemmer
+from backend.pipeline.shots import ShotBook
 
 K_NEIGHBOURS = 25  # nearest examples whose labels count
 NONE_HIDDEN: IntArray = np.zeros(0, np.int64)
@@ -174,6 +175,7 @@ class Index:
     live: Segment | None
     hidden: IntArray  # rows of `trained` that were replaced or forgotten since
     stemmer: Stemmer = field(default_factory=Stemmer)
+    shots: ShotBook = ShotBook()  # of the trained examples
 
     @classmethod
     def of(
@@ -190,7 +192,9 @@ class Index:
             stemmer: one that others use too; None: one of its own.
         """
         stemmer = stemmer or Stemmer()
-        return cls(space, labels, _segment(space, examples, vectors, stemmer, indexer), None, NONE_HIDDEN, stemmer)
+        trained = _segment(space, examples, vectors, stemmer, indexer)
+        shots = ShotBook.of(space, labels, trained.ids, trained.texts, trained.columns, vectors)
+        return cls(space, labels, trained, None, NONE_HIDDEN, stemmer, shots)
 
     def with_live(self, examples: Sequence[Example], embedder: Embedder) -> "Index":
         """The index whose live examples are these, the last of each id; an empty label forgets an id."""

@@ -1,7 +1,7 @@
 """Shots: which accepted examples a voter is shown before a text.
 
-All texts whose likeliest label is of one neighbourhood are shown the same examples, a typical one of each label there: a
-model reads them once for all of these texts, and those are the labels that such a text can be mistaken for.
+All texts whose likeliest label is of one neighbourhood are shown the same examples, a typical one of each label there:
+a model reads them once for all of these texts, and those are the labels that such a text can be mistaken for.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,8 @@ def neighbourhoods(places: FloatArray, size: int) -> list[list[int]]:
     """Rows in groups of at most `size` that lie near each other: halved along the widest direction, again and again."""
     if not len(places):
         return []
-    found, open_ = [], [np.arange(len(places))]
+    found: list[list[int]] = []
+    open_: list[IntArray] = [np.arange(len(places))]
     while open_:
         rows = open_.pop()
         if len(rows) <= size:

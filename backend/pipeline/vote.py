@@ -24,8 +24,10 @@ from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_
 
 N_VOTED = 10  # candidates that are looked at: the right one is hardly ever beyond, and each costs time
 TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
+WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
-VOTER_OPTIONS = frozenset({"temperature", "languages"})
+VOTER_DEFAULTS = {"temperature": TEMPERATURE, "weight": WEIGHT}
+VOTER_OPTIONS = frozenset({"languages", *VOTER_DEFAULTS})
 Before = tuple[tuple[Shot, ...], str]  # what stands before an answer: shots, and a text on one line
 
 
@@ -79,6 +81,7 @@ class LlmVoter:
     prompt: Prompt
     answers: Answers
     temperature: float = TEMPERATURE
+    weight: float = WEIGHT
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
@@ -192,11 +195,15 @@ def load_voter(
     """
     unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS
     if spec.kind != "llama" or unknown:
-        raise BadInputError(f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}")
+        raise BadInputError(
+            f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}; "
+            "one on a server is of kind openai"
+        )
     if language not in spec.options.get("languages", [language]):
         return NoVoter()
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
     model = load(store.path(spec), **options)
-    voter = LlmVoter(model, load_prompt(language), answers, float(spec.options.get("temperature", TEMPERATURE)))
+    temperature, weight = (float(spec.options.get(name, stated)) for name, stated in VOTER_DEFAULTS.items())
+    voter = LlmVoter(model, load_prompt(language), answers, temperature, weight)
     voter.vote([Question("", (Label("", voter.prompt.none_of_these),))], deadline=FOREVER)
     return voter

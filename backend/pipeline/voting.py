@@ -10,14 +10,14 @@ import numpy as np
 
 from backend.core.deadline import Deadline
 from backend.core.types import BoolArray, FloatArray
-from backend.pipeline.evidence import Evidence, Feature, Finding
+from backend.pipeline.evidence import NONE, VOTE, Evidence, Feature, Finding
 from backend.pipeline.levels import Timed, untimed
 from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.shots import ShotBook
 
 N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
 VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
-VOTE, NONE = "vote:", "none:"  # before a voter's name: what it says of a label, and of none of them
+NONE_SHARE = 0.5  # of a voter's weight that its "none of these" has: models that doubt over-use it
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ class Voting:
     def _question(self, evidence: Evidence, row: int, columns: Sequence[int]) -> Question:
         shots = self.shots.shots(columns[0]) if columns else ()
         return Question(evidence.texts[row], tuple(evidence.labels.labels[column] for column in columns), shots)
+
+
+def stated(voters: Sequence[Voter]) -> dict[str, float]:
+    """The weights of votes as long as no labels have told what they are worth, by feature."""
+    weights = {VOTE + voter.name: voter.weight for voter in voters}
+    return weights | {NONE + voter.name: NONE_SHARE * voter.weight for voter in voters}
 
 
 def _finding(
