@@ -175,7 +175,7 @@ class Index:
     live: Segment | None
     hidden: IntArray  # rows of `trained` that were replaced or forgotten since
     stemmer: Stemmer = field(default_factory=Stemmer)
-    shots: ShotBook = ShotBook()  # of the trained examples
+    shots: ShotBook = field(default_factory=ShotBook)  # of the trained examples
 
     @classmethod
     def of(

@@ -4,7 +4,7 @@ Each voter is a witness of its own to the fuser, which learns what its word is w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Voting:
     """Language models, all of which are asked the same."""
 
     voters: tuple[Voter, ...]
-    shots: ShotBook = ShotBook()
+    shots: ShotBook = field(default_factory=ShotBook)
     n_voted: int = N_VOTED
     timed: Timed = untimed
 
