@@ -27,8 +27,7 @@ TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without i
 N_SHOTS = 0  # examples before a text: with up to 0.5B parameters names are found no better, in twice the time
 WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
-VOTER_DEFAULTS = {"temperature": TEMPERATURE, "weight": WEIGHT, "n_shots": N_SHOTS}
-VOTER_OPTIONS = frozenset({"languages", *VOTER_DEFAULTS})
+VOTER_OPTIONS = frozenset({"temperature", "weight", "n_shots"})
 Before = tuple[tuple[Shot, ...], str]  # what stands before an answer: shots, and a text on one line
 
 
@@ -195,7 +194,7 @@ def load_voter(
         MissingExtraError: the library that runs them is not installed.
         BadInputError: the profile's entry is not one for a voter.
     """
-    unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS
+    unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS - {"languages"}
     if spec.kind != "llama" or unknown:
         raise BadInputError(
             f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}; "
@@ -205,7 +204,7 @@ def load_voter(
         return NoVoter()
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
     model = load(store.path(spec), **options)
-    chosen = {name: type(stated)(spec.options.get(name, stated)) for name, stated in VOTER_DEFAULTS.items()}
+    chosen = {name: spec.options[name] for name in VOTER_OPTIONS & spec.options.keys()}
     voter = LlmVoter(model, load_prompt(language), answers, **chosen)
     voter.vote([Question("", (Label("", voter.prompt.none_of_these),))], deadline=FOREVER)
     return voter
