@@ -298,7 +298,11 @@ def decided_by(parameters: Mapping[str, Any], *, classifies: bool, voters: Seque
     if not classifies:  # the language models come right after retrieval, and are as costly as after a classifier
         thresholds["retrieve"] = thresholds["classify"]
     weights = {stage: {**WEIGHTS[stage], **parameters.get("weights", {}).get(stage, {})} for stage in STAGES}
-    weights["vote"] = {**stated(voters), **weights["vote"]}
+    if voters:
+        learned = parameters.get("votes", {})
+        others = {name: weight * learned.get("rest", 1.0) for name, weight in weights["vote"].items()}
+        weights["vote"] = {**others, **stated(voters), **learned.get("weights", {})}
+        thresholds["classify"] = learned.get("threshold", thresholds["classify"])
     signs = {stage: {**SIGNS[stage], **parameters.get("signs", {}).get(stage, {})} for stage in STAGES}
     return {"fuser": Fuser(weights, signs, share), "gate": Gate(thresholds)}
 

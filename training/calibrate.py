@@ -106,6 +106,26 @@ def fit_weights(
     return {name: round(weight * factor.get(name, 1.0), 6) for name, weight in stated.items()}
 
 
+def fit_none(evidence: Evidence, odds: FloatArray, columns: IntArray, stated: Mapping[str, float]) -> dict[str, float]:
+    """Weights of what voters say of none of the labels, beside the log odds (n_examples,) by all else."""
+    names = [name for name in stated if stated[name] and evidence.feature(name) is not None]
+    if not names:
+        return dict(stated)
+    each = [weighted(evidence, {name: stated[name]})[:, -1] for name in names]
+    values = np.stack(each, axis=1).astype(np.float64)
+    sign = np.where(columns == len(evidence.labels), 1.0, -1.0)
+
+    def loss(factors: Matrix) -> tuple[float, Matrix]:
+        margins = sign * (odds + values @ factors)
+        slope = -sign / (1.0 + np.exp(np.clip(margins, -60, 60)))
+        pulled = factors - 1.0
+        value = float(np.logaddexp(0.0, -margins).sum() + PULL * (pulled**2).sum())
+        return value, slope @ values + 2 * PULL * pulled
+
+    factors = _minimum(loss, np.ones(len(names)), [(0.0, None)] * len(names))
+    return {**stated, **{name: round(stated[name] * by, 6) for name, by in zip(names, factors, strict=True)}}
+
+
 def _sum(evidence: Evidence, stated: Mapping[str, float], names: Sequence[str]) -> FloatArray:
     """(n_examples, n_labels): what these features add at their stated weights."""
     return weighted(evidence, {name: stated[name] for name in names if name in stated})[:, :-1]

@@ -7,7 +7,7 @@ out-of-fold predictions, drawn towards these. A missing finding adds nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -71,12 +71,18 @@ class Fuser:
         return probs
 
     def _at(self, evidence: Evidence, stage: Stage) -> FloatArray:
-        labels = weighted(evidence, self.weights[stage])[:, :-1]
+        return joined(weighted(evidence, self.weights[stage])[:, :-1], self.odds(evidence, stage))
+
+    def odds(self, evidence: Evidence, stage: Stage) -> FloatArray:
+        """(n_texts,): log odds that none of the labels is right."""
         odds = novelty(evidence, self.signs[stage]) + logit(self.assumed_share) - logit(FITTED_SHARE)
         said = {name: weight for name, weight in self.weights[stage].items() if _speaks_of_none(name)}
         pairs = weighted(evidence, said)
-        odds = odds + pairs[:, -1] - (pairs[:, :-1].max(axis=1) if pairs.shape[1] > 1 else 0.0)
-        return joined(labels, odds)
+        return np.asarray(odds + pairs[:, -1] - (pairs[:, :-1].max(axis=1) if pairs.shape[1] > 1 else 0.0), np.float32)
+
+    def with_votes(self, weights: Mapping[str, float]) -> "Fuser":
+        """The same with other weights of the last stage."""
+        return replace(self, weights={**self.weights, "vote": weights})
 
 
 def _speaks_of_none(name: str) -> bool:
