@@ -295,14 +295,14 @@ def decided_by(parameters: Mapping[str, Any], *, classifies: bool, voters: Seque
     """
     share = float(parameters.get("assumed_share", UNASKED_SHARE))
     thresholds = {**THRESHOLDS, **parameters.get("thresholds", {})}
-    if not classifies:  # the language models come right after retrieval, and are as costly as after a classifier
-        thresholds["retrieve"] = thresholds["classify"]
     weights = {stage: {**WEIGHTS[stage], **parameters.get("weights", {}).get(stage, {})} for stage in STAGES}
     if voters:
         learned = parameters.get("votes", {})
         others = {name: weight * learned.get("rest", 1.0) for name, weight in weights["vote"].items()}
         weights["vote"] = {**others, **stated(voters), **learned.get("weights", {})}
         thresholds["classify"] = learned.get("threshold", thresholds["classify"])
+    if not classifies:  # the language models come right after retrieval, and are as costly as after a classifier
+        thresholds["retrieve"] = thresholds["classify"]
     signs = {stage: {**SIGNS[stage], **parameters.get("signs", {}).get(stage, {})} for stage in STAGES}
     return {"fuser": Fuser(weights, signs, share), "gate": Gate(thresholds)}
 

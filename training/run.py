@@ -28,6 +28,7 @@ from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import Reranker
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable
 from backend.pipeline.stored import save_index
+from backend.pipeline.voting import Voting
 from training.blind import Blindfold, Material
 from training.evaluate import metrics_of
 from training.fit import FAMILIES, Fitted, fit_kernel
@@ -35,6 +36,7 @@ from training.judge import GOLD, HOLDOUT, Judged, judge, save_judged
 from training.out_of_fold import OutOfFold
 from training.pool import MAX_POOL, prior_of
 from training.splits import Split, split, without
+from training.votes import Learned, learn_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class TrainingOptions:
     judges: frozenset[str] | None = None  # ids whose labels may judge and calibrate; None: all
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label value -> words
     generation: int = 0  # of the project's neighbour index, which the examples stand for
+    project: str = ""  # its key; empty: a file
+    ask_voters: bool = False  # about some examples, to learn what their votes are worth
+    earlier: Mapping[str, Any] = field(default_factory=dict)  # parameters of the version before, whose votes may stand
 
 
 def train(
@@ -82,6 +87,8 @@ def train(
         calibration = unseen.calibrated(share=parameters["assumed_share"])
         parameters |= calibration.parameters()
         pipeline = replace(pipeline, **decided_by(parameters, classifies=classifier is not None))
+        if options.ask_voters:
+            parameters |= _votes(unseen, pipeline, options, assembly)
         if parts.holdout:
             judged = Judged(GOLD if gold else HOLDOUT, parts.holdout, judge(pipeline, parts.holdout))
         else:
@@ -111,6 +118,18 @@ def _fitted(
     return fit_kernel(
         material.rows, prior, background=background, n_columns=len(material.values), seed=options.seed
     )  # fmt: skip
+
+
+def _votes(unseen: OutOfFold, pipeline: Pipeline, options: TrainingOptions, assembly: Assembly) -> dict[str, Any]:
+    """What the language models' votes are worth; nothing where there are none, or too few examples to tell."""
+    voters = assembly.voters(options.language, options.profile, project=options.project)
+    heard = tuple(voter for voter in voters if voter.weight)
+    if not heard:
+        return {}
+    voting, earlier = Voting(heard, pipeline.retrieval.index.shots), Learned.of(options.earlier)
+    if earlier is None or not earlier.stands(len(unseen.blindfold.rows), voting):
+        earlier = learn_votes(unseen, pipeline.fuser, voting, seed=options.seed)
+    return {"votes": earlier.parameters()} if earlier else {}
 
 
 def _settled(

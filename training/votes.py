@@ -48,10 +48,8 @@ class Learned:
 
     def stands(self, n_examples: int, voters: Voting) -> bool:
         """Whether it need not be learned again yet."""
-        same = {VOTE + voter.name for voter in voters.voters} == {
-            name for name in self.weights if name.startswith(VOTE)
-        }
-        return same and n_examples < AGAIN * self.n_examples
+        known = {name for name in self.weights if name.startswith(VOTE)}
+        return known == {VOTE + voter.name for voter in voters.voters} and n_examples < AGAIN * self.n_examples
 
 
 def learn_votes(unseen: OutOfFold, fuser: Fuser, voting: Voting, *, seed: int) -> Learned | None:
@@ -95,7 +93,7 @@ def _learned(
     weights = {name: fitted[name] for (name,) in groups} | none
     after = fuser.with_votes(scaled | weights).fuse(voted)
     right = {"without votes": _right(before, columns).mean(), "with votes": _right(after, columns).mean()}
-    gains = _right(after, columns).astype(np.float64) - _right(before, columns)
+    gains = np.asarray(_right(after, columns), np.float32) - _right(before, columns)
     return Learned(
         weights, round(factor, 6), worth_asking(before.max(axis=1), gains), n_examples, len(columns),
         {name: round(float(share), 4) for name, share in (right | _alone(voted, columns, voting)).items()},

@@ -42,6 +42,9 @@ def train(
     family: Annotated[str, typer.Option(help="Classifier family: kernel, or none.")] = "kernel",
     gold: Annotated[Path | None, typer.Option(help="Rows that judge the model and never train it.")] = None,
     where: WhereOption = "",
+    llm: Annotated[
+        bool, typer.Option("--llm/--no-llm", help="Learn what the language models' votes are worth: a minute or so.")
+    ] = False,
     language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     as_json: AsJson = False,
@@ -55,7 +58,7 @@ def train(
     from training.run import TrainingOptions
     from training.run import train as train_model
 
-    options = TrainingOptions(language=language, profile=profile, family=family, seed=seed)
+    options = TrainingOptions(language=language, profile=profile, family=family, seed=seed, ask_voters=llm)
     with counting() as progress:
         progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
         started = time.monotonic()

@@ -2,13 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from backend.core.artefacts import Manifest, cold_version, new_version
+from backend.core.artefacts import Manifest, cold_version, new_version, read_manifest
 from backend.core.disk import require_room, writing
 from backend.core.errors import ModelFolderError
 from backend.core.types import Example
@@ -148,7 +149,19 @@ def _options(work: ProjectDesk, version: str, labels: Labels | None = None) -> T
         keywords=work.keywords,
         judges=labels.judges if labels else None,
         generation=labels.generation if labels else 0,
+        project=work.key,
+        ask_voters=labels is not None,
+        earlier=_parameters(work),
     )
+
+
+def _parameters(work: ProjectDesk) -> Mapping[str, Any]:
+    """Of the version that serves."""
+    current = work.folder.current()
+    try:
+        return read_manifest(work.folder.artefact(current)).parameters if current else {}
+    except ModelFolderError:
+        return {}
 
 
 def _judge(work: ProjectDesk, version: str) -> Verdict:
