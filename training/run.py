@@ -36,7 +36,7 @@ from training.judge import GOLD, HOLDOUT, Judged, judge, save_judged
 from training.out_of_fold import OutOfFold
 from training.pool import MAX_POOL, prior_of
 from training.splits import Split, split, without
-from training.votes import Learned, learn_votes
+from training.votes import PATIENCE_S, Learned, learn_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class TrainingOptions:
     generation: int = 0  # of the project's neighbour index, which the examples stand for
     project: str = ""  # its key; empty: a file
     ask_voters: bool = False  # about some examples, to learn what their votes are worth
+    patience_s: float = PATIENCE_S  # for that
     earlier: Mapping[str, Any] = field(default_factory=dict)  # parameters of the version before, whose votes may stand
 
 
@@ -128,7 +129,7 @@ def _votes(unseen: OutOfFold, pipeline: Pipeline, options: TrainingOptions, asse
         return {}
     voting, earlier = Voting(heard, pipeline.retrieval.index.shots), Learned.of(options.earlier)
     if earlier is None or not earlier.stands(len(unseen.blindfold.rows), voting):
-        earlier = learn_votes(unseen, pipeline.fuser, voting, seed=options.seed)
+        earlier = learn_votes(unseen, pipeline.fuser, voting, seed=options.seed, patience_s=options.patience_s)
     return {"votes": earlier.parameters()} if earlier else {}
 
 

@@ -19,10 +19,10 @@ from backend.pipeline.voting import Voting, stated
 from training.calibrate import fit_none, fit_weights
 from training.out_of_fold import OutOfFold
 
-MAX_ASKED = 150  # examples a training: a handful of numbers needs no more, and each costs as much as a vote in service
+MAX_ASKED = 120  # examples a training: a handful of numbers needs no more, and each costs as much as a vote in service
 MIN_ASKED = 40  # with fewer the stated weights and threshold stand
 UNSURE = 0.9  # confidence; above it there is hardly anything that a vote could change
-PATIENCE_S = 60.0
+PATIENCE_S = 60.0  # of voting, a training
 COST = 0.02  # of a vote, in labels put right: two texts in a hundred must gain from being asked about
 AGAIN = 1.5  # times the examples that votes were learned from, from where on they are learned again
 
@@ -52,11 +52,14 @@ class Learned:
         return known == {VOTE + voter.name for voter in voters.voters} and n_examples < AGAIN * self.n_examples
 
 
-def learn_votes(unseen: OutOfFold, fuser: Fuser, voting: Voting, *, seed: int) -> Learned | None:
+def learn_votes(
+    unseen: OutOfFold, fuser: Fuser, voting: Voting, *, seed: int, patience_s: float = PATIENCE_S
+) -> Learned | None:
     """Ask the voters about some unsure examples; None where there are too few, or they answered too late.
 
     Args:
         fuser: as it was fitted for the levels before.
+        patience_s: for the voting.
     """
     evidence = list(unseen.seen.values())[-1]
     probs = fuser.fuse(evidence)
@@ -64,7 +67,7 @@ def learn_votes(unseen: OutOfFold, fuser: Fuser, voting: Voting, *, seed: int) -
     if len(rows) < MIN_ASKED:
         return None
     chosen = np.isin(np.arange(len(evidence)), rows)
-    voted = voting.append(evidence, probs, where=chosen, deadline=Deadline.after(PATIENCE_S))
+    voted = voting.append(evidence, probs, where=chosen, deadline=Deadline.after(patience_s))
     heard = voted.stages == STAGES.index("vote")
     if heard.sum() < MIN_ASKED:
         return None

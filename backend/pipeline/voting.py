@@ -30,14 +30,17 @@ class Voting:
     timed: Timed = untimed
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
-        """As every level; a batch goes through voter after voter, and who has no time left says nothing."""
+        """As every level; a batch goes through voter after voter, each with its part of the time that is left."""
         rows = np.flatnonzero(where)
         if not len(rows) or deadline.passed:
             return evidence
         chosen = [self._likeliest(probs[row]) for row in rows]
         questions = [self._question(evidence, row, columns) for row, columns in zip(rows, chosen, strict=True)]
         with self.timed("vote"):
-            cast = {voter.name: voter.vote(questions, deadline=deadline) for voter in self.voters}
+            cast = {
+                voter.name: voter.vote(questions, deadline=deadline.part(1.0 / (len(self.voters) - at)))
+                for at, voter in enumerate(self.voters)
+            }
         said = [any(votes[at] is not None for votes in cast.values()) for at in range(len(rows))]
         if not any(said):
             return evidence
