@@ -4,8 +4,8 @@
 
 The voters are those of the profile, or the given files with the weight that each has before labels have told. For each
 number of labels a class a model is trained on the train split, the votes' worth learned from them, and N_ASKED texts of
-the test split are decided with and without the voters. Then the voters are compared on the same texts, all of which they
-were asked about, and their votes put together in other ways. Intervals are paired bootstraps over texts (95 %).
+the test split are decided with and without the voters. Then the voters are compared on the same texts, all asked of all
+of them, and their votes put together in other ways. Intervals are paired bootstraps over texts (95 %).
 """
 
 import os
@@ -111,7 +111,7 @@ def _sure(n: int, text: str) -> tuple[FloatArray, float]:
 
 
 def trained(bench: Bench, known: Sequence[Example], space: LabelSpace, language: str, folder: Path) -> Pipeline:
-    options = TrainingOptions(language=language, ask_voters=True)
+    options = TrainingOptions(language=language, ask_voters=True, patience_s=600.0)
     train(known, space, out=folder, options=options, assembly=bench, holdout=frozenset())
     return bench.pipeline(folder)
 
@@ -128,7 +128,7 @@ def some(examples: Sequence[Example], k: int) -> list[Example]:
     return chosen
 
 
-def worth(bench: Bench, table: Table, name: str, k: int, pipeline: Pipeline, asked: Sequence[Example]) -> None:
+def worth(table: Table, name: str, k: int, pipeline: Pipeline, asked: Sequence[Example]) -> None:
     texts = [example.text for example in asked]
     since = time.perf_counter()
     with_votes = pipeline.run(texts, deadline_s=float("inf"))
@@ -257,7 +257,7 @@ def main() -> None:
             chosen = [asked[at] for at in np.random.default_rng(1).permutation(len(asked))[:N_ASKED].tolist()]
             for k in PER_LABEL:
                 pipeline = trained(bench, some(known, k), space, language, Path(folder) / f"{title}-{k}")
-                worth(bench, gains, title, k, pipeline, chosen)
+                worth(gains, title, k, pipeline, chosen)
                 if k == COMPARED_AT:
                     compared(ways, title, pipeline, chosen)
                     agreeing(voters, title, pipeline, chosen)
