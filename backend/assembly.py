@@ -25,6 +25,7 @@ from backend.models.llm import LlamaModel
 from backend.models.model_uri import graph_folder
 from backend.models.reranker import LoadedReranker, load_reranker
 from backend.models.weights import WeightStore
+from backend.models.writer import LlamaWriter
 from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
@@ -205,6 +206,15 @@ class Assembly:
         with self._left_out("voter", spec.uri, self.missing_voters):
             return self.memory.model(f"voter {spec.uri} {language}", load)
         return None
+
+    def writer(self, spec: ModelSpec) -> LlamaWriter:
+        """A local voter, to write in place of voting.
+
+        Raises:
+            ArtefactError: the weights are missing or damaged.
+            MissingExtraError: the library that runs them is not installed.
+        """
+        return LlamaWriter(self.store.path(spec))
 
 
 def compose(
