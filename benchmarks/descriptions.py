@@ -2,9 +2,10 @@
 
     PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> python -m benchmarks.descriptions [GGUF]
 
-The model is the embedded profile's first voter, or the one in the file GGUF. Nobody edits what it writes: in service a
-person does. No text is trained on; labels are known by their names, and by what was written from the names alone or
-from three train texts each. Judged on the test splits; intervals are bootstraps over test texts (95 %).
+The model is the embedded profile's first voter, or the one in the file GGUF; nobody edits what it writes, as a person
+would. No text is trained on but in the last row: labels are known by names, by what was written from names alone or
+from three typical train texts each, or by these texts as they are. Judged on the test splits; gains are against names
+only, their intervals bootstraps over test texts (95 %).
 """
 
 import os
@@ -12,12 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command sets it; idle threads would spin
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
 from backend.assembly import Assembly
 from backend.core.descriptions import Description, described
@@ -28,59 +31,94 @@ from backend.logs import configure_logs
 from backend.models.writer import LlamaWriter
 from backend.pipeline.lexical import Stemmer
 from benchmarks.datasets import clinc, massive, space_of
-from benchmarks.quality import K_CANDIDATES, Bench, Sheet, self_named
-from training.describe import Describer, descriptions_of, subjects_of
+from benchmarks.quality import K_CANDIDATES, N_BOOTSTRAPS, Bench, Sheet
+from training.describe import Describer, Subject, descriptions_of, subjects_of
+from training.run import TrainingOptions, train
 from training.wording import Wordings
 
 K = 3  # train texts a label that the model is shown
+COLUMNS = (
+    "labels known by",
+    "top 1",
+    "gain",
+    f"top {K_CANDIDATES}",
+    "gain",
+    "s a label",
+    "labels with words not shown",
+)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set, its labels, and the table that it fills."""
+
+    bench: Bench
+    table: Table
+    title: str
+    language: str
+    space: LabelSpace
+    asked: Sequence[Example]
+
+    def row(
+        self, name: str, descriptions: Sequence[Description] = (), known: Sequence[Example] = (),
+        *, plain: FloatArray | None = None, more: Sequence[str] = (),
+    ) -> FloatArray:  # fmt: skip
+        """(2, n_texts): 1 where the right label is the first, and where it is among the candidates."""
+        out = self.bench.folder / f"{self.title}, {name}"
+        options, space = TrainingOptions(language=self.language), described(self.space, descriptions)
+        train(known, space, out=out, options=options, assembly=self.bench.assembly)
+        said = self.bench.answers(self.bench.assembly.pipeline(out).without_llm(), self.asked)
+        found = np.array([said.within(k) for k in (1, K_CANDIDATES)], np.float32)
+        gains = ["", ""] if plain is None else [gain_of(row) for row in found - plain]
+        cells = [cell for right, gain in zip(found, gains, strict=True) for cell in (f"{right.mean():.3f}", gain)]
+        self.table.add_row(f"{self.title}, {name}", *cells, *more)
+        return found
+
+
+def gain_of(differences: FloatArray) -> str:
+    """Points, with their interval."""
+    draws = np.random.default_rng(0).integers(0, len(differences), (N_BOOTSTRAPS, len(differences)))
+    low, high = 100 * np.quantile(differences[draws].mean(axis=1), [0.025, 0.975])
+    return f"{100 * differences.mean():+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def measure(data: DataSet, writer: LlamaWriter, known: Sequence[Example]) -> None:
+    plain = data.row("names")
+    embedder = data.bench.assembly.embedder(data.language)
+    subjects = {k: subjects_of(data.space, known, embedder, k=k) for k in (0, K)}
+    for k, name in ((0, "written from names"), (K, f"written from {K} texts")):
+        began = time.perf_counter()
+        descriptions = written(writer, subjects[k], data.language, with_examples=k > 0)
+        speed = f"{(time.perf_counter() - began) / len(data.space):.1f}"
+        n_unfounded = sum(bool(each.not_in_examples) for each in descriptions)
+        data.row(name, descriptions, plain=plain, more=(speed, f"{n_unfounded} of {len(data.space)}"))
+    verbatim = [Description(subject.label.value, "; ".join(subject.examples)) for subject in subjects[K]]
+    data.row(f"the {K} texts as hint", verbatim, plain=plain)
+    shown = [Example(text, text, subject.label.value) for subject in subjects[K] for text in subject.examples]
+    data.row(f"trained on the {K} texts", known=shown, plain=plain)
 
 
 def written(
-    bench: Bench, writer: LlamaWriter, space: LabelSpace, examples: Sequence[Example], language: str, *, k: int
+    writer: LlamaWriter, subjects: Sequence[Subject], language: str, *, with_examples: bool
 ) -> list[Description]:
     """A description a label, as the model left it."""
-    subjects = subjects_of(space, examples, bench.assembly.embedder(language), k=k)
-    describer = Describer(writer, Wordings(language, k > 0, Stemmer()))
+    describer = Describer(writer, Wordings(language, with_examples, Stemmer()))
     return descriptions_of([describer.meaning(subject) for subject in subjects], made_by={})
-
-
-def judged(bench: Bench, space: LabelSpace, asked: Sequence[Example], language: str, name: str) -> FloatArray:
-    """(2, n_texts): 1 where the right label is the first, and where it is among the candidates."""
-    said = bench.answers(self_named(bench, space, language, name, []), asked)
-    found = np.array([said.within(k) for k in (1, K_CANDIDATES)], np.float32)
-    bench.sheet.row(f"{name}: top 1", found[0])
-    bench.sheet.row(f"{name}: top {K_CANDIDATES}", found[1])
-    return found
-
-
-def part(bench: Bench, writer: LlamaWriter, title: str, language: str, splits: Sequence[list[Example]]) -> None:
-    known, asked = splits
-    space = space_of(known)
-    plain = judged(bench, space, asked, language, f"{title}, names only")
-    for k, shown in ((0, "from names alone"), (K, f"from {K} texts each")):
-        began = time.perf_counter()
-        descriptions = written(bench, writer, space, known, language, k=k)
-        seconds = time.perf_counter() - began
-        name = f"{title}, written {shown}"
-        for gained, k_found in zip(
-            judged(bench, described(space, descriptions), asked, language, name) - plain, (1, K_CANDIDATES), strict=True
-        ):
-            bench.sheet.row(f"{name}: gain of top {k_found}", gained)
-        bench.sheet.say(f"{name}: s a label", f"{seconds / len(space):.1f}")
-        n_unfounded = sum(bool(each.not_in_examples) for each in descriptions)
-        bench.sheet.say(f"{name}: with words not shown", f"{n_unfounded} of {len(space)}")
 
 
 def main() -> None:
     configure_logs("WARNING")
     assembly = Assembly(load_settings())
     spec = ModelSpec(LOCAL, f"file:{sys.argv[1]}") if sys.argv[1:] else assembly.profile().local_voter
-    writer = assembly.writer(spec)
+    writer, table = assembly.writer(spec), Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(assembly, Path(folder), Sheet())
-        part(bench, writer, "CLINC150", "en", [clinc(split, oos=False) for split in ("train", "test")])
-        part(bench, writer, "MASSIVE-ru", "ru", [massive("ru", split) for split in ("train", "test")])
-    Console().print(f"written by {writer.name}", bench.sheet.table, sep="\n")
+        for title, language, known, asked in (
+            ("CLINC150", "en", clinc("train", oos=False), clinc("test", oos=False)),
+            ("MASSIVE-ru", "ru", massive("ru", "train"), massive("ru", "test")),
+        ):
+            measure(DataSet(bench, table, title, language, space_of(known), asked), writer, known)
+    Console(width=140).print(f"written by {writer.name}", table, sep="\n")
 
 
 if __name__ == "__main__":
