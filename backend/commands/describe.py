@@ -1,9 +1,9 @@
 """The command describe: descriptions of labels in a language model's words, for a person to edit and approve."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import regex
 import typer
@@ -27,8 +27,8 @@ class Material:
 
     space: LabelSpace
     examples: Sequence[Example]
-    profile: str
-    language: str  # empty: detected
+    profile: str = ""  # empty: the backend's own
+    language: str = ""  # empty: detected
 
 
 def describe(
@@ -71,9 +71,9 @@ def describe(
         _approve(printer, project, approve)
     else:
         _check_new(out)
-        files = (data, label_config, where, oos_label)
-        material = _of_project(project) if project else _of_files(*files, profile=profile, language=language)
-        found = _described(printer, material, model, k)
+        material = _of_project(project) if project else _of_files(data, label_config, where, oos_label)
+        asked = replace(material, profile=profile or material.profile, language=language or material.language)
+        found = _described(printer, asked, model, k)
         if out is not None:
             with appearing(out) as hidden:
                 hidden.write_text("".join(f"{each.to_json()}\n" for each in found), encoding="utf-8")
@@ -87,11 +87,9 @@ def _check_new(out: Path | None) -> None:
         raise BadInputError(f"--out must not exist, but {out} does, and may hold what a person edited; name another")
 
 
-def _of_files(
-    data: Path | None, label_config: Path | None, where: str, oos_label: str, *, profile: str, language: str
-) -> Material:
+def _of_files(data: Path | None, label_config: Path | None, where: str, oos_label: str) -> Material:
     examples = read_labelled(data, where=where) if data else []
-    return Material(label_space_of(examples, label_config, oos_label), examples, profile, language)
+    return Material(label_space_of(examples, label_config, oos_label), examples)
 
 
 def _of_project(number: int) -> Material:
@@ -107,21 +105,23 @@ def _of_project(number: int) -> Material:
 def _described(printer: Printer, material: Material, model: Path | None, k: int) -> list[Description]:
     from backend.assembly import Assembly  # torch takes seconds: a wrong option is told at once
     from backend.core.profiles import LOCAL, ModelSpec
-    from backend.pipeline.language import detect_language
+    from backend.pipeline.language import Language, detect_language
     from backend.pipeline.lexical import Stemmer
     from training.describe import N_NEAREST, Describer, descriptions_of, subjects_of
     from training.wording import Wordings
 
-    assembly = Assembly(load_settings())
+    if material.language not in ("", *get_args(Language)):
+        raise BadInputError(f"--language must be one of {', '.join(get_args(Language))}, was {material.language!r}")
+    assembly, k = Assembly(load_settings()), k if material.examples else 0
     spec = assembly.profile(material.profile).local_voter if model is None else ModelSpec(LOCAL, f"file:{model}")
-    documents = [label.document for label in material.space.labels]
-    language = material.language or detect_language([*(each.text for each in material.examples), *documents])
+    texts = [each.text for each in material.examples] or [label.document for label in material.space.labels]
+    language = material.language or detect_language(texts)
     if language not in spec.options.get("languages", [language]):
         printer.step(f"{spec.uri} does not know the language {language!r} well; a larger model with --model would")
     writer = assembly.writer(spec)
     embedder = assembly.embedder(language, profile=material.profile)
     subjects = subjects_of(material.space, material.examples, embedder, k=k)
-    describer = Describer(writer, Wordings(language, bool(k and material.examples), Stemmer()))
+    describer = Describer(writer, Wordings(language, k > 0, Stemmer()))
     with counting() as progress:
         n = len(subjects) * (1 + min(N_NEAREST, len(subjects) - 1))
         sentences = list(progress.track(describer.sentences(subjects), total=n, description="writing sentences"))

@@ -30,7 +30,8 @@ class LlamaWriter:
 
         Args:
             before: evaluated once and kept. Ours: control tokens in it take effect.
-            asked: what differs from call to call; control tokens spelled out in it are ordinary characters.
+            asked: what differs from call to call, a few thousand characters; control tokens spelled out in it are
+                ordinary characters.
 
         Raises:
             BadInputError: both are too long for the model's context.
@@ -40,7 +41,9 @@ class LlamaWriter:
         tokens = self._context.tokenise(asked)
         room = self._context.n_ctx - MAX_WRITTEN_TOKENS - 2 * BATCH_MULTIPLE
         if not tokens or len(beginning) + len(tokens) > room:
-            raise BadInputError(f"a prompt must have 1 to {room} tokens, was {len(beginning)} and {len(tokens)}")
+            raise BadInputError(
+                f"a prompt must have 1 to {room} tokens, was {len(beginning)} and {len(tokens)}; shorten it"
+            )
         self._remember(beginning)
         try:
             self._context.copy(PREFIX, TEXT)
