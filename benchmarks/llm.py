@@ -3,10 +3,10 @@
     PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> python -m benchmarks.llm [GGUF] [TEXTS]
 
 Texts of CLINC150's test split, ten candidates and eight accepted examples each, as a pipeline trained on three labels a
-class finds them. The chat is asked through llama-cpp-python's own `create_chat_completion`, its answer bound by a grammar
-to the candidates: once without any cache, once with the beginning of the last prompt kept, which is what users of
-llama.cpp's server have. Then the constant prompt: twenty labels, no examples. All in turns on the same texts; accuracy is
-compared in pairs. Tokens are those evaluated; the plain rate is that of one long prompt.
+class finds them. The chat is asked through llama-cpp-python's own `create_chat_completion`, its answer bound by a
+grammar to the candidates: once without any cache, once with the beginning of the last prompt kept, which is what users
+of llama.cpp's server have. Then the constant prompt: twenty labels, no examples. All in turns on the same texts;
+accuracy is compared in pairs. Tokens of votes are those evaluated, of chats those of prompt and answer.
 """
 
 import os
@@ -72,12 +72,11 @@ class Chat:
         shots = "".join(f"Message: {shot.text}\nIntent: {shot.answer}\n\n" for shot in question.shots)
         asked = f"Intents:\n{chr(10).join(names)}\n\n{shots}Message: {question.text}\nIntent:"
         choices = " | ".join(f'"{name}"' for name in names)
-        before = self.llm.n_tokens if self.caches else 0
         said = self.llm.create_chat_completion(
             [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}],
             grammar=self.grammar.from_string(f"root ::= {choices}", verbose=False), temperature=0.0, max_tokens=24,
         )  # fmt: skip
-        self.tokens += said["usage"]["total_tokens"] - min(before, 0)
+        self.tokens += said["usage"]["total_tokens"]
         return str(said["choices"][0]["message"]["content"]).strip()
 
 
@@ -173,7 +172,7 @@ def main() -> None:
     n_texts = int(sys.argv[2]) if len(sys.argv) > 2 else N_TEXTS
     asked = [clinc("test", oos=False)[at] for at in np.random.default_rng(1).permutation(4500)[:n_texts].tolist()]
     table = Table(
-        "prompt", "way", "texts/s", "seconds, against votes", "right", "votes against it, points", "tokens a text"
+        "prompt", "way", "texts/s", "time, against votes", "right", "votes against it, points", "tokens a text"
     )
     with tempfile.TemporaryDirectory() as folder:
         questions = questions_of(assembly, asked, Path(folder) / "model")

@@ -22,7 +22,7 @@ from backend.core.types import Label
 from backend.pipeline.prompts import Prompt, load_prompt
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
 
-N_VOTED = 10  # candidates that are looked at: the right one is hardly ever beyond, and each costs time
+N_VOTED = 20  # candidates that are looked at, however many are given: each costs time
 TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
 N_SHOTS = 0  # examples before a text: with up to 0.5B parameters names are found no better, in twice the time
 WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
