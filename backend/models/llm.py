@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +161,7 @@ class LlamaModel:
         self._s_per_token = (self._s_per_token + speed) / 2 if self._s_per_token else speed
         return scored
 
-    def _scored(
-        self, query: Query, at: int, found: Layout, logits: Sequence[FloatArray | None], n_trunk: int
-    ) -> Scored:
+    def _scored(self, query: Query, at: int, found: Layout, logits: Mapping[int, FloatArray], n_trunk: int) -> Scored:
         sums = [
             sum(
                 log_prob(logits[row], target)
@@ -204,10 +202,8 @@ def checksum_of(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def log_prob(logits: FloatArray | None, target: int) -> float:
-    """The log-probability of a token from the logits (n_vocab,) of a node that has an output."""
-    if logits is None:
-        raise AssertionError("only nodes with an output stand before a token that is scored")
+def log_prob(logits: FloatArray, target: int) -> float:
+    """The log-probability of a token from logits (n_vocab,)."""
     top = float(logits.max())
     return float(logits[target]) - top - float(np.log(np.exp(logits - top).sum()))
 
@@ -259,21 +255,21 @@ class Context:
         found = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, len(tokens), first, ours)
         return list(tokens[: max(found, 0)])
 
-    def decode(self, nodes: Sequence[Node]) -> list[FloatArray | None]:
-        """Evaluate; of each node that has an output the logits (n_vocab,), valid until the next call.
+    def decode(self, nodes: Sequence[Node]) -> dict[int, FloatArray]:
+        """Evaluate; the logits (n_vocab,) after each node that has an output, by its place, valid until the next call.
 
         Raises:
             OutsideError: llama.cpp could not.
         """
         if not nodes:
-            return []
+            return {}
         padding = [Node(nodes[0].id, at, [PADDING]) for at in range(-len(nodes) % BATCH_MULTIPLE)]
         self._fill([*nodes, *padding])
         failed = self._lib.llama_decode(self._context, self._batch)
         if failed:
             raise OutsideError(f"llama.cpp must evaluate {len(nodes)} tokens, but returned {failed}; free some memory")
         self.forget(PADDING)
-        return [self._logits(at) if node.output else None for at, node in enumerate(nodes)]
+        return {at: self._logits(at) for at, node in enumerate(nodes) if node.output}
 
     def _fill(self, nodes: Sequence[Node]) -> None:
         batch = self._batch

@@ -5,8 +5,6 @@ Always takes the likeliest token, so that the same beginning gives the same word
 
 from pathlib import Path
 
-import numpy as np
-
 from backend.core.errors import BadInputError
 from backend.models.llm import BATCH_MULTIPLE, LEAVES, N_CTX, N_THREADS, TRUNK, Context
 from backend.models.trie import Node
@@ -67,10 +65,10 @@ class LlamaWriter:
         place, written = len(self._remembered), b""
         for _ in range(MAX_WRITTEN_TOKENS):
             last = place + len(tokens) - 1
-            *_, logits = self._context.decode(
+            (logits,) = self._context.decode(
                 [Node(token, i, [LEAVES], output=i == last) for i, token in enumerate(tokens, place)]
-            )
-            place, tokens = last + 1, [int(np.argmax(logits))]
+            ).values()
+            place, tokens = last + 1, [int(logits.argmax())]
             written += self._context.spelled(tokens[0])
             if self._context.ends(tokens[0]) or b"\n" in written.lstrip():
                 break
