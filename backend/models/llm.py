@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from backend.core.deadline import Deadline
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
 from backend.core.scoring import Part, Prompted, Scored
 from backend.core.types import FloatArray
-from backend.models.trie import Layout, Node, Query, batches, common_length, layout, shared_beginning
+from backend.models.trie import Node, Query, batches, common_length, layout, shared_beginning
 
 N_CTX = 4096  # tokens in memory at once: what stands before the texts, some texts, and their answers
 N_THREADS = 2  # a laptop's share; more would contend with the embedder
@@ -154,22 +154,24 @@ class LlamaModel:
             for sequence in range(LEAVES, LEAVES + sum(len(query.answers) for query in part)):
                 self._context.copy(TRUNK, sequence)
             logits = self._context.decode(found.nodes)
-            scored = [self._scored(query, at, found, logits, n_trunk if not at else 0) for at, query in enumerate(part)]
+            totals = {row: log_sum_exp(of_row) for row, of_row in logits.items()}
+            scores = [
+                [
+                    sum(float(logits[row][target]) - totals[row] for row, target in self._targets(answer, rows))
+                    for answer, rows in zip(query.answers, places, strict=True)
+                ]
+                for query, places in zip(part, found.places, strict=True)
+            ]
         finally:
             self._context.keep(TRUNK)
         speed = (time.monotonic() - since) / (n_trunk + len(found.nodes) or 1)
         self._s_per_token = (self._s_per_token + speed) / 2 if self._s_per_token else speed
-        return scored
+        n_tokens = (found.new[0] + n_trunk, *found.new[1:])
+        return [Scored(np.array(each, np.float32), n) for each, n in zip(scores, n_tokens, strict=True)]
 
-    def _scored(self, query: Query, at: int, found: Layout, logits: Mapping[int, FloatArray], n_trunk: int) -> Scored:
-        sums = [
-            sum(
-                log_prob(logits[row], target)
-                for row, target in zip(rows, (*answer, self._newline), strict=True)
-            )
-            for answer, rows in zip(query.answers, found.places[at], strict=True)
-        ]  # fmt: skip
-        return Scored(np.array(sums, np.float32), found.new[at] + n_trunk)
+    def _targets(self, answer: tuple[int, ...], rows: tuple[int, ...]) -> Iterable[tuple[int, int]]:
+        """The tokens to score, the newline that ends the answer among them, each after the node before it."""
+        return zip(rows, (*answer, self._newline), strict=True)
 
     def _remember(self, trunk: tuple[int, ...]) -> int:
         """Have a beginning in memory, and nothing else; how many tokens that took."""
@@ -202,10 +204,10 @@ def checksum_of(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def log_prob(logits: FloatArray, target: int) -> float:
-    """The log-probability of a token from logits (n_vocab,)."""
+def log_sum_exp(logits: FloatArray) -> float:
+    """Of logits (n_vocab,): what turns each into a log-probability."""
     top = float(logits.max())
-    return float(logits[target]) - top - float(np.log(np.exp(logits - top).sum()))
+    return top + float(np.log(np.exp(logits - top).sum()))
 
 
 class Context:
