@@ -6,7 +6,7 @@ A run that was killed goes on with what it had left; one that ended is forgotten
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backend.core.settings import Settings
@@ -32,7 +32,7 @@ class Run(Protocol):
 class UnmeteredRun:
     """A run without language models."""
 
-    budget: Budget = NoBudget()
+    budget: Budget = field(default_factory=NoBudget)
 
     def figures(self) -> Mapping[str, Any]:
         return {}

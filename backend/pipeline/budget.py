@@ -58,6 +58,11 @@ class MeteredBudget:
     day: Callable[[], str] = today  # limits hold for a day; a run has but one
     _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
+    @property
+    def nbytes(self) -> int:
+        """What it weighs in memory: the book is everybody's."""
+        return 0
+
     def ask(self, voter: Voter, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
         """See Budget. Of questions that are too many as many are asked as there are means for."""
         day = self.day()

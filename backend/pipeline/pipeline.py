@@ -78,6 +78,7 @@ class Pipeline:
             since = time.perf_counter()
             voted = self._append(self.voting, evidence, deadline)
             self._decide(decisions, rows, voted, since, spent_ms)
+        _mark_unvoted(decisions, [row for rows, *_ in open_ for row in rows])
         decisions = [one and with_cut(one, text) for one, text in zip(decisions, texts, strict=True)]
         _log(decisions, time.monotonic() - started)
         return decisions
@@ -163,6 +164,13 @@ class Pipeline:
         for row, decision in zip(rows, self.policy.decide(probs, evidence, milliseconds=spent_ms), strict=True):
             decisions[row] = decision
         return spent_ms
+
+
+def _mark_unvoted(decisions: list[Decision | None], rows: Sequence[int]) -> None:
+    for row in rows:
+        decision = decisions[row]
+        if decision is not None and decision.stage != "vote":
+            decisions[row] = replace(decision, unvoted=True)
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[IntArray]:

@@ -23,14 +23,15 @@ from tests.pipeline.words import pipeline_of
 
 KEY, DAY = "84-1795230264", "2026-01-31"
 LABELS = (Label("a", "a"), Label("b", "b"))
+EACH = Spend(100, 1.0, 0.5)
 
 
 @dataclass
 class Costly:
     """A voter each of whose votes takes the same; `thinks` is what it expects of one."""
 
-    took: Spend = Spend(100, 1.0, 0.5)
-    thinks: Spend = Spend(100, 1.0, 0.5)
+    took: Spend = EACH
+    thinks: Spend = EACH
     name: str = "costly"
     weight: float = 1.0
     lasting: bool = False
