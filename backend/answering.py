@@ -16,7 +16,7 @@ from backend.core.projects import UNCONFIGURED, ProjectKey, config_hash, is_blin
 from backend.core.settings import Settings
 from backend.core.types import Decision
 from backend.health.watch import Watch
-from backend.job_queue import WEBHOOK_ANSWER_S, JobQueue, connect
+from backend.job_queue import UNVOTED, WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
 from backend.ledger import Ledger, ProjectRow, Shown, open_ledger
@@ -91,6 +91,7 @@ class Answering:
         decisions = dict(zip(texts, decided, strict=True))
         if not request.interactive:
             self._record(key, served, request, decisions)
+        self._refine_later(key, request, decisions)
         return self._predictions(key, served, control, decisions, len(request.tasks))
 
     def event(self, action: str, key: ProjectKey) -> str:
@@ -149,6 +150,19 @@ class Answering:
                 continue
             answers[place] = prediction(decision, control, served.version)
         return answers
+
+    def _refine_later(self, key: str, request: PredictRequest, decisions: Mapping[int, Decision | None]) -> None:
+        """Have a job ask the language models where there was no time for them, and push what they make better."""
+        unvoted = [place for place, decision in decisions.items() if decision is not None and decision.unvoted]
+        task_ids = [request.tasks[place].id for place in unvoted if request.tasks[place].id]
+        if not task_ids:
+            return
+        try:
+            self.queue.put_aside(UNVOTED, key, task_ids)
+        except PrelabelError as err:
+            log.warning("not_refined", project=key, **told(err))  # the answer stands
+            return
+        self._ask("refine", key)
 
     def _record(
         self, key: str, served: Served, request: PredictRequest, decisions: Mapping[int, Decision | None]

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "export": "moving",
     "train": "files",
     "predict": "files",
+    "plan": "plan",
     "evaluate": "files",
     "explain": "explain",
     "trial": "trial",

@@ -6,7 +6,7 @@ nothing waits yet. The job takes the mark away before it reads, so that an event
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,9 +34,11 @@ JOBS = {  # function -> (queue, seconds it may take)
     "refresh": ("reconcile", 300),
     "reconcile": ("reconcile", 600),
     "predict_project": ("bulk", 1800),
+    "refine": ("bulk", 600),
     "auto_accept": ("bulk", 600),
     "prune": ("bulk", 3600),
 }
+UNVOTED = "unvoted"  # tasks put aside: language models had no time for them
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ takes no other
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
 WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
@@ -183,6 +185,19 @@ class JobQueue:
             kept = self.connection.get(_note(what, project_key))
         return kept.decode() if isinstance(kept, bytes) else ""
 
+    def put_aside(self, what: str, project_key: str, task_ids: Iterable[int]) -> None:
+        """Keep tasks for a job to come; they may be lost."""
+        if ids := list(task_ids):
+            with _answering():
+                self.connection.sadd(_aside(what, project_key), *ids)
+                self.connection.expire(_aside(what, project_key), NOTE_TTL_S)
+
+    def take(self, what: str, project_key: str, n: int) -> list[int]:
+        """Up to n of the tasks that were put aside; they are nobody else's from here on."""
+        with _answering():
+            taken = self.connection.spop(_aside(what, project_key), n)
+        return sorted(int(each) for each in taken or ())
+
     def leased(self, what: str, project_key: str) -> bool:
         """Whether somebody holds (what, project) now."""
         with _answering():
@@ -242,6 +257,10 @@ def _lease(what: str, project_key: str) -> str:
 
 def _note(what: str, project_key: str) -> str:
     return f"prelabel:note:{what}:{project_key}"
+
+
+def _aside(what: str, project_key: str) -> str:
+    return f"prelabel:aside:{what}:{project_key}"
 
 
 def _mark(job: str, project_key: str) -> str:

@@ -18,6 +18,7 @@ from backend.loop import auto_accept as accepting
 from backend.loop import coverage, push, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
+from backend.loop import refine as refining
 from backend.loop import report as reporting
 from backend.loop import retrain as training
 from backend.loop.desk import Desk, ProjectDesk
@@ -100,6 +101,13 @@ def predict_project(project_key: str) -> None:
         if accepting.wanted(work):
             desk().queue.enqueue("auto_accept", project_key)
         desk().queue.enqueue("prune", project_key)
+
+
+@job
+def refine(project_key: str) -> None:
+    """Have language models vote where an answer had no time for them."""
+    if connected(project_key) and not refining.refine(desk().project(project_key)):
+        desk().queue.enqueue("refine", project_key)
 
 
 @job

@@ -19,6 +19,7 @@ from backend.core.settings import Settings
 from backend.core.types import Example, Pipeline
 from backend.ledger import IndexRow, Ledger
 from backend.logs import told
+from backend.pipeline.budget import Budget, MeteredBudget
 
 KEPT_VERSIONS = 2  # the newest and the one to go back to: what others have beside their folders is deleted
 HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
@@ -58,7 +59,8 @@ class Loader:
         folder = self.folder(key)
         path = folder.artefact(version)
         manifest = read_manifest(path)
-        fresh = Served(version, self.assembly.pipeline(path, project=key), manifest, trained_generation(manifest))
+        pipeline = self.assembly.pipeline(path, project=key).with_budget(self._budget(key))
+        fresh = Served(version, pipeline, manifest, trained_generation(manifest))
         self.assembly.sweep(key, {version, folder.current(), *folder.versions()[-KEPT_VERSIONS:]})
         return self.follow(key, fresh)
 
@@ -84,8 +86,13 @@ class Loader:
         newest = row.generation if row else 0
         if not trained <= generation <= newest:
             raise BadInputError(f"the generation of {version} must be in [{trained}, {newest}], was {generation}")
-        served = Served(version, self.assembly.pipeline(path), manifest, trained)  # its vectors stay in this process
+        pipeline = self.assembly.pipeline(path).with_budget(self._budget(key))  # its vectors stay in this process
+        served = Served(version, pipeline, manifest, trained)
         return _with(served, self.ledger.index_rows_at(key, generation, after=trained), generation)
+
+    def _budget(self, key: str) -> Budget:
+        """What a project's language models may take in a day, for all processes together."""
+        return MeteredBudget(self.ledger.spending, key, lambda: self.folder(key).settings().llm_limits)
 
 
 def _with(served: Served, rows: list[IndexRow], generation: int) -> Served:

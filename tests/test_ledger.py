@@ -3,6 +3,8 @@
 All of it on SQLite and on a real PostgreSQL.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.core.errors import BadInputError, StateError
 from backend.core.settings import Settings
+from backend.core.spending import Spend, Spent
 from backend.ledger import (
     Accepted,
     AutoAccepted,
@@ -318,3 +321,54 @@ def test_blind_labels_are_those_of_trained_versions(ledger: Ledger) -> None:
     ledger.add_accepted(KEY, [accepted(1, how="blind"), accepted(2), cold, accepted(4, how="blind", label="")])
     assert [row.annotation_id for row in ledger.blind_labels(KEY)] == [1]
     assert ledger.blind_labels(KEY, since=time.time() + 60) == []
+
+
+def test_what_language_models_took_is_counted_by_scope_and_day(ledger: Ledger) -> None:
+    book = ledger.spending
+    book.add(KEY, "2026-01-31", Spend(100, 1.5, 0.25))
+    book.add(KEY, "2026-02-01", Spend(10, 0.5), n_over=3)
+    book.add(OTHER, "2026-02-01", Spend(7))
+    assert book.spent(KEY, "2026-02-01") == Spent(Spend(10, 0.5), 3)
+    assert book.total(KEY) == Spent(Spend(110, 2.0, 0.25), 3)
+    book.forget(KEY)
+    assert (book.total(KEY), book.total(OTHER).spend.tokens) == (Spent(), 7)
+
+
+def test_of_many_who_reserve_at_once_none_comes_over_the_limit(ledger: Ledger, settings: Settings) -> None:
+    entered: list[bool] = []
+
+    def reserve() -> None:
+        own = open_ledger(settings)
+        entered.extend(own.spending.reserve(KEY, "2026-01-31", Spend(30), limits=Spend(100)) for _ in range(3))
+        own.engine.dispose()
+
+    threads = [threading.Thread(target=reserve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(entered), sum(entered)) == (12, 3)
+    assert ledger.spending.spent(KEY, "2026-01-31").spend.tokens == 90
+
+
+SPEND_AND_DIE = (
+    "import os, signal, sys; from backend.core.settings import load_settings; from backend.core.spending import Spend;"
+    "from backend.ledger import open_ledger;"
+    "book = open_ledger(load_settings()).spending; book.reserve(sys.argv[1], '', Spend(60), limits=Spend(100));"
+    "os.kill(os.getpid(), signal.SIGKILL)"
+)
+
+
+def test_what_was_reserved_outlives_a_sigkill(ledger: Ledger, settings: Settings) -> None:
+    url = settings.database_url.get_secret_value()
+    environment = {**os.environ, "PRELABEL_HOME": str(settings.home), "PRELABEL_DATABASE_URL": url}
+    done = subprocess.run([sys.executable, "-c", SPEND_AND_DIE, KEY], cwd=ROOT, env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not ledger.spending.reserve(KEY, "", Spend(60), limits=Spend(100))
+    assert ledger.spending.reserve(KEY, "", Spend(40), limits=Spend(100))
+
+
+def test_ticks_after_a_vote_are_told_from_others(ledger: Ledger) -> None:
+    voted = [replace(accepted(n, label=label), stage="vote") for n, label in ((1, "a"), (2, "b"), (3, ""))]
+    ledger.add_accepted(KEY, [*voted, accepted(4), replace(accepted(5, how="bulk"), stage="vote")])
+    assert ledger.spending.ticks_after_votes(KEY) == (1, 2)

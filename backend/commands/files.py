@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +13,14 @@ import typer
 from backend.commands.printing import Printer, counting
 from backend.core.descriptions import described, descriptions_from, fitting
 from backend.core.errors import BadInputError
-from backend.core.settings import load_settings
+from backend.core.settings import Settings, load_settings
+from backend.core.spending import Spend
 from backend.core.types import Decision, Example, Label, LabelSpace
 from backend.files import Row, checked_suffix, read_labelled, read_rows, read_text, writing_rows
 
 if TYPE_CHECKING:
     from backend.assembly import Assembly
+    from backend.commands.metering import Run
     from backend.core.artefacts import Manifest
     from backend.pipeline.pipeline import Pipeline
     from training.judge import Judged
@@ -92,6 +95,9 @@ def predict(
     wait: Annotated[bool, typer.Option("--wait", help="With --project: in this process, without workers.")] = False,
     where: WhereOption = "",
     llm: UseLlm = False,
+    max_tokens: Annotated[int, typer.Option(min=0, help="That --llm may take; 0: without a limit.")] = 0,
+    max_minutes: Annotated[float, typer.Option(min=0.0, help="The same of its time.")] = 0.0,
+    max_cost: Annotated[float, typer.Option(min=0.0, help="The same of money, by the profile's prices.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Prediction draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
@@ -107,19 +113,24 @@ def predict(
         raise BadInputError("a file needs --model and --out; give both")
     checked_suffix(out)
     rows = _started(read_rows(data, where=where))
-    _, manifest, pipeline = _load(model, llm=llm)
+    assembly, manifest, pipeline = _load(model, llm=llm)
     version = manifest.version
     counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
-    started = time.monotonic()
-    with counting() as progress, writing_rows(out) as write:
-        task = progress.add_task("predicting", total=None)
-        for row, decision in _decided(pipeline, rows):
-            write({**row.columns, **prediction_columns(decision, version)})
-            counts[decision.kind] += 1
-            progress.advance(task)
-    n, seconds = sum(counts.values()), time.monotonic() - started
+    limits, what = Spend(max_tokens, 60 * max_minutes, max_cost), (data.resolve(), where, version, out.resolve())
+    with _run(assembly.settings, limits, "\0".join(map(str, what)), llm=llm) as run:
+        pipeline, started = pipeline.with_budget(run.budget), time.monotonic()
+        with counting() as progress, writing_rows(out) as write:
+            task = progress.add_task("predicting", total=None)
+            for row, decision in _decided(pipeline, rows):
+                write({**row.columns, **prediction_columns(decision, version)})
+                counts[decision.kind] += 1
+                progress.advance(task)
+        n, seconds = sum(counts.values()), time.monotonic() - started
+        spent = run.figures()
     speed = round(n / max(seconds, 1e-9), 1)
-    Printer(as_json).result({"out": str(out), "model_version": version, "n": n, **counts, "texts_per_s": speed})
+    Printer(as_json).result(
+        {"out": str(out), "model_version": version, "n": n, **counts, "texts_per_s": speed, **spent}
+    )
 
 
 def evaluate(
@@ -236,6 +247,12 @@ def _load(model: Path, *, llm: bool) -> "tuple[Assembly, Manifest, Pipeline]":
     assembly = Assembly(load_settings())
     manifest, pipeline = assembly.servable(model), assembly.pipeline(model)
     return assembly, manifest, (pipeline if llm else pipeline.without_llm())
+
+
+def _run(settings: Settings, limits: Spend, what: str, *, llm: bool) -> AbstractContextManager["Run"]:
+    from backend.commands.metering import UnmeteredRun, metered
+
+    return metered(settings, limits, what=what) if llm else nullcontext(UnmeteredRun())
 
 
 def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, Decision]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from backend.connection.spending import LlmSpending, llm_spending
 from backend.core.errors import PrelabelError, QueueError
 from backend.core.projects import ProjectKey
 from backend.health.agreement import Agreement, Band, blind_agreement, ticks_kept
@@ -48,6 +49,7 @@ class ProjectStatus:
     blind: Agreement
     bands: tuple[Band, ...]  # the same by confidence
     outlook: str  # what more labels should bring; empty where that is not known
+    llm: LlmSpending
     auto: str  # where auto-accept stands, in a line; empty where Label Studio does not answer
 
     @property
@@ -88,6 +90,7 @@ class ProjectStatus:
         for band in self.bands:
             if band.under:
                 yield "WARNING", f"confidence {_band(band)} agree, {band.promised:.0%} were promised"
+        yield "language models", self.llm.line
         if self.auto:
             yield "auto-accept", self.auto
 
@@ -121,6 +124,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         blind=blind_agreement(seen.acceptance),
         bands=tuple(seen.bands),
         outlook=told_outlook(desk.loader.folder(key)),
+        llm=llm_spending(desk.ledger, key),
         auto=auto,
     )
 

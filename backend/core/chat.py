@@ -17,8 +17,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a model makes of a question; of `choice` and `logprobs` one at least is there."""
+    """What a model makes of a question."""
 
     choice: str  # one of the question's; empty where what was written is none
     logprobs: Mapping[str, float] = field(default_factory=dict)  # nats, by choice; empty where the server tells none
     tokens: int = 0  # read and written
+    cost: float = 0.0  # of them
+
+    @property
+    def readable(self) -> bool:
+        """Whether it says anything about the choices."""
+        return bool(self.choice or self.logprobs)

@@ -16,6 +16,7 @@ from typing import Any
 from backend.core.artefacts import oldest_first, remove, unfinished, unpublished, write_atomically
 from backend.core.descriptions import Description, descriptions_from
 from backend.core.errors import BadInputError
+from backend.core.spending import Spend
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
@@ -74,6 +75,9 @@ class ProjectSettings:
     auto_accept: str = "mark"  # "mark": a filterable key in the task's data; "annotation": by the token's account
     train_on_auto: bool = False  # whether such annotations train (they never calibrate or count)
     allow_egress: bool = False  # whether its texts may go to a voter on a server beyond this machine
+    llm_tokens_a_day: int = 0  # that language models may take for it, in a day of UTC; 0: without a limit
+    llm_minutes_a_day: float = 0.0  # the same of their time
+    llm_cost_a_day: float = 0.0  # the same of money, by the profile's prices
     min_labels: int = 10  # labels before the first training
     growth: float = 0.1  # share of new labels that makes a retraining worth it
     quiet_s: float = 5.0  # no event for so long before a retraining starts
@@ -83,6 +87,11 @@ class ProjectSettings:
     large_interval_s: float = 300.0  # and of a large one
     keywords: Mapping[str, Sequence[str]] = field(default_factory=dict)  # label -> words; "cancel*" is a beginning
     renamed: Mapping[str, str] = field(default_factory=dict)  # a label that was -> what it is called now; "": dropped
+
+    @property
+    def llm_limits(self) -> Spend:
+        """A day's, of its language models."""
+        return Spend(self.llm_tokens_a_day, 60 * self.llm_minutes_a_day, self.llm_cost_a_day)
 
 
 @dataclass(frozen=True, slots=True)

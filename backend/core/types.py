@@ -94,6 +94,7 @@ class Decision:
     neighbours: tuple[Neighbour, ...] = ()  # nearest first
     milliseconds: float = 0.0  # this text's share of its batch
     tokens: int = 0  # evaluated by LLMs for this text
+    unvoted: bool = False  # language models would have been asked, but there was neither time nor means
     share_cut: float = 0.0  # 0-1, of the text's end that no model read, because the text is too long
     scores: Mapping[str, float] = field(default_factory=dict)  # measured of the best label, before any weight
 

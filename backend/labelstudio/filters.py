@@ -46,6 +46,10 @@ def id_above(task_id: int) -> Json:
     return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
 
 
+def of_id(task_id: int) -> Json:
+    return {**id_above(task_id), "operator": "equal"}
+
+
 def score_from(confidence: float) -> Json:
     """A filter for tasks whose shown prediction has at least such a score, which is rounded."""
     return {

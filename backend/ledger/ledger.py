@@ -14,6 +14,7 @@ from backend.core.artefacts import COLD_PREFIX
 from backend.core.errors import BadInputError
 from backend.ledger.auto import AutoLedger
 from backend.ledger.rows import Acceptance, Accepted, How, IndexRow, ProjectRow, Shown, Training
+from backend.ledger.spending import SpendingLedger
 from backend.ledger.tables import examples, ledger, past, projects, shown, trainings
 
 BLIND = 5_000  # labels of blind tasks that are looked at
@@ -142,6 +143,11 @@ class Ledger:
     def auto(self) -> AutoLedger:
         """What was accepted without a person."""
         return AutoLedger(self.engine)
+
+    @property
+    def spending(self) -> SpendingLedger:
+        """What language models took."""
+        return SpendingLedger(self.engine)
 
     def tasks_labelled_otherwise(self, key: str, known: Iterable[str]) -> list[int]:
         """Tasks with an annotation whose newest state held none of these labels; it may be deleted by now."""

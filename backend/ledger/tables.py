@@ -130,3 +130,13 @@ trainings = sa.Table(
     sa.Column("promoted", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )
+spending = sa.Table(
+    "spending",
+    metadata,
+    sa.Column("scope", sa.String(60), primary_key=True),  # a project's key, or the name of a run
+    sa.Column("day", sa.String(10), primary_key=True),  # UTC; of a run, empty
+    sa.Column("tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("seconds", sa.Float, nullable=False, server_default="0"),
+    sa.Column("cost", sa.Float, nullable=False, server_default="0"),
+    sa.Column("n_over", sa.BigInteger, nullable=False, server_default="0"),  # texts that nobody was asked about
+)

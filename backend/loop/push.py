@@ -20,7 +20,7 @@ from backend.core.errors import LabelStudioError
 from backend.core.projects import blind_rank, is_blind
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision
-from backend.job_queue import QUEUES
+from backend.job_queue import QUEUES, UNVOTED
 from backend.labelstudio.client import LIGHT, PAGE
 from backend.labelstudio.filters import having_version, lacking_version, unlabelled
 from backend.labelstudio.records import Task, task_of
@@ -126,6 +126,19 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
+    refine_later(work, [task.id for task, decision in pairs if decision.unvoted])
+    return replace_predictions(work, served, pairs)
+
+
+def refine_later(work: ProjectDesk, task_ids: Sequence[int]) -> None:
+    """Have a job of its own ask the language models about tasks for which there was no time."""
+    if task_ids:
+        work.desk.queue.put_aside(UNVOTED, work.key, task_ids)
+        work.desk.queue.enqueue("refine", work.key)
+
+
+def replace_predictions(work: ProjectDesk, served: Served, pairs: Sequence[tuple[Task, Decision]]) -> int:
+    """Write what differs, in the given order; how many predictions were written."""
     with ThreadPoolExecutor(WRITERS) as pool:
         written = list(pool.map(lambda pair: _replace(work, served, *pair), pairs))
     changed = [

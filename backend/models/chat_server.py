@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -86,7 +87,7 @@ class ChatServer:
         self.close = weakref.finalize(self, _close, self._client, self._pool)
 
     def ask(self, questions: Sequence[Asked], *, deadline: Deadline) -> list[Answered | None]:
-        """Ask several at a time; None where no answer came in time, or none that can be read."""
+        """Ask several at a time; None where no answer came in time."""
         asked = [self._pool.submit(self._answer, question, deadline) for question in questions]
         wait(asked, timeout=min(deadline.left_s, threading.TIMEOUT_MAX))
         for each in asked:
@@ -110,7 +111,9 @@ class ChatServer:
     @property
     def spent(self) -> float:
         """What the answers so far cost, by the profile's prices."""
-        read, written = self.tally.tokens_read, self.tally.tokens_written
+        return self._price(self.tally.tokens_read, self.tally.tokens_written)
+
+    def _price(self, read: int, written: int) -> float:
         return (read * self.options.price_in + written * self.options.price_out) / 1e6
 
     def _answer(self, question: Asked, deadline: Deadline) -> Answered | None:
@@ -133,9 +136,9 @@ class ChatServer:
             return None
         if self._breaker.succeeded():
             log.info("voter_back", model=self.name)
-        readable = answered.choice or answered.logprobs
-        self.tally.count("answered" if readable else "unreadable", read=usage.read, written=usage.written)
-        return answered if readable else None
+        outcome = "answered" if answered.readable else "unreadable"
+        self.tally.count(outcome, read=usage.read, written=usage.written)
+        return replace(answered, cost=self._price(usage.read, usage.written))
 
     def _try(self, question: Asked, deadline: Deadline) -> Any:
         options = self.options

@@ -7,9 +7,10 @@ annotators is data: it stands on one line, without the characters that delimiter
 
 import hashlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from backend.core.chat import Answered, Asked
 from backend.core.deadline import Deadline
+from backend.core.spending import NOTHING, Bill, Spend
 from backend.core.types import FloatArray, Label
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
 
@@ -31,6 +33,7 @@ N_CHOSEN_FROM = 19  # candidates, and "none of these": servers tell the log-prob
 MAX_CHARACTERS = 4_000  # of a text: its subject stands at its beginning, and tokens cost money
 MAX_HINT, MAX_SHOT = 200, 500  # characters of a hint, of an example
 MAX_REMEMBERED = 5_000  # votes: the head of a label stream is asked about again and again
+CHARACTERS_A_TOKEN = 4.0  # of English; only until a server has counted
 NEUTRAL = "-"  # the name of a candidate that says nothing
 HARMLESS = str.maketrans("<>[]", "‹›()")  # chat templates write their control tokens with these, and we our delimiters
 
@@ -69,6 +72,26 @@ def load_choice_prompt(language: str) -> ChoicePrompt:
     return ChoicePrompt(template, said.system, said.none_of_these, said.content_free, digest[:8])
 
 
+@dataclass
+class Experience:
+    """What prompts took, by their length. Thread-safe."""
+
+    characters: int = 0
+    spend: Spend = NOTHING
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, characters: int, spend: Spend) -> None:
+        with self._lock:
+            self.characters += characters
+            self.spend += spend
+
+    def expected(self, characters: int) -> Spend:
+        """Of further prompts; tokens alone, and roughly, before there was one."""
+        with self._lock:
+            known, spend = self.characters, self.spend
+        return spend.times(characters / known) if known else Spend(round(characters / CHARACTERS_A_TOKEN))
+
+
 @dataclass(frozen=True)
 class ChatVoter:
     """Asks for the letter of the candidate that fits, or of "none of these".
@@ -87,26 +110,30 @@ class ChatVoter:
     _votes: LRUCache[str, FloatArray] = field(
         default_factory=lambda: LRUCache(MAX_REMEMBERED), init=False, repr=False, compare=False
     )
+    _took: Experience = field(default_factory=Experience, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         return f"{self.model.name}-{self.prompt.hash}"
 
+    @property
+    def lasting(self) -> bool:
+        return False
+
     def prompt_for(self, question: Question) -> str:
         return f"{self.prompt.system}\n\n{self._user(question)}"
 
-    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
         """See backend.pipeline.question.Voter."""
         users = [self._user(question) for question in questions]
-        with self._lock:
-            known = {user: self._votes[user] for user in users if user in self._votes}
-        new = {
-            user: len(_listed(question)) + 1
-            for user, question in zip(users, questions, strict=True)
-            if question.candidates and user not in known
-        }
-        fresh, tokens = self._ask(new, deadline)
+        known, new = self._sorted(questions, users)
+        since, own = time.monotonic(), Bill()
+        fresh, tokens = self._ask(new, deadline, own)
+        took = replace(own.total, seconds=time.monotonic() - since) if own.total.tokens else NOTHING
+        self._took.add(sum(map(len, fresh)), took)
+        if bill is not None:
+            bill.add(took)
         with self._lock:
             self._votes.update(fresh)
         found = known | fresh
@@ -115,18 +142,38 @@ class ChatVoter:
             for user, question in zip(users, questions, strict=True)
         ]
 
-    def _ask(self, new: Mapping[str, int], deadline: Deadline) -> tuple[dict[str, FloatArray], dict[str, int]]:
+    def expected(self, questions: Sequence[Question]) -> Spend:
+        """By the length of the prompts, and what such lengths took; what was asked before takes nothing."""
+        _, new = self._sorted(questions, [self._user(question) for question in questions])
+        return self._took.expected(sum(map(len, new)))
+
+    def _sorted(
+        self, questions: Sequence[Question], users: Sequence[str]
+    ) -> tuple[dict[str, FloatArray], dict[str, int]]:
+        """What is known already, and how many letters each of the others has, by prompt."""
+        with self._lock:
+            known = {user: self._votes[user] for user in users if user in self._votes}
+        new = {
+            user: len(_listed(question)) + 1
+            for user, question in zip(users, questions, strict=True)
+            if question.candidates and user not in known
+        }
+        return known, new
+
+    def _ask(
+        self, new: Mapping[str, int], deadline: Deadline, bill: Bill
+    ) -> tuple[dict[str, FloatArray], dict[str, int]]:
         """Probabilities of the letters, and the tokens they took, by prompt; of those that were answered.
 
         Args:
             new: how many letters each prompt has.
         """
-        first = self._answers([(user, n, 0) for user, n in new.items()], deadline)
+        first = self._answers([(user, n, 0) for user, n in new.items()], deadline, bill)
         told = {user for (user, _), answer in first.items() if answer.logprobs}
-        drawn = {user for user, _ in first} - told
+        drawn = {user for (user, _), answer in first.items() if answer.readable} - told
         more = [(user, new[user], seed) for user in drawn for seed in range(1, self.n_samples)]
-        answers = first | self._answers(more, deadline)
-        priors = self._measured({new[user] for user in told}, deadline)
+        answers = first | self._answers(more, deadline, bill)
+        priors = self._measured({new[user] for user in told}, deadline, bill)
         probs = {user: self._drawn(answers, user, new[user]) for user in drawn}
         for user in told:
             if new[user] in priors:
@@ -136,19 +183,24 @@ class ChatVoter:
             tokens[user] += answer.tokens
         return probs, tokens
 
-    def _answers(self, asked: Sequence[tuple[str, int, int]], deadline: Deadline) -> dict[tuple[str, int], Answered]:
+    def _answers(
+        self, asked: Sequence[tuple[str, int, int]], deadline: Deadline, bill: Bill
+    ) -> dict[tuple[str, int], Answered]:
         """By prompt and seed, those that came; `asked` has prompt, number of letters and seed."""
         questions = [
             Asked(self.prompt.system, user, tuple(ascii_uppercase[:n]), self.temperature, seed)
             for user, n, seed in asked
         ]
         came = self.model.ask(questions, deadline=deadline)
-        return {(user, seed): each for (user, _, seed), each in zip(asked, came, strict=True) if each is not None}
+        found = {(user, seed): each for (user, _, seed), each in zip(asked, came, strict=True) if each is not None}
+        for answer in found.values():
+            bill.add(Spend(answer.tokens, cost=answer.cost))
+        return found
 
-    def _measured(self, sizes: set[int], deadline: Deadline) -> dict[int, FloatArray]:
+    def _measured(self, sizes: set[int], deadline: Deadline, bill: Bill) -> dict[int, FloatArray]:
         """The letters' log-probabilities without a text, by their number; each is asked for once."""
         missing = {self._user_without(n): n for n in sizes if n not in self._priors}
-        came = self._answers([(user, n, 0) for user, n in missing.items()], deadline)
+        came = self._answers([(user, n, 0) for user, n in missing.items()], deadline, bill)
         self._priors.update({missing[user]: _logs(answer) for (user, _), answer in came.items() if answer.logprobs})
         return {n: self._priors[n] for n in sizes if n in self._priors}
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import structlog
 
-from backend.core.deadline import Deadline
+from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import DeadlineError
 from backend.core.explanation import Explanation
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision, Example, FloatArray, IntArray, LabelSpace
+from backend.pipeline.budget import Budget
 from backend.pipeline.clean import clean
 from backend.pipeline.decide import Policy, with_cut
 from backend.pipeline.evidence import Evidence
@@ -22,6 +23,7 @@ from backend.pipeline.explain import Step, explanation
 from backend.pipeline.fuse import Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Learning, Level, NoLevel, Retrieval
+from backend.pipeline.question import Question, Voter
 from backend.pipeline.retrieve import columns_of, embed_examples, latest
 from backend.pipeline.voting import Voting
 
@@ -76,6 +78,7 @@ class Pipeline:
             since = time.perf_counter()
             voted = self._append(self.voting, evidence, deadline)
             self._decide(decisions, rows, voted, since, spent_ms)
+        _mark_unvoted(decisions, [row for rows, *_ in open_ for row in rows])
         decisions = [one and with_cut(one, text) for one, text in zip(decisions, texts, strict=True)]
         _log(decisions, time.monotonic() - started)
         return decisions
@@ -117,6 +120,27 @@ class Pipeline:
         classification = self.classification.with_live(texts, vectors, columns_of(known, self.labels))
         return replace(self, retrieval=self.retrieval.with_live(examples), classification=classification)
 
+    @property
+    def voters(self) -> Sequence[Voter]:
+        """Who is asked what the cheap levels are not sure of."""
+        return self.voting.voters if isinstance(self.voting, Voting) else ()
+
+    def questions(self, texts: Sequence[str]) -> list[Question]:
+        """What voters would be asked about texts, were there no deadline; nobody is asked."""
+        found: list[Question] = []
+        if not isinstance(self.voting, Voting):
+            return found
+        for rows in _chunks(texts):
+            evidence = self.gather([texts[row] for row in rows], FOREVER)
+            probs = self.fuser.fuse(evidence)
+            found += self.voting.questions(evidence, probs, where=self.gate.unsure(probs, evidence))
+        return found
+
+    def with_budget(self, budget: Budget) -> "Pipeline":
+        """The same pipeline, whose voters are asked through a budget."""
+        voting = replace(self.voting, budget=budget) if isinstance(self.voting, Voting) else self.voting
+        return replace(self, voting=voting)
+
     def without_llm(self) -> "Pipeline":
         """The same pipeline without its costliest level."""
         return replace(self, voting=NoLevel())
@@ -140,6 +164,13 @@ class Pipeline:
         for row, decision in zip(rows, self.policy.decide(probs, evidence, milliseconds=spent_ms), strict=True):
             decisions[row] = decision
         return spent_ms
+
+
+def _mark_unvoted(decisions: list[Decision | None], rows: Sequence[int]) -> None:
+    for row in rows:
+        decision = decisions[row]
+        if decision is not None and decision.stage != "vote":
+            decisions[row] = replace(decision, unvoted=True)
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[IntArray]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backend.core.deadline import Deadline
+from backend.core.spending import NOTHING, Bill, Spend
 from backend.core.types import FloatArray, Label
 
 
@@ -47,12 +48,25 @@ class Voter(Protocol):
         """Of a vote beside the other evidence, in logits a nat, until a project's labels have told; 0: not asked."""
         ...
 
+    @property
+    def lasting(self) -> bool:
+        """Whether other processes, too, remember its votes."""
+        ...
+
     def prompt_for(self, question: Question) -> str:
         """What stands before the answer."""
         ...
 
-    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
-        """One vote a question, in order; None where time was up, no candidate was given or it is unreadable."""
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
+        """One vote a question, in order; None where time was up, no candidate was given or it is unreadable.
+
+        Args:
+            bill: is told what the votes took; their own tokens leave out what was in vain.
+        """
+        ...
+
+    def expected(self, questions: Sequence[Question]) -> Spend:
+        """What these votes will take, by what earlier ones took: without any, it tells too little."""
         ...
 
 
@@ -62,12 +76,16 @@ class NoVoter:
 
     name: str = "none"
     weight: float = 0.0
+    lasting: bool = False
 
     def prompt_for(self, question: Question) -> str:  # noqa: ARG002
         return ""
 
-    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:  # noqa: ARG002
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:  # noqa: ARG002
         return [None] * len(questions)
+
+    def expected(self, questions: Sequence[Question]) -> Spend:  # noqa: ARG002
+        return NOTHING
 
 
 def spoken(name: str) -> str:

@@ -7,6 +7,7 @@ prompts with the same shots begin alike.
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import BadInputError
 from backend.core.profiles import ModelSpec
 from backend.core.scoring import Prompted, Scored
+from backend.core.spending import Bill, Spend
 from backend.core.types import Label
 from backend.pipeline.prompts import Prompt, load_prompt
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
@@ -89,25 +91,33 @@ class LlmVoter:
     def name(self) -> str:
         return f"{self.model.name}-{self.prompt.hash}"
 
+    @property
+    def lasting(self) -> bool:
+        return True
+
     def prompt_for(self, question: Question) -> str:
         shots, text = self._ballot(question).before
         return self.prompt.shown(text, shots)
 
-    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
         """See backend.pipeline.question.Voter. Who asks the same at the same time waits until the first one is told."""
         if not self._turn.acquire(timeout=min(deadline.left_s, threading.TIMEOUT_MAX)):
             return [None] * len(questions)
+        since = time.monotonic()
         try:
             ballots = [self._ballot(question) for question in questions]
             scores, tokens = self._scores(self._wanted(ballots), deadline)
         finally:
             self._turn.release()
+        if bill is not None and tokens:
+            bill.add(Spend(sum(tokens.values()), time.monotonic() - since))
         return [self._vote(ballot, scores, tokens) for ballot in ballots]
 
-    def expected(self, questions: Sequence[Question]) -> tuple[int, float]:
-        """Tokens that these votes take, and seconds by the speed seen so far; what was scored before costs nothing."""
+    def expected(self, questions: Sequence[Question]) -> Spend:
+        """Tokens, and seconds by the speed seen so far; what was scored before takes nothing."""
         wanted = self._wanted([self._ballot(question) for question in questions])
-        return self.model.expected([prompted for _, prompted in self._missing(wanted, self._recalled(wanted))])
+        missing = self._missing(wanted, self._recalled(wanted))
+        return Spend(*self.model.expected([prompted for _, prompted in missing]))
 
     def _ballot(self, question: Question) -> Ballot:
         names = tuple(spoken(label.name) for label in question.candidates[:N_VOTED])

@@ -10,6 +10,7 @@ import numpy as np
 
 from backend.core.deadline import Deadline
 from backend.core.types import BoolArray, FloatArray
+from backend.pipeline.budget import Budget, NoBudget
 from backend.pipeline.evidence import NONE, VOTE, Evidence, Feature, Finding
 from backend.pipeline.levels import Timed, untimed
 from backend.pipeline.question import Question, Vote, Voter
@@ -28,6 +29,7 @@ class Voting:
     shots: ShotBook = field(default_factory=ShotBook)
     n_voted: int = N_VOTED
     timed: Timed = untimed
+    budget: Budget = field(default_factory=NoBudget)
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
         """As every level; a batch goes through voter after voter, each with its part of the time that is left."""
@@ -35,10 +37,10 @@ class Voting:
         if not len(rows) or deadline.passed:
             return evidence
         chosen = [self._likeliest(probs[row]) for row in rows]
-        questions = [self._question(evidence, row, columns) for row, columns in zip(rows, chosen, strict=True)]
+        questions = self.questions(evidence, probs, where=where)
         with self.timed("vote"):
             cast = {
-                voter.name: voter.vote(questions, deadline=deadline.part(1.0 / (len(self.voters) - at)))
+                voter.name: self.budget.ask(voter, questions, deadline=deadline.part(1.0 / (len(self.voters) - at)))
                 for at, voter in enumerate(self.voters)
             }
         said = [any(votes[at] is not None for votes in cast.values()) for at in range(len(rows))]
@@ -48,6 +50,10 @@ class Voting:
         voted[rows] = said
         heard = [at for at, one in enumerate(said) if one]
         return evidence.append(_finding(cast, heard, chosen, len(evidence.labels)), where=voted)
+
+    def questions(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray) -> list[Question]:
+        """What is asked about the texts in `where`, in their order."""
+        return [self._question(evidence, row, self._likeliest(probs[row])) for row in np.flatnonzero(where).tolist()]
 
     def prompts(self, evidence: Evidence, probs: FloatArray) -> dict[str, str]:
         """What each voter is asked about the first text, whose probabilities (n_labels + 1,) these are."""

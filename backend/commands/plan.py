@@ -1,0 +1,68 @@
+"""The command plan: what `predict --llm` would take, before it is begun."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backend.commands.files import AsJson, Model, WhereOption
+from backend.commands.printing import Printer, counting
+from backend.core.errors import BadInputError
+from backend.core.settings import load_settings
+from backend.core.spending import Spend
+from backend.files import read_rows
+
+if TYPE_CHECKING:
+    from backend.pipeline.plan import Plan
+
+COLUMNS = ("", "texts", "tokens", "minutes", "cost")
+
+
+def plan(
+    data: Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the column text.")],
+    model: Model,
+    where: WhereOption = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what `predict --llm` would take on a file: texts that reach the language models, tokens, time and price.
+
+    The cheap levels look at up to 2,000 rows, and up to 64 are voted on; local models remember these votes.
+    """
+    n_texts = sum(1 for _ in read_rows(data, where=where))
+    if not n_texts:
+        raise BadInputError("--where must leave at least one row, but leaves none")
+    from backend.assembly import Assembly
+    from backend.pipeline.plan import LOOKED_AT, evenly
+    from backend.pipeline.plan import plan as planned
+
+    pipeline = Assembly(load_settings()).pipeline(model)
+    places = set(evenly(n_texts, LOOKED_AT))
+    texts = [row.text for place, row in enumerate(read_rows(data, where=where)) if place in places]
+    with counting() as progress:
+        progress.add_task(f"looking at {len(texts)} of {n_texts} rows", total=None)
+        found = planned(pipeline, texts, n_texts=n_texts)
+    printer = Printer(as_json)
+    if as_json:
+        printer.result(_figures(found))
+    else:
+        printer.rows(COLUMNS, list(_rows(found)))
+
+
+def _figures(plan: "Plan") -> Mapping[str, Any]:
+    """Everything, for programs."""
+    return {**asdict(plan), "seconds": plan.seconds, **{f"llm_{k}": v for k, v in asdict(plan.spend).items()}}
+
+
+def _rows(plan: "Plan") -> Iterator[tuple[str, ...]]:
+    yield ("cheap levels", str(plan.n_texts), "", f"{plan.cheap_s / 60:.1f}", "")
+    for asking in plan.voters:
+        yield (asking.voter, str(asking.n_texts), *_cells(asking.spend))
+    yield ("in all", str(plan.n_texts), *_cells(plan.spend + Spend(0, plan.cheap_s)))
+    tried = sum((asking.tried for asking in plan.voters), Spend())
+    yield ("taken by this plan", "", *_cells(tried))
+
+
+def _cells(spend: Spend) -> tuple[str, ...]:
+    return (str(spend.tokens), f"{spend.seconds / 60:.1f}", f"{spend.cost:.2f}" if spend.cost else "")
