@@ -151,7 +151,12 @@ def test_no_queries_no_batches() -> None:
 
 @pytest.mark.parametrize(
     ("case", "one", "other", "length"),
-    [("none", [1], [2], 0), ("some", [1, 2], [1, 3], 1), ("one begins the other", [1], [1, 2], 1), ("empty", [], [], 0)],
+    [
+        ("none", [1], [2], 0),
+        ("some", [1, 2], [1, 3], 1),
+        ("one begins the other", [1], [1, 2], 1),
+        ("empty", [], [], 0),
+    ],
 )
 def test_a_common_beginning_is_measured(case: str, one: list[int], other: list[int], length: int) -> None:
     assert common_length(one, other) == common_length(other, one) == length
