@@ -41,7 +41,7 @@ def request_of(*texts: str, **params: Any) -> PredictRequest:
 def have_voter(answering: Answering, voter: Insists) -> None:
     served = answering.projects.get(KEY)
     assert served is not None
-    pipeline: Any = replace(served.pipeline, voting=Voting((voter,)), gate=Gate({"retrieve": 2.0}))  # type: ignore[type-var]
+    pipeline: Any = replace(served.pipeline, voting=Voting((voter,)), gate=Gate({"retrieve": 2.0, "classify": 2.0}))  # type: ignore[type-var]
     answering.projects.memory.put(KEY, replace(served, pipeline=pipeline))
 
 

@@ -28,7 +28,7 @@ def plan(
 ) -> None:
     """Say what `predict --llm` would take on a file: texts that reach the language models, tokens, time and price.
 
-    The cheap levels look at up to 2,000 rows, and up to 64 are voted on; local models remember these votes.
+    The cheap levels look at up to 2,000 rows, and some 64 are voted on; local models remember these votes.
     """
     n_texts = sum(1 for _ in read_rows(data, where=where))
     if not n_texts:

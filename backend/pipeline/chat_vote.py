@@ -9,7 +9,8 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
@@ -110,6 +111,7 @@ class ChatVoter:
     _votes: LRUCache[str, FloatArray] = field(
         default_factory=lambda: LRUCache(MAX_REMEMBERED), init=False, repr=False, compare=False
     )
+    _asked: dict[str, threading.Event] = field(default_factory=dict, init=False, repr=False, compare=False)
     _took: Experience = field(default_factory=Experience, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
@@ -127,16 +129,18 @@ class ChatVoter:
     def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
         """See backend.pipeline.question.Voter."""
         users = [self._user(question) for question in questions]
-        known, new = self._sorted(questions, users)
-        since, own = time.monotonic(), Bill()
-        fresh, tokens = self._ask(new, deadline, own)
-        took = replace(own.total, seconds=time.monotonic() - since) if own.total.tokens else NOTHING
-        self._took.add(sum(map(len, fresh)), took)
-        if bill is not None:
-            bill.add(took)
+        found, new = self._sorted(questions, users)
+        with self._once(new, deadline) as mine:
+            since, own = time.monotonic(), Bill()
+            fresh, tokens = self._ask(mine, deadline, own)
+            took = replace(own.total, seconds=time.monotonic() - since) if own.total.tokens else NOTHING
+            self._took.add(sum(map(len, fresh)), took)
+            if bill is not None:
+                bill.add(took)
+            with self._lock:
+                self._votes.update(fresh)
         with self._lock:
-            self._votes.update(fresh)
-        found = known | fresh
+            found |= fresh | {user: self._votes[user] for user in new if user in self._votes}
         return [
             _vote(question, found[user], tokens.pop(user, 0)) if user in found else None
             for user, question in zip(users, questions, strict=True)
@@ -159,6 +163,24 @@ class ChatVoter:
             if question.candidates and user not in known
         }
         return known, new
+
+    @contextmanager
+    def _once(self, new: Mapping[str, int], deadline: Deadline) -> Iterator[dict[str, int]]:
+        """Those of the prompts that nobody asks about now; the others are waited for afterwards, until the deadline."""
+        done = threading.Event()
+        with self._lock:
+            theirs = {self._asked[user] for user in new if user in self._asked}
+            mine = {user: n for user, n in new.items() if user not in self._asked}
+            self._asked.update(dict.fromkeys(mine, done))
+        try:
+            yield mine
+        finally:
+            with self._lock:
+                for user in mine:
+                    del self._asked[user]
+            done.set()
+        for each in theirs:
+            each.wait(min(deadline.left_s, threading.TIMEOUT_MAX))
 
     def _ask(
         self, new: Mapping[str, int], deadline: Deadline, bill: Bill

@@ -125,16 +125,16 @@ class Pipeline:
         """Who is asked what the cheap levels are not sure of."""
         return self.voting.voters if isinstance(self.voting, Voting) else ()
 
-    def questions(self, texts: Sequence[str]) -> list[Question]:
-        """What voters would be asked about texts, were there no deadline; nobody is asked."""
-        found: list[Question] = []
+    def questions(self, texts: Sequence[str]) -> list[list[Question]]:
+        """What voters would be asked about texts, were there no deadline, call by call; nobody is asked."""
         if not isinstance(self.voting, Voting):
-            return found
+            return []
+        calls: list[list[Question]] = []
         for rows in _chunks(texts):
             evidence = self.gather([texts[row] for row in rows], FOREVER)
             probs = self.fuser.fuse(evidence)
-            found += self.voting.questions(evidence, probs, where=self.gate.unsure(probs, evidence))
-        return found
+            calls.append(self.voting.questions(evidence, probs, where=self.gate.unsure(probs, evidence)))
+        return [call for call in calls if call]
 
     def with_budget(self, budget: Budget) -> "Pipeline":
         """The same pipeline, whose voters are asked through a budget."""

@@ -3,17 +3,19 @@
 Decides how much is looked at and how it is carried over to the rest; what a vote takes is the voter's to know.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from backend.core.deadline import FOREVER
 from backend.core.spending import NOTHING, Bill, Spend
-from backend.pipeline.pipeline import CHUNK, Pipeline
+from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.question import Question, Voter
 
 LOOKED_AT = 2_000  # texts at most, evenly taken
-TRIED = 2 * CHUNK  # votes that tell how fast a voter is; the first ones also take what all others share
+TRIED = 64  # votes at least that tell how fast a voter is, where there are so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +57,26 @@ def evenly(n: int, n_taken: int) -> list[int]:
 def plan(pipeline: Pipeline, texts: Sequence[str], *, n_texts: int) -> Plan:
     """What a run over `n_texts` texts would take, of which `texts` were taken evenly.
 
-    Casts up to TRIED votes with each voter, of those that would be cast anyway.
+    Casts some votes with each voter, of those that would be cast anyway.
     """
     since = time.monotonic()
-    questions = pipeline.questions(texts)
+    calls = pipeline.questions(texts)
     cheap_s, scale = time.monotonic() - since, n_texts / max(len(texts), 1)
-    n_unsure = round(scale * len(questions))
-    asked = tuple(_asking(voter, questions, n_unsure) for voter in pipeline.voters)
+    n_unsure = round(scale * sum(map(len, calls)))
+    asked = tuple(_asking(voter, calls, n_unsure) for voter in pipeline.voters)
     return Plan(n_texts, len(texts), n_unsure, scale * cheap_s, asked)
 
 
-def _asking(voter: Voter, questions: Sequence[Question], n_unsure: int) -> Asking:
-    """Time by the speed of the last votes tried: the first ones also take what all others share."""
-    few = [questions[at] for at in evenly(len(questions), TRIED)]
-    tried = [_tried(voter, few[start : start + CHUNK]) for start in range(0, len(few), CHUNK)]
-    took = sum(tried, NOTHING)
+def _asking(voter: Voter, calls: Sequence[Sequence[Question]], n_unsure: int) -> Asking:
+    """Whole calls are tried: few questions at once take more time and more tokens each."""
+    questions = list(chain.from_iterable(calls))
+    n_calls = math.ceil(TRIED * len(calls) / max(len(questions), 1))
+    few = [calls[at] for at in evenly(len(calls), n_calls)]
+    tried = [_tried(voter, call) for call in few]
+    took, n_tried = sum(tried, NOTHING), sum(map(len, few))
     rest = voter.expected(questions)
-    n_rest = len(questions) - len(few)
-    each = rest.times(1 / n_rest) if n_rest else took.times(1 / max(len(few), 1))
+    n_rest = len(questions) - n_tried
+    each = rest.times(1 / n_rest) if n_rest else took.times(1 / max(n_tried, 1))
     more = each.times(n_unsure - len(questions))
     spend = rest + more if voter.lasting else rest + more + took
     return Asking(voter.name, n_unsure, replace(spend, seconds=spend.tokens * _s_per_token(tried)), took)
@@ -85,5 +89,7 @@ def _tried(voter: Voter, questions: Sequence[Question]) -> Spend:
 
 
 def _s_per_token(tried: Sequence[Spend]) -> float:
-    """Of the last votes that were not remembered; 0 where all were."""
-    return next((each.seconds / each.tokens for each in reversed(tried) if each.tokens), 0.0)
+    """Without the first call, which also takes what all others share; 0 where all votes were remembered."""
+    asked = [each for each in tried if each.tokens]
+    usual = sum(asked[1:] or asked, NOTHING)
+    return usual.seconds / usual.tokens if usual.tokens else 0.0

@@ -32,7 +32,7 @@ TEXTS = ("a fine thing that works", "broken when it came", "would buy it again")
 class Insists:
     """A voter that always chooses one label, and needs more time than a label stream has."""
 
-    value: str = "complaint"
+    value: str = "praise"
     needs_s: float = 30.0
     name: str = "insists"
     weight: float = 50.0
@@ -91,14 +91,14 @@ def test_what_had_no_time_for_votes_is_put_aside_and_refined_by_a_job(work: Proj
     served = insisting(work, voter)
     refresh_tasks(work, served, tasks_of(work))
     before = ticks(work)
-    assert ["praise"] in before
+    assert ["complaint"] in before
     assert voter.asked == [], "the head of the label stream waits for nobody"
     assert refine(work)
     assert sorted(voter.asked) == sorted(TEXTS)
-    assert ticks(work) == [["complaint"]] * len(TEXTS)
+    assert ticks(work) == [["praise"]] * len(TEXTS)
     assert [len(task.predictions) for task in tasks_of(work)] == [1] * len(TEXTS)
     last = work.desk.ledger.last_shown(work.key, [task.id for task in tasks_of(work)])
-    changed = [last[task.id].stage for task, tick in zip(tasks_of(work), before, strict=True) if tick == ["praise"]]
+    changed = [last[task.id].stage for task, tick in zip(tasks_of(work), before, strict=True) if tick == ["complaint"]]
     assert set(changed) == {"vote"}
     assert work.desk.queue.take(UNVOTED, work.key, 10) == []
 
@@ -108,7 +108,7 @@ def test_a_task_that_has_a_label_by_then_is_left_alone(work: ProjectDesk) -> Non
     refresh_tasks(work, insisting(work, voter), tasks_of(work))
     first = tasks_of(work)[0]
     before = first.predictions
-    work.desk.client.create_annotation(first.id, [choice(work.control, "praise")], lead_time_s=1.0)
+    work.desk.client.create_annotation(first.id, [choice(work.control, "complaint")], lead_time_s=1.0)
     assert refine(work)
     assert sorted(voter.asked) == sorted(TEXTS[1:])
     assert tasks_of(work)[0].predictions == before

@@ -159,5 +159,5 @@ def test_over_the_limit_the_cheap_levels_answer(book: SpendingLedger) -> None:
 def test_what_voters_would_be_asked_is_told_without_asking(book: SpendingLedger) -> None:
     voter = Costly()
     pipeline = replace(pipeline_of(), voting=Voting((voter,)), gate=Gate({"retrieve": 0.8}))
-    assert [each.text for each in pipeline.questions(["a bank card is gone", "cancel bank"])] == ["cancel bank"]
+    assert pipeline.questions(["a bank card is gone", "cancel bank"])[0][0].text == "cancel bank"
     assert voter.asked == []
