@@ -95,7 +95,7 @@ def test_the_rows_of_a_sequence_spell_one_prompt_and_one_answer(queries: list[Qu
 @given(QUERIES)
 def test_an_answers_places_are_the_prompts_last_row_and_its_own(queries: list[Query]) -> None:
     found = laid(queries, shared_by_all(queries))
-    outputs = set()
+    outputs: set[int] = set()
     for query, places in zip(queries, found.places, strict=True):
         assert len(places) == len(query.answers)
         for answer, rows in zip(query.answers, places, strict=True):
@@ -151,7 +151,12 @@ def test_no_queries_no_batches() -> None:
 
 @pytest.mark.parametrize(
     ("case", "one", "other", "length"),
-    [("none", [1], [2], 0), ("some", [1, 2], [1, 3], 1), ("one begins the other", [1], [1, 2], 1), ("empty", [], [], 0)],
+    [
+        ("none", [1], [2], 0),
+        ("some", [1, 2], [1, 3], 1),
+        ("one begins the other", [1], [1, 2], 1),
+        ("empty", [], [], 0),
+    ],
 )
 def test_a_common_beginning_is_measured(case: str, one: list[int], other: list[int], length: int) -> None:
     assert common_length(one, other) == common_length(other, one) == length
