@@ -14,13 +14,13 @@ from typing import Any
 import structlog
 
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError, StateError
+from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
 from backend.core.memory import Memory
 from backend.core.profiles import SERVER_KIND, ModelSpec, Profile, load_profile
 from backend.core.projects import project_folder
 from backend.core.settings import Settings
 from backend.core.types import STAGES, LabelSpace
-from backend.models.answers import StoredAnswers
+from backend.models.answers import NoAnswers, StoredAnswers, open_answers
 from backend.models.chat_server import ChatServer
 from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
 from backend.models.kernel import KernelClassifier
@@ -171,9 +171,9 @@ class Assembly:
         return open_chroma(url, authorities=self.settings.authorities)
 
     @cached_property
-    def answers(self) -> StoredAnswers:
+    def answers(self) -> StoredAnswers | NoAnswers:
         """What language models have said before."""
-        return StoredAnswers.open(self.settings.home / ANSWERS)
+        return open_answers(self.settings.home / ANSWERS)
 
     def reranker(self, profile: str) -> Reranker:
         """The cross-encoder of a profile; none, with a warning, where it cannot be loaded."""
@@ -199,7 +199,7 @@ class Assembly:
         """Go on without a model that cannot be loaded, and say so once."""
         try:
             yield
-        except (ArtefactError, MissingExtraError, StateError) as err:
+        except (ArtefactError, MissingExtraError) as err:
             if uri not in missing:
                 log.warning(f"{role}_missing", model=uri, reason=str(err))
             missing.add(uri)

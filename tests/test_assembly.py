@@ -16,14 +16,16 @@ from backend.core.settings import Settings
 from backend.core.types import Example, Label
 from backend.labelstudio.schema import label_space
 from backend.models.weights import WeightStore
-from backend.pipeline.levels import NoLevel, Voting
+from backend.pipeline.levels import NoLevel
 from backend.pipeline.pipeline import Pipeline
-from backend.pipeline.question import Question
+from backend.pipeline.question import NoVoter, Question, Voter
 from backend.pipeline.rerank import CrossEncoderReranker, NoReranker
+from backend.pipeline.voting import Voting
 from backend.telemetry.asked import ServerCollector
 from samples import Sample, load_samples
 from tests.models.chat_servers import ChatServerOfTests, serving, written
 from tests.models.tiny import tiny_cross_encoder, tiny_embedder
+from tests.pipeline.tables import voter_of
 from tests.pipeline.words import SPACE, WordEmbedder, index_of
 from training.run import TrainingOptions, train
 
@@ -79,8 +81,8 @@ def test_the_first_accepted_labels_do_not_mislead(sample: Sample, models_dir: Pa
     assert accuracy(cold.with_live(first)) > accuracy(cold) - 0.03
 
 
-def composed(**parameters: object) -> Pipeline:
-    return compose(SPACE, index_of([]), None, parameters, embedder=WordEmbedder(), voting=NoLevel(), language="en")
+def composed(*voters: Voter, **parameters: object) -> Pipeline:
+    return compose(SPACE, index_of([]), None, parameters, embedder=WordEmbedder(), voters=voters, language="en")
 
 
 def test_without_a_classifier_language_models_are_asked_as_seldom_as_after_one() -> None:
@@ -93,6 +95,37 @@ def test_parameters_of_a_manifest_reach_the_stages() -> None:
     pipeline = composed(abstain_below=0.9, n_candidates=3, weights=weights, assumed_share=0.2)
     assert (pipeline.policy.abstain_below, pipeline.retrieval.n_candidates) == (0.9, 3)
     assert (pipeline.fuser.weights["retrieve"]["names"], pipeline.fuser.assumed_share) == (7.0, 0.2)
+
+
+def test_only_voters_that_weigh_something_are_asked() -> None:
+    heard = voter_of(weight=0.5)
+    voting = composed(heard, voter_of(name="unheard", weight=0.0), NoVoter(), n_voted=4).voting
+    assert isinstance(voting, Voting)
+    assert (voting.voters, voting.n_voted) == ((heard,), 4)
+    assert isinstance(composed(voter_of(weight=0.0)).voting, NoLevel)
+
+
+def test_votes_weigh_what_their_voters_state_and_hold_only_for_the_last_stage() -> None:
+    weights = composed(voter_of(weight=0.5)).fuser.weights
+    added = {name: weight for name, weight in weights["vote"].items() if name not in composed().fuser.weights["vote"]}
+    assert sorted(added.values()) == [0.25, 0.5]
+    assert weights["classify"] == composed().fuser.weights["classify"]
+
+
+def test_a_pipeline_shows_its_voters_the_shots_of_its_index() -> None:
+    index = index_of([Example("1", "send it once more", "repeat_order")])
+    pipeline = compose(SPACE, index, None, {}, embedder=WordEmbedder(), voters=[voter_of()], language="en")
+    assert isinstance(pipeline.voting, Voting)
+    assert pipeline.voting.shots == index.shots
+
+
+def test_models_vote_where_their_answers_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "answers").write_text("a file where a folder should be")
+    assembly = Assembly(Settings(home=tmp_path))
+    with structlog.testing.capture_logs() as logs:
+        assembly.answers.keep({"a": -1.0})
+        assert assembly.answers.recall(["a"]) == {}
+    assert [entry["event"] for entry in logs] == ["answers_not_kept"]
 
 
 def test_a_reranker_that_is_missing_is_left_out_logged_and_named(tmp_path: Path) -> None:
@@ -175,18 +208,17 @@ def test_a_projects_texts_leave_this_machine_only_where_it_says_so(
     folder = assembly.settings.projects_dir / KEY
     folder.mkdir(parents=True)
     (folder / "settings.toml").write_text(f"allow_egress = {str(allowed).lower()}\n")
-    assert isinstance(assembly.voting("en", "", project=KEY), Voting) == asked
-    assert isinstance(assembly.voting("en", ""), Voting)  # files, whose owner chose the profile
+    assert len(assembly.voters("en", "", project=KEY)) == asked
+    assert len(assembly.voters("en", "")) == 1  # files, whose owner chose the profile
 
 
 def test_a_server_is_shared_by_languages_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(ChatServerOfTests([written("B")])) as server:
         assembly = assembly_served_from(f"{server.url}/v1", tmp_path, monkeypatch, "n_samples = 2, price_in = 5")
-        levels = [assembly.voting(language, "") for language in ("en", "ru")]
+        voters = [assembly.voters(language, "") for language in ("en", "ru")]
         question = Question("rain", (Label("a", "a"), Label("b", "b")))
-        for level in levels:
-            assert isinstance(level, Voting)
-            assert level.voter.vote([question], deadline=FOREVER)[0] is not None
+        for (voter,) in voters:
+            assert voter.vote([question], deadline=FOREVER)[0] is not None
     assert len(assembly.servers) == 1
     registry = CollectorRegistry()
     registry.register(ServerCollector(assembly.servers))
@@ -198,4 +230,4 @@ def test_a_server_is_shared_by_languages_and_counted(tmp_path: Path, monkeypatch
 
 def test_a_servers_option_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInputError, match="a server's options are"):
-        assembly_served_from("http://127.0.0.1:8000/v1", tmp_path, monkeypatch, "n_ctx = 5").voting("en", "")
+        assembly_served_from("http://127.0.0.1:8000/v1", tmp_path, monkeypatch, "n_ctx = 5").voters("en", "")

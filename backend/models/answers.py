@@ -70,6 +70,25 @@ class StoredAnswers:
                 self._cache.set(key, score)
 
 
+class NoAnswers:
+    """Nothing is kept. Meets backend.pipeline.vote.Answers."""
+
+    def recall(self, keys: Sequence[str]) -> Mapping[str, float]:  # noqa: ARG002
+        return {}
+
+    def keep(self, scores: Mapping[str, float]) -> None:
+        pass
+
+
+def open_answers(folder: Path) -> StoredAnswers | NoAnswers:
+    """The answers of a folder; none, with a warning, where it cannot be written or is damaged."""
+    try:
+        return StoredAnswers.open(folder)
+    except StateError as err:
+        log.warning("answers_not_kept", reason=str(err))
+        return NoAnswers()
+
+
 @contextmanager
 def _lost(event: str) -> Iterator[None]:
     try:

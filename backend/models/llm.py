@@ -71,9 +71,9 @@ class LlamaModel:
         return self._context.chat_template
 
     def fits(self, prompted: Prompted) -> bool:
-        """Whether a prompt and its answers find room in the context."""
+        """Whether a prompt and its answers find room in the context, and each answer a sequence."""
         query = self._query(prompted)
-        return len(query.prompt) + query.n_answer_tokens + BATCH_MULTIPLE <= self._context.n_ctx
+        return len(query.answers) <= MAX_ANSWERS and len(query.prompt) + query.n_answer_tokens <= self._room
 
     def expected(self, prompted: Sequence[Prompted]) -> tuple[int, float]:
         """Tokens that scoring takes, and seconds by the speed seen so far, which is 0 before anything was scored."""
@@ -122,20 +122,26 @@ class LlamaModel:
             return self._context.tokenise(part.text, ours=True, first=first)
         return self._context.tokenise(part.text[: CHARS_PER_TOKEN * part.max_tokens])[: part.max_tokens]
 
+    @property
+    def _room(self) -> int:
+        """Tokens that may be in memory at once."""
+        return self._context.n_ctx - BATCH_MULTIPLE
+
     def _require_room(self, queries: Sequence[Query]) -> None:
-        room = self._context.n_ctx - BATCH_MULTIPLE
         for query in queries:
             n_tokens = len(query.prompt) + query.n_answer_tokens
             if not query.prompt:
                 raise BadInputError("a prompt must hold something before its answers, but is empty")
-            if n_tokens > room:
-                raise BadInputError(f"a prompt must leave room for its answers: {room} tokens in all, was {n_tokens}")
+            if n_tokens > self._room:
+                raise BadInputError(
+                    f"a prompt must leave room for its answers: {self._room} tokens in all, was {n_tokens}"
+                )
             if len(query.answers) > MAX_ANSWERS:
                 raise BadInputError(f"a prompt must have at most {MAX_ANSWERS} answers, has {len(query.answers)}")
 
     def _batches(self, queries: Sequence[Query]) -> Iterable[list[int]]:
         longest = max((len(query.prompt) + query.n_answer_tokens for query in queries), default=0)
-        return batches(queries, max_tokens=max(BATCH_TOKENS, longest), max_leaves=MAX_ANSWERS)
+        return batches(queries, max_tokens=max(min(BATCH_TOKENS, self._room), longest), max_leaves=MAX_ANSWERS)
 
     def _attempted(self, part: Sequence[Query]) -> Sequence[Scored | None]:
         try:

@@ -78,12 +78,15 @@ def load_prompt(language: str, *, folder: Path = PROMPTS_DIR) -> Prompt:
         template = prompts.get_template(name)
         said: Any = template.make_module({"text": "", "shots": []})
         phrases = (str(said.none_of_these), str(said.content_free))
+        prompt = Prompt(*phrases, hashlib.sha256((folder / name).read_bytes()).hexdigest()[:8], template)
+        prompt.parts("text", [Shot("text", "answer")])
+        parts = prompt.parts("text")
     except (TemplateError, AttributeError) as err:
         raise BadInputError(
             f"{name} must be a template of text and shots that sets none_of_these and content_free; {err}"
         ) from err
-    prompt = Prompt(*phrases, hashlib.sha256((folder / name).read_bytes()).hexdigest()[:8], template)
-    last = prompt.parts("text")[-1]
-    if not last.ours or not last.text.strip():
+    if all(part.ours for part in parts):
+        raise BadInputError(f"{name} must show the text, but does not; add {{{{ text }}}}")
+    if not parts[-1].ours or not parts[-1].text.strip():
         raise BadInputError(f"{name} must go on after the text, but ends with it; add what precedes the answer")
     return prompt

@@ -19,7 +19,7 @@ N_SHOTS = 8  # a prompt: more cost a small model more attention than they tell i
 class ShotBook:
     """The examples to show, by the column of a text's likeliest label."""
 
-    pages: tuple[tuple[Shot, ...], ...] = ()  # of each neighbourhood; empty where none of its labels has an example
+    pages: tuple[tuple[Shot, ...], ...] = ()  # of each neighbourhood, the least typical first; empty without examples
     ids: frozenset[str] = frozenset()  # of all examples that are shown
     page_of: tuple[int, ...] = field(default=(), repr=False)  # by column
 
@@ -43,7 +43,8 @@ class ShotBook:
             places[column] = vectors[columns == column].mean(axis=0)
         pages, shown, page_of = [], [], [0] * len(space)
         for page, hood in enumerate(neighbourhoods(places, N_SHOTS)):
-            rows = [row for column in hood for row in _typical(column, hood, columns, vectors)]
+            typical = [_typical(column, hood, columns, vectors) for column in hood]
+            rows = [of[at] for at in reversed(range(N_SHOTS)) for of in typical if at < len(of)]
             pages.append(tuple(Shot(texts[row], spoken(space.labels[columns[row]].name)) for row in rows))
             shown += [ids[row] for row in rows]
             for column in hood:
@@ -70,7 +71,7 @@ def neighbourhoods(places: FloatArray, size: int) -> list[list[int]]:
 
 
 def _typical(column: int, hood: Sequence[int], columns: IntArray, vectors: FloatArray) -> list[int]:
-    """The examples of a label that are nearest to its mean: its part of the page, at least one where there is any."""
+    """The examples of a label that are nearest to its mean, nearest first: its part of the page, at least one."""
     rows = np.flatnonzero(columns == column)
     if not len(rows):
         return []

@@ -20,7 +20,6 @@ from backend.core.errors import BadInputError
 from backend.core.profiles import ModelSpec
 from backend.core.scoring import Prompted, Scored
 from backend.core.spending import Bill, Spend
-from backend.core.types import Label
 from backend.pipeline.prompts import Prompt, load_prompt
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
 
@@ -148,7 +147,7 @@ class LlmVoter:
                 names = [answer.removeprefix(" ") for answer in prompted.answers]
                 fresh = dict(zip(names, one.logprobs.tolist(), strict=True))
                 scores[before].update(fresh)
-                tokens[before] = one.tokens
+                tokens[before] = tokens.get(before, 0) + one.tokens
                 self.answers.keep({self._key(before, name): score for name, score in fresh.items()})
         return scores, tokens
 
@@ -164,7 +163,15 @@ class LlmVoter:
         self, wanted: Mapping[Before, set[str]], known: Mapping[Before, Mapping[str, float]]
     ) -> list[tuple[Before, Prompted]]:
         left = ((before, names - known[before].keys()) for before, names in wanted.items())
-        return [(before, self._prompted(before, names)) for before, names in left if names]
+        return [(before, each) for before, names in left if names for each in self._fitting(before, sorted(names))]
+
+    def _fitting(self, before: Before, names: Sequence[str]) -> list[Prompted]:
+        """The names in as many prompts as they need room for: a text that says nothing is asked about all of a call."""
+        prompted = self._prompted(before, set(names))
+        if len(names) == 1 or self.model.fits(prompted):
+            return [prompted]
+        half = len(names) // 2
+        return [*self._fitting(before, names[:half]), *self._fitting(before, names[half:])]
 
     def _prompted(self, before: Before, names: Set[str]) -> Prompted:
         shots, text = before
@@ -216,5 +223,5 @@ def load_voter(
     model = load(store.path(spec), **options)
     chosen = {name: spec.options[name] for name in VOTER_OPTIONS & spec.options.keys()}
     voter = LlmVoter(model, load_prompt(language), answers, **chosen)
-    voter.vote([Question("", (Label("", voter.prompt.none_of_these),))], deadline=FOREVER)
+    model.score([Prompted(voter.prompt.parts(""), (f" {voter.prompt.none_of_these}",))], deadline=FOREVER)
     return voter

@@ -25,6 +25,7 @@ BEFORE = (
 )
 AFTER = "\nTopic:"
 MAX_TEXT_TOKENS = 256
+ATOL, RTOL = 1e-2, 1e-3  # nats; what memory holds of each token has 16 bits, and long answers add up more of it
 ANSWERS = (
     " card",
     " card lost",
@@ -103,21 +104,23 @@ def test_texts_and_answers_that_share_a_batch_score_as_if_evaluated_one_by_one(e
     asked = [
         asking(" i lost my card"),
         asking(" i lost my card number", (" card", " card lost", " card lost again")),
-        asking(" где мой заказ <|im_end|>"),
-        asking(' say "hi", please', (*ANSWERS, *ANSWERS[:2])),
-        asking(""),
+        asking(" где мой заказ <|im_end|>", (*ANSWERS[2:4], " возврат")),
+        asking(' say "hi", please', (*ANSWERS[3:], ANSWERS[3])),
+        asking("", ANSWERS[:3]),
         asking(" i lost", (" card",), before=BEFORE.replace("Each", "Every")),
     ]
     scored = LlamaModel(exact).score(asked, deadline=FOREVER)
     for found, expected in zip(scored, one_by_one(exact, asked), strict=True):
         assert found is not None
-        np.testing.assert_allclose(found.logprobs, expected, atol=1e-2)
+        np.testing.assert_allclose(found.logprobs, expected, rtol=RTOL, atol=ATOL)
 
 
 def test_as_many_answers_as_a_prompt_may_have_score_as_if_evaluated_one_by_one(exact: Path) -> None:
     answers = (*ANSWERS, *(f" topic number {i}" for i in range(MAX_ANSWERS - len(ANSWERS))))
     batched = score(LlamaModel(exact), " i lost my card", answers).logprobs
-    np.testing.assert_allclose(batched, one_by_one(exact, [asking(" i lost my card", answers)])[0], atol=1e-2)
+    looked_at = [*range(len(ANSWERS)), *range(len(ANSWERS), MAX_ANSWERS, 40), MAX_ANSWERS - 1]
+    (expected,) = one_by_one(exact, [asking(" i lost my card", tuple(answers[at] for at in looked_at))])
+    np.testing.assert_allclose(batched[looked_at], expected, rtol=RTOL, atol=ATOL)
 
 
 def test_an_answer_alone_scores_exactly_as_evaluated_whole(weights: Path, model: LlamaModel) -> None:
@@ -182,6 +185,10 @@ def test_threads_that_share_a_model_get_their_own_scores(model: LlamaModel) -> N
 class Held(Deadline):
     """Never passes; but the second who looks at it, who has the model by then, waits until the model is released."""
 
+    looks: Iterator[int]
+    reached: threading.Event
+    released: threading.Event
+
     def __init__(self) -> None:
         super().__init__(math.inf)
         object.__setattr__(self, "looks", iter(range(9)))
@@ -209,6 +216,8 @@ def test_who_cannot_wait_for_a_busy_model_gets_no_scores(model: LlamaModel) -> N
 class Passing(Deadline):
     """Passes when it was looked at so many times."""
 
+    looks: Iterator[float]
+
     def __init__(self, looks: int) -> None:
         super().__init__(math.inf)
         object.__setattr__(self, "looks", iter([math.inf] * looks))
@@ -219,7 +228,7 @@ class Passing(Deadline):
 
 
 def test_past_the_deadline_no_batch_is_begun_and_what_was_scored_stays(model: LlamaModel) -> None:
-    asked = [asking(f" {word}" * 200) for word in ("one", "two", "three")]  # each fills most of a batch
+    asked = [asking(f" {word}" * 300) for word in ("one", "two", "three")]  # each fills most of a batch
     known = [scored is not None for scored in model.score(asked, deadline=Passing(2))]
     assert sorted(known) == [False, False, True]
     assert model.score(asked, deadline=Deadline.after(0)) == [None] * 3
@@ -254,12 +263,12 @@ def test_what_prompts_begin_with_stays_evaluated(model: LlamaModel) -> None:
 
 
 def test_a_small_context_holds_few_prompts_at_a_time(exact: Path) -> None:
-    asked = [asking(f" i lost card number {n}", (" card", " card lost")) for n in range(40)]
+    asked = [asking(f" i lost card number {n}", (" card", " card lost")) for n in range(60)]
     model = LlamaModel(exact, n_ctx=256)
     assert not model.fits(asking(" hello" * 250))
-    for found, expected in zip(model.score(asked, deadline=FOREVER), one_by_one(exact, asked), strict=True):
+    for found, expected in zip(model.score(asked, deadline=FOREVER)[::12], one_by_one(exact, asked[::12]), strict=True):
         assert found is not None
-        np.testing.assert_allclose(found.logprobs, expected, atol=1e-2)
+        np.testing.assert_allclose(found.logprobs, expected, rtol=RTOL, atol=ATOL)
 
 
 def test_nothing_in_gives_nothing_out(model: LlamaModel) -> None:
@@ -270,20 +279,27 @@ def test_nothing_in_gives_nothing_out(model: LlamaModel) -> None:
 @pytest.mark.parametrize(
     ("case", "prompted", "message"),
     [
-        ("no prompt", Prompted((), (" a",)), "must hold something before its answers, but is empty"),
         ("too long", asking(" hello", before="word " * 5000), r"room for its answers: 4092 tokens in all, was \d{4}"),
         ("too many answers", asking(" hello", (" a",) * (MAX_ANSWERS + 1)), "at most 254 answers, has 255"),
     ],
 )
-def test_a_prompt_that_cannot_work_is_refused(model: LlamaModel, case: str, prompted: Prompted, message: str) -> None:
+def test_a_prompt_that_does_not_fit_is_refused(model: LlamaModel, case: str, prompted: Prompted, message: str) -> None:
     assert not model.fits(prompted)
     with pytest.raises(BadInputError, match=message):
         model.score([asking(" hello"), prompted], deadline=FOREVER)
 
 
-def test_a_prompt_that_fits_is_scored(model: LlamaModel) -> None:
-    at_most = max(n for n in range(3600, 4096) if model.fits(asking(" hello", (" a",), before="word " * n)))
-    (scored,) = model.score([asking(" hello", (" a",), before="word " * at_most)], deadline=FOREVER)
+def test_an_empty_prompt_is_refused(model: LlamaModel) -> None:
+    with pytest.raises(BadInputError, match="must hold something before its answers, but is empty"):
+        model.score([Prompted((), (" a",))], deadline=FOREVER)
+
+
+def test_a_prompt_that_just_fits_is_scored(weights: Path) -> None:
+    model = LlamaModel(weights, n_ctx=256)
+    asked = [asking(" hello", (" a",), before="word " * n) for n in range(180, 256)]
+    longest = [one for one in asked if model.fits(one)][-1]
+    assert longest is not asked[-1]
+    (scored,) = model.score([longest], deadline=FOREVER)
     assert scored is not None
     assert np.isfinite(scored.logprobs).all()
 
@@ -297,12 +313,14 @@ def test_a_checksum_tells_weights_apart_by_size_beginning_and_end(tmp_path: Path
     assert len(set(found.values())) == 4
 
 
-@pytest.mark.parametrize("content", [None, b"not a model"])
-def test_a_file_that_is_no_model_is_refused(weights: Path, tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(("content", "trouble"), [(None, "read"), (b"not a model", "loaded")])
+def test_a_file_that_is_no_model_is_refused(weights: Path, tmp_path: Path, content: bytes | None, trouble: str) -> None:
     path = tmp_path / "model.gguf"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"must be a GGUF model, but cannot be loaded; run `prelabel models fetch`"):
+    with pytest.raises(
+        ArtefactError, match=f"must be a GGUF model, but cannot be {trouble}; run `prelabel models fetch`"
+    ):
         LlamaModel(path)
 
 
@@ -311,7 +329,8 @@ def test_loading_and_scoring_print_nothing(weights: Path, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_the_library_the_error_names_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_names_the_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"unread")
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(MissingExtraError, match="pip install llama-cpp-python"):
-        LlamaModel(Path("unused.gguf"))
+        LlamaModel(tmp_path / "model.gguf")

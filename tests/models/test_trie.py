@@ -95,7 +95,7 @@ def test_the_rows_of_a_sequence_spell_one_prompt_and_one_answer(queries: list[Qu
 @given(QUERIES)
 def test_an_answers_places_are_the_prompts_last_row_and_its_own(queries: list[Query]) -> None:
     found = laid(queries, shared_by_all(queries))
-    outputs = set()
+    outputs: set[int] = set()
     for query, places in zip(queries, found.places, strict=True):
         assert len(places) == len(query.answers)
         for answer, rows in zip(query.answers, places, strict=True):

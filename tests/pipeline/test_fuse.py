@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.types import STAGES, LabelSpace
-from backend.pipeline.evidence import Evidence, Feature, Finding
+from backend.pipeline.evidence import NONE, VOTE, Evidence, Feature, Finding
 from backend.pipeline.fuse import Fuser, signs
 from tests.pipeline.words import SPACE
 
@@ -24,7 +24,7 @@ def evidence_of(name: str, values: Sequence[float], present: Sequence[bool], *, 
 
 def fuser(share: float = HALF, **odds: float) -> Fuser:
     """The classifier's values as logits; out of scope as likely as not where no sign is given."""
-    weights = {"classifier": 1.0, "vote": 2.0}
+    weights = {"classifier": 1.0, VOTE + "a": 3.0, NONE + "a": 2.0, "keywords": 2.0}
     return Fuser(dict.fromkeys(STAGES, weights), dict.fromkeys(STAGES, odds), share)
 
 
@@ -56,9 +56,20 @@ def test_where_nothing_tells_out_of_scope_is_as_likely_as_it_is_assumed_to_be(sh
     assert probs[0, -1] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_vote_for_none_of_these_counts_against_the_best_label_of_the_votes() -> None:
-    probs = fuser().fuse(evidence_of("vote", [1.0, 0.0, 0.0, 2.0], [True] * 4))
-    # the evidence is one of retrieval, whose weights hold the vote here, too: 2 * (2 - 1) logits
+def test_a_vote_for_none_of_these_counts_for_out_of_scope_by_its_own_weight() -> None:
+    probs = fuser().fuse(evidence_of(NONE + "a", [0.0, 0.0, 0.0, 1.5], [False, False, False, True]))
+    # the evidence is one of retrieval, whose weights hold the vote here, too: 2 * 1.5 logits
+    assert probs[0, -1] == pytest.approx(1 / (1 + np.exp(-3.0)), abs=1e-4)
+
+
+def test_votes_for_labels_say_nothing_about_out_of_scope() -> None:
+    probs = fuser().fuse(evidence_of(VOTE + "a", [1.0, 0.0, 0.0, 0.0], [True, True, True, False]))
+    assert probs[0, -1] == pytest.approx(0.5)
+    assert probs[0, 0] / probs[0, 1] == pytest.approx(np.exp(3.0), rel=1e-4)
+
+
+def test_a_rule_for_out_of_scope_counts_against_the_best_label_of_the_rules() -> None:
+    probs = fuser().fuse(evidence_of("keywords", [1.0, 0.0, 0.0, 2.0], [True] * 4))
     assert probs[0, -1] == pytest.approx(1 / (1 + np.exp(-2.0)), abs=1e-4)
 
 

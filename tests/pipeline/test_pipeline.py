@@ -1,38 +1,30 @@
 """The pipeline as its callers see it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from backend.core.deadline import Deadline
 from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace
+from backend.pipeline.fuse import WEIGHTS, Fuser
 from backend.pipeline.gate import Gate
-from backend.pipeline.levels import Classification, Voting
+from backend.pipeline.levels import Classification
 from backend.pipeline.pipeline import CHUNK, Pipeline
-from backend.pipeline.question import Question, Vote
+from backend.pipeline.prompts import load_prompt
+from backend.pipeline.vote import LlmVoter
+from backend.pipeline.voting import Voting, stated
+from tests.pipeline.tables import TOKENS, Kept, Table
 from tests.pipeline.words import SPACE, WordEmbedder, pipeline_of
 
 SOON = 60.0
 ODD_TEXTS = ["", " ", "\0", "...", "<br>", "👍", "a" * 1_000_000, "чай", "\ud800", "cancel order"]
 
 
-@dataclass(frozen=True)
-class Says:
-    """A voter that always chooses the label of a name, and remembers what it was asked."""
-
-    value: str
-    name: str = "says"
-    asked: list[str] = field(default_factory=list)
-
-    def prompt_for(self, question: Question) -> str:
-        return question.text
-
-    def vote(self, questions: Sequence[Question], *, deadline: Deadline) -> list[Vote | None]:
-        self.asked.extend(question.text for question in questions)
-        said = [[0.97 if label.value == self.value else 0.01 for label in each.candidates] for each in questions]
-        return [Vote(np.array(probs, np.float32), 0.01, tokens=5) for probs in said]
+def saying(name: str, *texts: str) -> tuple[LlmVoter, Table]:
+    """A voter that chooses the label of a name for these texts, and the model that it asks."""
+    model = Table({text: {name: 4.0} for text in texts})
+    return LlmVoter(model, load_prompt("en"), Kept()), model
 
 
 @dataclass(frozen=True)
@@ -106,18 +98,20 @@ def test_the_old_pipeline_stays_as_it_was() -> None:
 
 
 def test_the_language_model_sees_only_what_the_cheap_levels_are_not_sure_of() -> None:
-    voter = Says("repeat_order")
+    voter, model = saying("repeat order", "cancel bank")
     gate = Gate({"retrieve": 0.8, "classify": 0.8})
-    pipeline = replace(pipeline_of(), voting=Voting(voter), gate=gate)
+    pipeline = replace(pipeline_of(), voting=Voting((voter,)), gate=gate)
     decisions = pipeline.run(["a bank card is gone", "cancel bank"], deadline_s=SOON)
-    assert voter.asked == ["cancel bank"]
+    assert set(model.texts) == {"cancel bank", ""}
     assert [decision.stage for decision in decisions if decision] == ["retrieve", "vote"]
-    assert [decision.tokens for decision in decisions if decision] == [0, 5]
+    assert [decision.tokens for decision in decisions if decision] == [0, 2 * TOKENS]
 
 
 def test_a_vote_moves_the_answer_but_does_not_bypass_the_fuser() -> None:
     pipeline = pipeline_of()
-    voted = replace(pipeline, voting=Voting(Says("repeat_order")), gate=Gate({"retrieve": 2.0}))
+    voter, _ = saying("repeat order", "order")
+    fuser = Fuser({**WEIGHTS, "vote": {**WEIGHTS["vote"], **stated([voter])}})
+    voted = replace(pipeline, voting=Voting((voter,)), fuser=fuser, gate=Gate({"retrieve": 2.0}))
     (before,), (after,) = (p.run(["order"], deadline_s=SOON) for p in (pipeline, voted))
     assert before is not None
     assert after is not None
@@ -129,9 +123,9 @@ def test_a_vote_moves_the_answer_but_does_not_bypass_the_fuser() -> None:
 
 
 def test_without_language_models_none_is_asked() -> None:
-    voter = Says("repeat_order")
-    replace(pipeline_of(), voting=Voting(voter)).without_llm().run(["something else"], deadline_s=SOON)
-    assert voter.asked == []
+    voter, model = saying("repeat order")
+    replace(pipeline_of(), voting=Voting((voter,))).without_llm().run(["something else"], deadline_s=SOON)
+    assert model.asked == []
 
 
 def test_a_label_that_the_classifier_does_not_know_keeps_a_chance() -> None:

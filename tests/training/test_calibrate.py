@@ -7,9 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from backend.assembly import decided_by
 from backend.core.types import IntArray, Label, LabelSpace, Stage
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.fuse import SIGNS, WEIGHTS, joined, novelty, weighted
+from backend.pipeline.voting import stated
+from tests.pipeline.tables import voter_of
 from training.calibrate import FITTED, STATED, calibrate, fit_signs, fit_weights, threshold
 
 N_LABELS = 6
@@ -93,6 +96,16 @@ def test_with_few_labels_or_few_examples_the_stated_signs_stand() -> None:
 
 def test_without_examples_the_stated_values_stand() -> None:
     assert calibrate({}, {}, np.zeros(0, np.int64), share=0.1) == STATED
+
+
+def test_the_last_stage_weighs_what_the_level_before_it_does_and_votes_what_their_voters_state() -> None:
+    evidence, columns = drawn(2.0, n=200)
+    found = calibrate({STAGE: evidence}, {STAGE: evidence}, columns, share=0.01)
+    assert found.weights["vote"] == found.weights["classify"] != WEIGHTS["vote"]
+    assert found.signs["vote"] == found.signs["classify"]
+    voter = voter_of(weight=0.5)
+    fuser = decided_by(found.parameters(), classifies=True, voters=[voter])["fuser"]
+    assert fuser.weights["vote"] == {**found.weights["vote"], **stated([voter])}
 
 
 @pytest.mark.parametrize(
