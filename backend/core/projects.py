@@ -71,6 +71,7 @@ class ProjectSettings:
     target_precision: float = 0.0  # of labels accepted without a person, where blind labels promise it; 0: none are
     auto_accept: str = "mark"  # "mark": a filterable key in the task's data; "annotation": by the token's account
     train_on_auto: bool = False  # whether such annotations train (they never calibrate or count)
+    allow_egress: bool = False  # whether its texts may go to a voter on a server beyond this machine
     min_labels: int = 10  # labels before the first training
     growth: float = 0.1  # share of new labels that makes a retraining worth it
     quiet_s: float = 5.0  # no event for so long before a retraining starts
@@ -201,7 +202,7 @@ def config_hash(label_config: str, settings: ProjectSettings) -> str:
     """What a project's versions are made of besides its labels: where it changes, they are made anew."""
     parts = [label_config, settings.profile, settings.language, settings.control, settings.oos_label]
     rules = {label: list(words) for label, words in settings.keywords.items()}
-    made_of = [*parts, rules, dict(settings.renamed)]
+    made_of = [*parts, rules, dict(settings.renamed), *(["egress"] if settings.allow_egress else [])]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
 
     hub_url: str = "https://huggingface.co"  # for `models fetch` only: the model hub, or a mirror of it
     hub_token: SecretStr = SecretStr("")  # for `models fetch` only: where a hub asks who has accepted its terms
+    llm_api_key: SecretStr = SecretStr("")  # for language models on servers that ask for one
     ca_bundle: str = ""  # PEM file: the authorities to trust, in place of the environment's or the built-in ones
     proxy: SecretStr = SecretStr("")  # of all calls but those to this machine and to NO_PROXY; may hold a password
     index_url: SecretStr = SecretStr("")  # package index, also of the models that are packages; may hold a password

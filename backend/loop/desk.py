@@ -16,6 +16,7 @@ from backend.labelstudio.records import Project
 from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.ledger import Ledger, ProjectRow, open_ledger
 from backend.serving import Loader, Served
+from backend.telemetry.asked import ServerCollector
 from backend.telemetry.instruments import Telemetry
 from backend.telemetry.loaded import MemoryCollector
 
@@ -59,6 +60,7 @@ class Desk:
     def loader(self) -> Loader:
         assembly = Assembly(self.settings, Memory(self.settings.memory_bytes), self.telemetry.timed)
         self.telemetry.registry.register(MemoryCollector(assembly.memory))
+        self.telemetry.registry.register(ServerCollector(assembly.servers))
         return Loader(self.settings, assembly, self.ledger)
 
     def project(self, key: str) -> "ProjectDesk":

@@ -172,7 +172,10 @@ def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable
     """
     unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS
     if spec.kind != "llama" or unknown:
-        raise BadInputError(f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}")
+        raise BadInputError(
+            f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}; "
+            "one on a server is of kind openai"
+        )
     if language not in spec.options.get("languages", [language]):
         return NoVoter()
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}

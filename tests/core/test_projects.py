@@ -10,6 +10,7 @@ from backend.core.projects import (
     ProjectKey,
     ProjectSettings,
     blind_rank,
+    config_hash,
     is_blind,
     project_folder,
 )
@@ -121,3 +122,8 @@ def test_the_blind_share_is_kept_and_never_changes() -> None:
 def test_the_order_of_blind_tasks_does_not_follow_from_their_being_blind() -> None:
     ranks = [blind_rank("84-1", task) for task in range(20_000) if is_blind("84-1", task, 0.03)]
     assert 0.45 < sum(ranks) / len(ranks) < 0.55
+
+
+def test_versions_are_made_anew_where_a_project_lets_its_texts_out_or_no_longer_does() -> None:
+    kept, let_out = (config_hash("<View/>", ProjectSettings(allow_egress=allowed)) for allowed in (False, True))
+    assert kept != let_out
