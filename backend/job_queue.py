@@ -25,7 +25,8 @@ from backend.core.settings import Settings
 from backend.logs import present_trace
 from backend.roll_call import listeners
 
-QUEUES = ("train", "live", "reconcile", "bulk")  # `train` has a worker of its own; the others in falling priority
+# `train` has a worker of its own; the others in falling priority, but after a job of `live` one of theirs has its turn
+QUEUES = ("train", "live", "reconcile", "bulk")
 JOBS = {  # function -> (queue, seconds it may take)
     "retrain": ("train", 1800),
     "retrain_due": ("train", 1800),

@@ -40,6 +40,14 @@ class Worker(SimpleWorker):  # type: ignore[misc]
 
     max_connection_wait_time = RECONNECT_WITHIN_S
 
+    def reorder_queues(self, reference_queue: Queue) -> None:
+        """After a job of the first queue the others come before it, once: labels without end must not starve them.
+
+        Else a steady annotator would keep away the tick by which trainings begin.
+        """
+        first, *others = self.queues
+        self._ordered_queues = [*others, first] if reference_queue == first else [first, *others]
+
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Without RQ's traceback, which may quote a task's text; see backend.loop.telling for the rest."""
         log.error("job %s failed: %s", job.id, exc_info[0].__name__)

@@ -14,6 +14,12 @@ def note(path: str) -> None:
         time.sleep(0.02)
 
 
+def note_as(path: str, what: str) -> None:
+    """Add a line that says what ran."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{what}\n")
+
+
 def kill_worker(path: str) -> None:
     """Add a line, then take the worker down."""
     with Path(path).open("a", encoding="utf-8") as file:

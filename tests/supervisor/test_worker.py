@@ -25,6 +25,7 @@ from tests.stack import Backend, kill, make_backend, running, wait_for
 
 pytestmark = pytest.mark.redis
 NOTE, KILL = "tests.supervisor.jobs.note", "tests.supervisor.jobs.kill_worker"
+NOTE_AS = "tests.supervisor.jobs.note_as"
 
 
 @pytest.fixture
@@ -127,6 +128,17 @@ def test_a_worker_ends_after_its_job_when_it_is_asked_to(
         threading.Timer(0.3, Path(f"{notes}.go").touch).start()
         assert child.process.wait(20) == 0
     assert (status(first), status(second)) == ("finished", "queued")
+
+
+def test_labels_come_first_but_without_end_they_starve_nothing_else(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    for name in ("bulk", "bulk", "reconcile", "live", "live", "live", "live", "live"):
+        queue(connection, name).enqueue(NOTE_AS, str(notes), name)
+    with running(Prelabel(stack.settings).workers()[1], stack.home / "logs"):
+        wait_for(lambda: notes.exists() and len(notes.read_text().split()) == 8)
+    assert notes.read_text().split() == ["live", "reconcile", "live", "bulk", "live", "bulk", "live", "live"]
 
 
 def test_a_second_worker_of_the_same_name_is_refused(stack: Backend) -> None:
