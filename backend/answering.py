@@ -12,7 +12,7 @@ from backend.core.artefacts import cold_version
 from backend.core.deadline import BATCH_S, INTERACTIVE_S, SINGLE_TASK_S
 from backend.core.errors import BadInputError, PrelabelError, StateError
 from backend.core.memory import STAY_S, Memory
-from backend.core.projects import UNCONFIGURED, ProjectKey, ProjectSettings, config_hash, is_blind
+from backend.core.projects import UNCONFIGURED, ProjectKey, config_hash, is_blind
 from backend.core.settings import Settings
 from backend.core.types import Decision
 from backend.health.watch import Watch
@@ -56,12 +56,13 @@ class Answering:
             LabelConfigError: the config is not well-formed XML.
         """
         key = str(request.key)
+        folder = self.projects.loader.folder(key)
         with _carrying_on("control", key):
-            self.projects.loader.folder(key).remember_control(request.control)
-        settings = self._project_settings(key)
+            folder.remember_control(request.control)
+        settings = folder.settings()
         if isinstance(served_control(request.label_config, settings), Unusable):
             return UNCONFIGURED
-        present = config_hash(request.label_config, settings)
+        present = config_hash(request.label_config, settings, folder.descriptions())
         with _carrying_on("config", key):
             row = self.ledger.project(key)
             if row is None or row.config_hash != present:
@@ -71,7 +72,7 @@ class Answering:
     def predict(self, request: PredictRequest) -> list[Json | None]:
         """One prediction a task, in order; None for "none yet"."""
         key = str(request.key)
-        served, settings = self.projects.get(key), self._project_settings(key)
+        served, settings = self.projects.get(key), self.projects.loader.folder(key).settings()
         control = served_control(request.label_config, settings)
         if served is None or isinstance(control, Unusable):
             self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
@@ -159,9 +160,6 @@ class Answering:
         ]
         with _carrying_on("shown", key):
             self.ledger.add_shown(key, rows)
-
-    def _project_settings(self, key: str) -> ProjectSettings:
-        return self.projects.loader.folder(key).settings()
 
     def _ask(self, job: str, key: str) -> None:
         try:

@@ -29,6 +29,7 @@ from backend.models.reranker import LoadedReranker, load_reranker
 from backend.models.server_options import ServerOptions
 from backend.models.threads import one_thread
 from backend.models.weights import WeightStore
+from backend.models.writer import LlamaWriter
 from backend.pipeline.chat_vote import load_chat_voter
 from backend.pipeline.chroma import Chroma, ChromaIndex, collection_name, open_chroma
 from backend.pipeline.clean import CLEANING
@@ -238,6 +239,15 @@ class Assembly:
         """
         key = (spec.profile, spec.uri)
         return self.servers.get(key) or self.servers.setdefault(key, open_server(spec, self.settings))
+
+    def writer(self, spec: ModelSpec) -> LlamaWriter:
+        """A local voter, to write in place of voting.
+
+        Raises:
+            ArtefactError: the weights are missing or damaged.
+            MissingExtraError: the library that runs them is not installed.
+        """
+        return LlamaWriter(self.store.path(spec))
 
 
 def _asking(server: ChatServer, language: str) -> Voter:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
     "doctor": "doctor",
     "disconnect": "projects",
     "label-config": "label_config",
+    "describe": "describe",
     "import": "moving",
     "export": "moving",
     "train": "files",

@@ -222,7 +222,7 @@ def publish_all(settings: Settings, keys: dict[str, Material]) -> None:
         else:  # nothing is shared between folders: a copy weighs what another training's would
             shutil.copytree(project_folder(settings.projects_dir, first).root, project.root)
         ledger.add_project(key)
-        ledger.update_project(key, config_hash=config_hash(material.label_config, ProjectSettings()))
+        ledger.update_project(key, config_hash=config_hash(material.label_config, ProjectSettings(), ()))
         write_atomically(project.root / SETTINGS_FILE, "blind_share = 0\n")
         project.switch(COLD)
     ledger.engine.dispose()

@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from backend.core.types import Decision, FloatArray, IntArray
 from backend.models.kernel import ANALYZERS
 from backend.pipeline.retrieve import Embedder
-from training.splits import group_of
+from training.typical import typical
 
 OUTSIDE_FROM = 0.3  # probability of being out of scope: many of one kind may each be thought a label's odd text
 NEAR = 4.0  # spreads above unrelated texts
@@ -30,7 +30,7 @@ class Group:
     """Texts that may share a label that is missing."""
 
     words: tuple[str, ...]  # that tell it from the other groups
-    typical: tuple[str, ...]  # texts, the most central first; none says what another says
+    typical: tuple[str, ...]  # texts, the most central first; see training.typical
     rows: tuple[int, ...]  # of all its texts
 
 
@@ -58,17 +58,9 @@ def groups_of(texts: Sequence[str], vectors: FloatArray, embedder: Embedder, *, 
     members = sorted((rows for rows in members if len(rows) >= FEWEST), key=len, reverse=True)
     said = [[texts[drawn[row]] for row in rows] for rows in members]
     return [
-        Group(words, _typical(own, units[rows]), tuple(drawn[rows].tolist()))
+        Group(words, typical(own, units[rows], k=N_TYPICAL), tuple(drawn[rows].tolist()))
         for rows, own, words in zip(members, said, _words(said), strict=True)
     ]
-
-
-def _typical(texts: Sequence[str], units: FloatArray) -> tuple[str, ...]:
-    order = np.argsort(-(units @ units.sum(axis=0)), kind="stable")
-    distinct: dict[str, str] = {}
-    for row in order:
-        distinct.setdefault(group_of(texts[row]), texts[row])
-    return tuple(distinct.values())[:N_TYPICAL]
 
 
 def _words(groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.commands.printing import Printer, counting
+from backend.core.descriptions import described, descriptions_from, fitting
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace
@@ -40,6 +41,9 @@ def train(
     oos_label: Annotated[str, typer.Option(help='The label that means "none of the labels".')] = "",
     profile: Annotated[str, typer.Option(help="Which models and parameters; see profiles/.")] = "",
     family: Annotated[str, typer.Option(help="Classifier family: kernel, or none.")] = "kernel",
+    descriptions: Annotated[
+        Path | None, typer.Option(help="What `prelabel describe` wrote and a person approved; for labels without hint.")
+    ] = None,
     gold: Annotated[Path | None, typer.Option(help="Rows that judge the model and never train it.")] = None,
     where: WhereOption = "",
     language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",
@@ -50,7 +54,10 @@ def train(
     examples = read_labelled(data, where=where)
     pool = [row.text for row in read_rows(data, where=where, labelled=True) if not row.label]
     judging = read_labelled(gold) if gold else []
-    space = _space(examples, label_config, oos_label)
+    space = label_space_of(examples, label_config, oos_label)
+    if descriptions is not None:
+        written = descriptions_from(read_text(descriptions), where=str(descriptions))
+        space = described(space, fitting(written, space))
     from backend.assembly import Assembly  # torch and scikit-learn take seconds: a wrong file is told at once
     from training.run import TrainingOptions
     from training.run import train as train_model
@@ -195,7 +202,8 @@ def prediction_columns(decision: Decision, version: str) -> dict[str, Any]:
     }
 
 
-def _space(examples: Sequence[Example], label_config: Path | None, oos_label: str) -> LabelSpace:
+def label_space_of(examples: Sequence[Example], label_config: Path | None, oos_label: str) -> LabelSpace:
+    """The labels of a config, or those that examples have."""
     if label_config is not None:
         from backend.labelstudio.schema import label_space
 

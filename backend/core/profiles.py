@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.core.errors import BadInputError
 
+LOCAL = "llama"  # the kind of voters that run in our own process
 PROFILES_DIR = Path(__file__).resolve().parents[2] / "profiles"
 SERVER_KIND = "openai"  # of models that run elsewhere and are asked over the network
 
@@ -38,6 +39,22 @@ class Profile:
 
     def embedder(self, language: str) -> ModelSpec:
         return self.embedders.get(language) or self.embedders["default"]
+
+    @property
+    def local_voter(self) -> ModelSpec:
+        """The first voter that runs in our own process.
+
+        Raises:
+            BadInputError: it has none.
+        """
+        local = [spec for spec in self.voters if spec.kind == LOCAL]
+        if not local:
+            kinds = ", ".join(sorted({spec.kind for spec in self.voters})) or "none"
+            raise BadInputError(
+                f"a voter of profile {self.name!r} must be of kind {LOCAL}, which runs here; its kinds are: {kinds};"
+                " models on a server are not asked to write yet: name a GGUF file with --model, or another --profile"
+            )
+        return local[0]
 
     @property
     def models(self) -> tuple[ModelSpec, ...]:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from backend.core.artefacts import oldest_first, remove, unfinished, unpublished, write_atomically
+from backend.core.descriptions import Description, descriptions_from
 from backend.core.errors import BadInputError
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
 SETTINGS_FILE = "settings.toml"
 CONTROL_FILE = "control"
+DESCRIPTIONS_FILE = "descriptions.jsonl"
 AUTO_ACCEPT = ("mark", "annotation")
 LIMITS = {
     "blind_share": 1.0,
@@ -160,6 +162,29 @@ class ProjectFolder:
         except FileNotFoundError:
             return ""
 
+    def descriptions(self) -> tuple[Description, ...]:
+        """Of labels, all of them approved.
+
+        Raises:
+            BadInputError: the file was changed into something else.
+        """
+        try:
+            text = (self.root / DESCRIPTIONS_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ()
+        except UnicodeDecodeError as err:
+            raise BadInputError(f"projects/{self.key}/{DESCRIPTIONS_FILE} must be UTF-8; approve a file again") from err
+        return descriptions_from(text, where=f"projects/{self.key}/{DESCRIPTIONS_FILE}")
+
+    def keep_descriptions(self, approved: Sequence[Description]) -> None:
+        """Replace those that were approved before.
+
+        Raises:
+            StateError: there is no room, or no right to write.
+        """
+        lines = (f"{description.to_json()}\n" for description in approved)
+        write_atomically(self.root / DESCRIPTIONS_FILE, "".join(lines))
+
     def settings(self) -> ProjectSettings:
         """Raises BadInputError where settings.toml is not TOML, or holds an entry or type that does not exist."""
         where = f"projects/{self.key}/{SETTINGS_FILE}"  # annotators may read it: the state's path is not theirs
@@ -198,11 +223,13 @@ def project_folder(projects_dir: Path, key: str) -> ProjectFolder:
     return ProjectFolder(projects_dir / str(ProjectKey.parse(key)))
 
 
-def config_hash(label_config: str, settings: ProjectSettings) -> str:
+def config_hash(label_config: str, settings: ProjectSettings, descriptions: Sequence[Description]) -> str:
     """What a project's versions are made of besides its labels: where it changes, they are made anew."""
     parts = [label_config, settings.profile, settings.language, settings.control, settings.oos_label]
     rules = {label: list(words) for label, words in settings.keywords.items()}
     made_of = [*parts, rules, dict(settings.renamed), *(["egress"] if settings.allow_egress else [])]
+    if descriptions:
+        made_of.append({each.label: each.description for each in descriptions})
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,23 +7,24 @@ with percent, on the keys 1 to 5; every task must hold TOP_KEY. Reads no file an
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder, tostring
 from xml.sax.saxutils import quoteattr
 
 import regex
+from defusedxml.ElementTree import DefusedXMLParser
 
+from backend.core.descriptions import MAX_HINT, UNWRITABLE, Description
 from backend.core.errors import BadInputError
 from backend.core.types import Label
-from backend.labelstudio.schema import LABEL_SET, OWN_KEYS, TOP_KEY, WHY_KEY
+from backend.labelstudio.schema import LABEL_SET, OWN_KEYS, TOP_KEY, WHY_KEY, Control
 
 CONTROL, TEXT = "label", "text"  # names of the tags
 STATIC_UP_TO = 9  # labels: each has a digit of its own then, and keeps it
 INLINE_FROM = 10  # labels: in one column they would not fit on the page
 MAX_LABELS = 2_000  # a browser draws each of them for each task; 1,000 were tried
 MAX_LABEL = 100  # characters: a choice is one line
-MAX_HINT = 1_000  # characters: an embedding reads no more than about that
 FIND_KEY = "shift+f"
 KEY = regex.compile(r"\w+")
-UNWRITABLE = regex.compile(r"[\p{Cc}\p{Cs}\uFFFE\uFFFF]")  # XML has no way to write most of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,25 @@ def label_config(labels: Sequence[Label], *, text_key: str = "text", static: boo
         *body,
     ]
     return "\n".join(["<View>", *(f"  {line}" for line in lines), "</View>", ""])
+
+
+def hinted(xml: str, control: Control, descriptions: Iterable[Description]) -> str:
+    """A config with descriptions as the hints of those choices that have none; all else stays, but for quotes.
+
+    Args:
+        control: the served one of this config.
+    """
+    hints = {each.label: each.description for each in descriptions}
+    parser = DefusedXMLParser(target=TreeBuilder(insert_comments=True), forbid_dtd=True)
+    parser.feed(xml)
+    root: Element = parser.close()
+    source = LABEL_SET if control.dynamic else control.from_name
+    sources = [element for element in root.iter("Choices") if element.get("name") == source]
+    for choice in (choice for element in sources for choice in element.iter("Choice")):
+        hint = hints.get(choice.get("alias") or choice.get("value") or "", "")
+        if hint and not choice.get("hint"):
+            choice.set("hint", hint)
+    return tostring(root, encoding="unicode") + "\n"
 
 
 WHY_STYLE = "margin: 0.75em 8px; font-size: 0.95em; font-weight: 400; opacity: 0.8"

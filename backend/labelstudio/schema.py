@@ -128,8 +128,8 @@ def usable_control(xml: str, settings: ProjectSettings) -> Control:
     return found
 
 
-def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
-    """The labels of a config, for commands that work on files.
+def file_control(xml: str, *, oos_label: str = "") -> Control:
+    """The control of a config, for commands that work on files.
 
     Raises:
         BadInputError: the config has no control that prelabel serves, or `oos_label` is not one of its choices.
@@ -139,7 +139,12 @@ def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
         raise BadInputError(found.message)
     if oos_label and found.space.oos_value != oos_label:
         raise BadInputError(f"--oos-label must be a choice of the label config, was {oos_label!r}")
-    return found.space
+    return found
+
+
+def label_space(xml: str, *, oos_label: str = "") -> LabelSpace:
+    """Its labels; raises as `file_control`."""
+    return file_control(xml, oos_label=oos_label).space
 
 
 def _parse(xml: str) -> Element:

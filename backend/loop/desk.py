@@ -6,10 +6,12 @@ from functools import cached_property
 from typing import Self
 
 from backend.assembly import Assembly
+from backend.core.descriptions import Description, described
 from backend.core.errors import BadInputError
 from backend.core.memory import Memory
 from backend.core.projects import ProjectFolder, ProjectKey, ProjectSettings, config_hash
 from backend.core.settings import Settings
+from backend.core.types import LabelSpace
 from backend.job_queue import JobQueue, connect
 from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Project
@@ -75,7 +77,8 @@ class Desk:
             raise BadInputError(f"project {key} must still exist; its id belongs to {project.key} now: disconnect it")
         settings = folder.settings()
         control = served_control(project.label_config, settings)
-        return ProjectDesk(self, key, folder, settings, project, control, self.ledger.add_project(key))
+        row = self.ledger.add_project(key)
+        return ProjectDesk(self, key, folder, settings, folder.descriptions(), project, control, row)
 
     def served(self, key: str) -> Served | None:
         """The current version, loaded, with the neighbour index of now; None where none was published."""
@@ -107,6 +110,7 @@ class ProjectDesk:
     key: str
     folder: ProjectFolder
     settings: ProjectSettings
+    descriptions: tuple[Description, ...]  # of labels, approved
     project: Project
     found: Control | Unusable
     row: ProjectRow
@@ -119,12 +123,26 @@ class ProjectDesk:
     def usable(self) -> bool:
         return isinstance(self.found, Control)
 
-    @property
+    @cached_property
     def control(self) -> Control:
-        """Raises BadInputError where the label config cannot be served."""
+        """With the project's descriptions as the hints of labels that have none.
+
+        Raises:
+            BadInputError: the label config cannot be served.
+        """
+        space = described(self.offered, self.descriptions)
+        return replace(self._served, space=space, renamed=self.settings.renamed)
+
+    @property
+    def offered(self) -> LabelSpace:
+        """The labels as the label config has them: without descriptions."""
+        return self._served.space
+
+    @property
+    def _served(self) -> Control:
         if isinstance(self.found, Unusable):
             raise BadInputError(self.found.message)
-        return replace(self.found, renamed=self.settings.renamed)
+        return self.found
 
     @property
     def profile(self) -> str:
@@ -132,7 +150,7 @@ class ProjectDesk:
 
     @property
     def config_hash(self) -> str:
-        return config_hash(self.project.label_config, self.settings)
+        return config_hash(self.project.label_config, self.settings, self.descriptions)
 
     @property
     def keywords(self) -> dict[str, Sequence[str]]:

@@ -28,6 +28,7 @@ MAX_TEXT_TOKENS = 256  # per text: its subject stands at its beginning, and time
 MAX_ANSWER_TOKENS = 48  # per answer: longer names differ within that
 MAX_ANSWERS = 14  # scored in one batch; more take turns
 CHARS_PER_TOKEN = 16  # characters looked at per token that is kept; ordinary text has about 4
+PIECE_BYTES = 512  # of one token; the longest of a vocabulary are runs of blanks
 BATCH_MULTIPLE = 4  # llama.cpp rounds differently in other batch shapes, and scores would move with them
 PREFIX, TEXT, PADDING, ANSWERS = 0, 1, 2, 3  # sequence ids; from ANSWERS on one for each answer
 INSTALL = "pip install llama-cpp-python"
@@ -247,6 +248,16 @@ class Context:
     def _logits(self, row: int) -> FloatArray:
         pointer = self._lib.llama_get_logits_ith(self._context, row)
         return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), shape=(self._n_vocab,))
+
+    def spelled(self, token: int) -> bytes:
+        """What a token stands for; part of a character where that takes several. Control tokens stand for nothing."""
+        buffer = ctypes.create_string_buffer(PIECE_BYTES)
+        written = self._lib.llama_token_to_piece(self._vocab, token, buffer, PIECE_BYTES, 0, False)
+        return buffer.raw[: max(written, 0)]
+
+    def ends(self, token: int) -> bool:
+        """Whether a model says with a token that it has done."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
 
     def copy(self, source: int, target: int) -> None:
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)

@@ -87,7 +87,7 @@ def settings_for(home: Path, redis_url: str) -> Settings:
 
 def made_for(label_config: str) -> str:
     """The hash of a config in a project with no settings of its own."""
-    return config_hash(label_config, ProjectSettings())
+    return config_hash(label_config, ProjectSettings(), ())
 
 
 def publish(settings: Settings, key: str, label_config: str, *, version: str = "") -> str:

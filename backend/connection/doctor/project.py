@@ -42,8 +42,10 @@ def config(work: ProjectDesk) -> Finding[ProjectDesk]:
         return unserved(work.found)
     space = work.control.space
     oos = f"{space.oos_value!r} means none of these" if space.oos_value else "no choice means none of these"
-    n_hints = sum(bool(label.hint) for label in space.labels)
-    return Finding(f"{work.control.from_name}: {len(space)} labels, {n_hints} with hint; {oos}")
+    n_hints = sum(bool(label.hint) for label in work.offered.labels)
+    n_described = sum(bool(label.hint) for label in space.labels) - n_hints
+    hints = f"{n_hints} with hint" + (f", {n_described} with a description" if n_described else "")
+    return Finding(f"{work.control.from_name}: {len(space)} labels, {hints}; {oos}")
 
 
 def unserved(found: Unusable) -> Finding[ProjectDesk]:
