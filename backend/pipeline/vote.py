@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.deadline import Deadline
 from backend.core.errors import BadInputError, OutsideError
-from backend.core.profiles import ModelSpec
+from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec
 from backend.core.types import FloatArray, Label
 from backend.pipeline.question import NoVoter, Question, Vote, Voter, one_line, spoken
 
@@ -171,10 +171,10 @@ def load_voter(spec: ModelSpec, store: Weights, *, language: str, load: Callable
         BadInputError: the profile's entry is not one for a voter.
     """
     unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS
-    if spec.kind != "llama" or unknown:
+    if spec.kind != LOCAL or unknown:
         raise BadInputError(
-            f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}; "
-            "one on a server is of kind openai"
+            f"a voter must be of kind {LOCAL} with known options, was {spec.kind} with {sorted(unknown)}; "
+            f"one on a server is of kind {SERVER_KIND}"
         )
     if language not in spec.options.get("languages", [language]):
         return NoVoter()
