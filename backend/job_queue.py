@@ -25,7 +25,7 @@ from backend.core.settings import Settings
 from backend.logs import present_trace
 from backend.roll_call import listeners
 
-# `train` has a worker of its own; the others in falling priority, but after a job of `live` one of theirs has its turn
+# `train` has a worker of its own; the others in falling priority, but after one of `live` one of `reconcile` has a turn
 QUEUES = ("train", "live", "reconcile", "bulk")
 JOBS = {  # function -> (queue, seconds it may take)
     "retrain": ("train", 1800),

@@ -17,7 +17,7 @@ import numpy as np
 
 from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import BadInputError
-from backend.core.profiles import ModelSpec
+from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec
 from backend.core.scoring import Prompted, Scored
 from backend.core.spending import Bill, Spend
 from backend.pipeline.prompts import Prompt, load_prompt
@@ -212,10 +212,10 @@ def load_voter(
         BadInputError: the profile's entry is not one for a voter.
     """
     unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS - {"languages"}
-    if spec.kind != "llama" or unknown:
+    if spec.kind != LOCAL or unknown:
         raise BadInputError(
-            f"a voter must be of kind llama with known options, was {spec.kind} with {sorted(unknown)}; "
-            "one on a server is of kind openai"
+            f"a voter must be of kind {LOCAL} with known options, was {spec.kind} with {sorted(unknown)}; "
+            f"one on a server is of kind {SERVER_KIND}"
         )
     if language not in spec.options.get("languages", [language]):
         return NoVoter()

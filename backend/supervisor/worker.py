@@ -41,12 +41,14 @@ class Worker(SimpleWorker):  # type: ignore[misc]
     max_connection_wait_time = RECONNECT_WITHIN_S
 
     def reorder_queues(self, reference_queue: Queue) -> None:
-        """After a job of the first queue the others come before it, once: labels without end must not starve them.
+        """After a job of the first queue the second comes before it, once: labels without end must not starve it.
 
-        Else a steady annotator would keep away the tick by which trainings begin.
+        Else a steady annotator would keep away the tick by which trainings begin. What comes after the second waits for
+        a pause in either: a turn of pruning takes seconds.
         """
         first, *others = self.queues
-        self._ordered_queues = [*others, first] if reference_queue == first else [first, *others]
+        turn = [*others[:1], first, *others[1:]]
+        self._ordered_queues = turn if reference_queue == first else [first, *others]
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Without RQ's traceback, which may quote a task's text; see backend.loop.telling for the rest."""

@@ -125,5 +125,5 @@ def test_the_order_of_blind_tasks_does_not_follow_from_their_being_blind() -> No
 
 
 def test_versions_are_made_anew_where_a_project_lets_its_texts_out_or_no_longer_does() -> None:
-    kept, let_out = (config_hash("<View/>", ProjectSettings(allow_egress=allowed)) for allowed in (False, True))
+    kept, let_out = (config_hash("<View/>", ProjectSettings(allow_egress=allowed), ()) for allowed in (False, True))
     assert kept != let_out
