@@ -122,7 +122,7 @@ def raced(path: Path, questions: Sequence[Question], gold: Sequence[str], table:
     """Each way in turns on the same blocks; the first is ours."""
     library = silent_llama_cpp()
     voter = LlmVoter(LlamaModel(path), load_prompt("en"), NoAnswers(), n_shots=N_SHOTS)
-    evaluated = []
+    evaluated: list[int] = []
 
     def ours(block: Sequence[Question]) -> list[str]:
         votes = voter.vote(block, deadline=FOREVER)

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.assembly import Assembly
-from backend.core.deadline import FOREVER
+from backend.core.deadline import FOREVER, Deadline
 from backend.core.settings import load_settings
+from backend.core.spending import NOTHING, Bill, Spend
 from backend.core.types import BoolArray, Example, FloatArray, IntArray, LabelSpace
 from backend.logs import configure_logs
 from backend.models.llm import LlamaModel
@@ -44,7 +45,7 @@ N_ASKED = 200  # test texts
 PER_LABEL = (0, 1, 3, 10, 100)  # labels a class; 100: all there are
 COMPARED_AT = 3  # labels a class at which voters and ways to put them together are compared
 N_BOOTSTRAPS = 2000
-SETS = {
+SETS: dict[str, tuple[str, Callable[[], list[Example]], Callable[[], list[Example]]]] = {
     "CLINC150": ("en", lambda: clinc("train", oos=False), lambda: clinc("test", oos=False)),
     "MASSIVE-ru": ("ru", lambda: massive("ru", "train"), lambda: massive("ru", "test")),
 }
@@ -75,14 +76,15 @@ class Guesses:
 
     name: str = "guesses"
     weight: float = 0.6
+    lasting: bool = False
 
     def prompt_for(self, question: Question) -> str:  # noqa: ARG002
         return ""
 
-    def expected(self, questions: Sequence[Question]) -> tuple[int, float]:  # noqa: ARG002
-        return 0, 0.0
+    def expected(self, questions: Sequence[Question]) -> Spend:  # noqa: ARG002
+        return NOTHING
 
-    def vote(self, questions: Sequence[Question], *, deadline: object) -> list[Vote | None]:  # noqa: ARG002
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:  # noqa: ARG002
         return [Vote(*_sure(len(one.candidates), one.text), tokens=0) for one in questions]
 
 
@@ -92,6 +94,7 @@ class Twin:
 
     other: Voter
     weight: float = 0.6
+    lasting: bool = False
 
     @property
     def name(self) -> str:
@@ -100,8 +103,11 @@ class Twin:
     def prompt_for(self, question: Question) -> str:
         return self.other.prompt_for(question)
 
-    def vote(self, questions: Sequence[Question], *, deadline: object) -> list[Vote | None]:  # noqa: ARG002
-        return self.other.vote(questions, deadline=FOREVER)
+    def expected(self, questions: Sequence[Question]) -> Spend:
+        return self.other.expected(questions)
+
+    def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
+        return self.other.vote(questions, deadline=deadline, bill=bill)
 
 
 def _sure(n: int, text: str) -> tuple[FloatArray, float]:
@@ -205,9 +211,10 @@ def agreeing(table: Table, title: str, pipeline: Pipeline, asked: Sequence[Examp
         agreement = np.mean([(best == other).mean() for other in others]) if others else 1.0
         errors = np.mean([_correlation(wrong, other != columns) for other in others]) if others else 1.0
         answered = probs.max(axis=1) > 0
+        candidates = after.present[:, :, after.names.index(VOTE + name)]
         table.add_row(
             title, name, f"{answered.mean():.2f}", f"{1 - wrong.mean():.3f}", f"{agreement:.2f}", f"{errors:.2f}",
-            str(int((answered & ~after.feature(VOTE + name).present[np.arange(len(best)), best]).sum())),
+            str(int((answered & ~candidates[np.arange(len(best)), best]).sum())),
         )  # fmt: skip
 
 

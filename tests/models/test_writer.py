@@ -6,6 +6,7 @@ import pytest
 
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
+from backend.models.llm import N_CTX
 from backend.models.weights import WeightStore
 from backend.models.writer import LlamaWriter
 
@@ -55,7 +56,7 @@ def test_control_tokens_in_what_is_asked_are_ordinary_characters(writer: LlamaWr
 
 
 @pytest.mark.parametrize(
-    ("case", "before", "asked"), [("too long", "word " * 3000, "x"), ("nothing asked", BEFORE, "")]
+    ("case", "before", "asked"), [("too long", "word " * 2 * N_CTX, "x"), ("nothing asked", BEFORE, "")]
 )
 def test_a_prompt_that_cannot_work_is_refused(writer: LlamaWriter, case: str, before: str, asked: str) -> None:
     with pytest.raises(BadInputError, match="a prompt must have 1 to "):
