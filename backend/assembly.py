@@ -123,11 +123,12 @@ class Assembly:
         _require_fitting(manifest, self.profile(manifest.profile), folder)
         return manifest
 
-    def pipeline(self, folder: Path, *, project: str = "") -> Pipeline:
+    def pipeline(self, folder: Path, *, project: str = "", llm: bool = True) -> Pipeline:
         """The pipeline of a model folder.
 
         Args:
             project: the key of the project that it serves, whose vectors lie where the settings say; others' stay here.
+            llm: whether language models are loaded and asked.
 
         Raises:
             ModelFolderError: the folder is missing, damaged or of another format.
@@ -142,7 +143,7 @@ class Assembly:
             classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
-            voters=self.voters(manifest.language, manifest.profile, project=project),
+            voters=self.voters(manifest.language, manifest.profile, project=project) if llm else (),
             language=manifest.language, timed=self.timed,
         )  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -245,8 +247,7 @@ def _load(model: Path, *, llm: bool) -> "tuple[Assembly, Manifest, Pipeline]":
     from backend.assembly import Assembly
 
     assembly = Assembly(load_settings())
-    manifest, pipeline = assembly.servable(model), assembly.pipeline(model)
-    return assembly, manifest, (pipeline if llm else pipeline.without_llm())
+    return assembly, assembly.servable(model), assembly.pipeline(model, llm=llm)
 
 
 def _run(settings: Settings, limits: Spend, what: str, *, llm: bool) -> AbstractContextManager["Run"]:
@@ -256,10 +257,23 @@ def _run(settings: Settings, limits: Spend, what: str, *, llm: bool) -> Abstract
 
 
 def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, Decision]]:
-    """Rows with their decisions, in order, a block at a time."""
-    while block := list(islice(rows, BLOCK)):
+    """Rows with their decisions, in order, a block at a time.
+
+    Without language models, which one caller uses at a time, one block is embedded while another is decided.
+    """
+    at_once = 1 if pipeline.asks_voters else 2
+    blocks = iter(lambda: list(islice(rows, BLOCK)), [])
+
+    def decided(block: list[Row]) -> list[tuple[Row, Decision]]:
         decisions = pipeline.run([row.text for row in block], deadline_s=FOREVER_S)
-        yield from ((row, decision) for row, decision in zip(block, decisions, strict=True) if decision is not None)
+        return [(row, one) for row, one in zip(block, decisions, strict=True) if one is not None]
+
+    with ThreadPoolExecutor(at_once) as pool:
+        begun = deque(pool.submit(decided, block) for block in islice(blocks, at_once))
+        while begun:
+            done = begun.popleft().result()
+            begun.extend(pool.submit(decided, block) for block in islice(blocks, 1))
+            yield from done
 
 
 def _rounded(metrics: Any) -> dict[str, float]:
