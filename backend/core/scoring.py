@@ -23,12 +23,12 @@ class Prompted:
     """A prompt, and the answers whose likelihood after it is wanted."""
 
     parts: tuple[Part, ...]  # what many prompts share comes first
-    answers: tuple[str, ...]  # each as it stands after the prompt, its leading space included
+    answers: tuple[str, ...]  # each as it stands after the prompt, its leading space and what ends it included
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """How likely each answer is after one prompt."""
 
-    logprobs: FloatArray  # (n_answers,), nats: the sum over the answer's tokens and the newline that ends it
+    logprobs: FloatArray  # (n_answers,), nats: the sum over the answer's tokens
     tokens: int  # evaluated for this prompt, and for no other before it

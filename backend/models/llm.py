@@ -1,7 +1,6 @@
 """A local language model that says how likely each of several answers is after a prompt.
 
 Decides how tokens are batched and remembered; knows nothing of labels or what the answers mean.
-Every answer ends with a newline token, so that "card" does not win over "card_lost" by being its beginning.
 """
 
 import atexit
@@ -73,7 +72,7 @@ class LlamaModel:
     def fits(self, prompted: Prompted) -> bool:
         """Whether a prompt and its answers find room in the context, and each answer a sequence."""
         query = self._query(prompted)
-        return len(query.answers) <= MAX_ANSWERS and len(query.prompt) + query.n_answer_tokens <= self._room
+        return len(query.answers) <= MAX_ANSWERS and len(query.prompt) + query.n_nodes <= self._room
 
     def expected(self, prompted: Sequence[Prompted]) -> tuple[int, float]:
         """Tokens that scoring takes, and seconds by the speed seen so far, which is 0 before anything was scored."""
@@ -129,7 +128,7 @@ class LlamaModel:
 
     def _require_room(self, queries: Sequence[Query]) -> None:
         for query in queries:
-            n_tokens = len(query.prompt) + query.n_answer_tokens
+            n_tokens = len(query.prompt) + query.n_nodes
             if not query.prompt:
                 raise BadInputError("a prompt must hold something before its answers, but is empty")
             if n_tokens > self._room:
@@ -140,7 +139,7 @@ class LlamaModel:
                 raise BadInputError(f"a prompt must have at most {MAX_ANSWERS} answers, has {len(query.answers)}")
 
     def _batches(self, queries: Sequence[Query]) -> Iterable[list[int]]:
-        longest = max((len(query.prompt) + query.n_answer_tokens for query in queries), default=0)
+        longest = max((len(query.prompt) + query.n_nodes for query in queries), default=0)
         return batches(queries, max_tokens=max(min(BATCH_TOKENS, self._room), longest), max_leaves=MAX_ANSWERS)
 
     def _attempted(self, part: Sequence[Query]) -> Sequence[Scored | None]:
@@ -157,13 +156,13 @@ class LlamaModel:
         n_trunk = self._remember(part[0].prompt[:skip])
         found = layout(part, skip=skip, first_sequence=LEAVES)
         try:
-            for sequence in range(LEAVES, LEAVES + sum(len(query.answers) for query in part)):
+            for sequence in range(LEAVES, LEAVES + found.n_sequences):
                 self._context.copy(TRUNK, sequence)
             logits = self._context.decode(found.nodes)
             totals = {row: log_sum_exp(of_row) for row, of_row in logits.items()}
             scores = [
                 [
-                    sum(float(logits[row][target]) - totals[row] for row, target in self._targets(answer, rows))
+                    sum(float(logits[row][token]) - totals[row] for row, token in zip(rows, answer, strict=True))
                     for answer, rows in zip(query.answers, places, strict=True)
                 ]
                 for query, places in zip(part, found.places, strict=True)
@@ -174,10 +173,6 @@ class LlamaModel:
         self._s_per_token = (self._s_per_token + speed) / 2 if self._s_per_token else speed
         n_tokens = (found.new[0] + n_trunk, *found.new[1:])
         return [Scored(np.array(each, np.float32), n) for each, n in zip(scores, n_tokens, strict=True)]
-
-    def _targets(self, answer: tuple[int, ...], rows: tuple[int, ...]) -> Iterable[tuple[int, int]]:
-        """The tokens to score, the newline that ends the answer among them, each after the node before it."""
-        return zip(rows, (*answer, self._newline), strict=True)
 
     def _remember(self, trunk: tuple[int, ...]) -> int:
         """Have a beginning in memory, and nothing else; how many tokens that took."""

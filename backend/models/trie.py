@@ -1,7 +1,7 @@
 """Prompts and answers as one tree of tokens: what several of them share is evaluated once, in one batch.
 
-Knows tokens as numbers only. A path from the root to a leaf is a prompt and one answer to it; each leaf is a
-sequence of its own, and a token belongs to the sequences of all leaves below it.
+Knows tokens as numbers only. A path from the root is a prompt and one answer to it but its last token, after which
+nothing is asked; each leaf is a sequence of its own, and a token belongs to the sequences of all leaves below it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,9 @@ class Query:
     answers: tuple[tuple[int, ...], ...]  # each at least one
 
     @property
-    def n_answer_tokens(self) -> int:
-        return sum(map(len, self.answers))
+    def n_nodes(self) -> int:
+        """Of the answers alone, which share what they begin with."""
+        return len({answer[:end] for answer in self.answers for end in range(1, len(answer))})
 
 
 @dataclass(slots=True)
@@ -35,8 +36,9 @@ class Layout:
     """A batch, and where each answer lies in it."""
 
     nodes: tuple[Node, ...]
-    places: tuple[tuple[tuple[int, ...], ...], ...]  # a query's answers: the node before each token, and the last one
+    places: tuple[tuple[tuple[int, ...], ...], ...]  # a query's answers: the node before each token
     new: tuple[int, ...]  # nodes that a query has and none before it had
+    n_sequences: int
 
 
 def layout(queries: Sequence[Query], *, skip: int, first_sequence: int) -> Layout:
@@ -49,26 +51,30 @@ def layout(queries: Sequence[Query], *, skip: int, first_sequence: int) -> Layou
     nodes: list[Node] = []
     places: dict[tuple[int, int], tuple[int, ...]] = {}
     new = [0] * len(queries)
+    sequence = first_sequence
     last_path: tuple[int, ...] = ()
     last_rows: list[int] = []
-    for sequence, (path, query, answer) in enumerate(sorted(_paths(queries, skip)), first_sequence):
+    for path, query, answer in sorted(_paths(queries, skip)):
         shared = common_length(path, last_path)
+        if shared < len(last_path):  # else the last leaf goes on
+            sequence += 1
         rows = [*last_rows[:shared], *range(len(nodes), len(nodes) + len(path) - shared)]
         nodes += [Node(token, position) for position, token in enumerate(path[shared:], skip + shared)]
         for row in rows:
-            nodes[row].sequences.append(sequence)
+            if sequence not in nodes[row].sequences[-1:]:
+                nodes[row].sequences.append(sequence)
         places[query, answer] = tuple(rows[len(queries[query].prompt) - skip - 1 :])
         for row in places[query, answer]:
             nodes[row].output = True
         new[query] += len(path) - shared
         last_path, last_rows = path, rows
     by_query = tuple(tuple(places[at, n] for n in range(len(query.answers))) for at, query in enumerate(queries))
-    return Layout(tuple(nodes), by_query, tuple(new))
+    return Layout(tuple(nodes), by_query, tuple(new), sequence + 1 - first_sequence if nodes else 0)
 
 
 def _paths(queries: Sequence[Query], skip: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
     for at, query in enumerate(queries):
-        yield from (((*query.prompt[skip:], *answer), at, n) for n, answer in enumerate(query.answers))
+        yield from (((*query.prompt[skip:], *answer[:-1]), at, n) for n, answer in enumerate(query.answers))
 
 
 def batches(queries: Sequence[Query], *, max_tokens: int, max_leaves: int) -> Iterator[list[int]]:
@@ -83,11 +89,11 @@ def batches(queries: Sequence[Query], *, max_tokens: int, max_leaves: int) -> It
     for at in sorted(range(len(queries)), key=lambda at: queries[at].prompt):
         query = queries[at]
         shared = common_length(query.prompt, queries[batch[-1]].prompt) if batch else 0
-        more = len(query.prompt) - shared + query.n_answer_tokens
+        more = len(query.prompt) - shared + query.n_nodes
         if batch and (size + more > max_tokens or leaves + len(query.answers) > max_leaves):
             yield batch
             batch, size, leaves = [], 0, 0
-            more = len(query.prompt) + query.n_answer_tokens
+            more = len(query.prompt) + query.n_nodes
         batch.append(at)
         size += more
         leaves += len(query.answers)

@@ -66,7 +66,7 @@ class Ballot:
 
     before: Before
     without: Before  # the same shots, and a text that says nothing
-    names: tuple[str, ...]  # of the candidates that are looked at, in their order, as they are spoken
+    answers: tuple[str, ...]  # the candidates that are looked at, in their order, and "none of these"
     n_candidates: int
 
 
@@ -119,19 +119,20 @@ class LlmVoter:
         return Spend(*self.model.expected([prompted for _, prompted in missing]))
 
     def _ballot(self, question: Question) -> Ballot:
-        names = tuple(spoken(label.name) for label in question.candidates[:N_VOTED])
+        looked_at = question.candidates[:N_VOTED]
+        answers = answers_of([*(spoken(label.name) for label in looked_at), self.prompt.none_of_these])
         text, shots = one_line(question.text), question.shots[max(0, len(question.shots) - self.n_shots) :]
-        while shots and not self.model.fits(self._prompted((shots, text), {*names, self.prompt.none_of_these})):
+        while shots and not self.model.fits(self._prompted((shots, text), set(answers))):
             shots = shots[1:]
-        return Ballot((shots, text), (shots, self.prompt.content_free), names, len(question.candidates))
+        return Ballot((shots, text), (shots, self.prompt.content_free), answers, len(question.candidates))
 
     def _wanted(self, ballots: Sequence[Ballot]) -> dict[Before, set[str]]:
         """The answers whose scores are needed, by what stands before them."""
         wanted: dict[Before, set[str]] = {}
         for ballot in ballots:
             for before in (ballot.before, ballot.without):
-                if ballot.names:
-                    wanted.setdefault(before, set()).update(ballot.names, {self.prompt.none_of_these})
+                if ballot.n_candidates:
+                    wanted.setdefault(before, set()).update(ballot.answers)
         return wanted
 
     def _scores(
@@ -144,58 +145,65 @@ class LlmVoter:
         tokens: dict[Before, int] = {}
         for (before, prompted), one in zip(missing, scored, strict=True):
             if one is not None:
-                names = [answer.removeprefix(" ") for answer in prompted.answers]
-                fresh = dict(zip(names, one.logprobs.tolist(), strict=True))
+                fresh = dict(zip(prompted.answers, one.logprobs.tolist(), strict=True))
                 scores[before].update(fresh)
                 tokens[before] = tokens.get(before, 0) + one.tokens
-                self.answers.keep({self._key(before, name): score for name, score in fresh.items()})
+                self.answers.keep({self._key(before, answer): score for answer, score in fresh.items()})
         return scores, tokens
 
     def _recalled(self, wanted: Mapping[Before, set[str]]) -> dict[Before, dict[str, float]]:
-        keys = {self._key(before, name): (before, name) for before, names in wanted.items() for name in names}
+        keys = {self._key(before, answer): (before, answer) for before, answers in wanted.items() for answer in answers}
         found: dict[Before, dict[str, float]] = {before: {} for before in wanted}
         for key, score in self.answers.recall(list(keys)).items():
-            before, name = keys[key]
-            found[before][name] = score
+            before, answer = keys[key]
+            found[before][answer] = score
         return found
 
     def _missing(
         self, wanted: Mapping[Before, set[str]], known: Mapping[Before, Mapping[str, float]]
     ) -> list[tuple[Before, Prompted]]:
-        left = ((before, names - known[before].keys()) for before, names in wanted.items())
-        return [(before, each) for before, names in left if names for each in self._fitting(before, sorted(names))]
+        left = ((before, answers - known[before].keys()) for before, answers in wanted.items())
+        return [
+            (before, each) for before, answers in left if answers for each in self._fitting(before, sorted(answers))
+        ]
 
-    def _fitting(self, before: Before, names: Sequence[str]) -> list[Prompted]:
-        """The names in as many prompts as they need room for: a text that says nothing is asked about all of a call."""
-        prompted = self._prompted(before, set(names))
-        if len(names) == 1 or self.model.fits(prompted):
+    def _fitting(self, before: Before, answers: Sequence[str]) -> list[Prompted]:
+        """The answers in as many prompts as they need room for: a text that says nothing gets all of a call."""
+        prompted = self._prompted(before, set(answers))
+        if len(answers) == 1 or self.model.fits(prompted):
             return [prompted]
-        half = len(names) // 2
-        return [*self._fitting(before, names[:half]), *self._fitting(before, names[half:])]
+        half = len(answers) // 2
+        return [*self._fitting(before, answers[:half]), *self._fitting(before, answers[half:])]
 
-    def _prompted(self, before: Before, names: Set[str]) -> Prompted:
+    def _prompted(self, before: Before, answers: Set[str]) -> Prompted:
         shots, text = before
         # sorted: the candidates' order must not move a score
-        return Prompted(self.prompt.parts(text, shots), tuple(f" {name}" for name in sorted(names)))
+        return Prompted(self.prompt.parts(text, shots), tuple(sorted(answers)))
 
-    def _key(self, before: Before, name: str) -> str:
+    def _key(self, before: Before, answer: str) -> str:
         shots, text = before
-        parts = [self.model.checksum, self.prompt.hash, *(f"{shot.text}\n{shot.answer}" for shot in shots), text, name]
+        shown = (f"{shot.text}\n{shot.answer}" for shot in shots)
+        parts = [self.model.checksum, self.prompt.hash, *shown, text, answer]
         return hashlib.blake2b("\0".join(parts).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
     def _vote(
         self, ballot: Ballot, scores: Mapping[Before, Mapping[str, float]], tokens: MutableMapping[Before, int]
     ) -> Vote | None:
-        names = (*ballot.names, self.prompt.none_of_these)
         with_text, without = (scores.get(before, {}) for before in (ballot.before, ballot.without))
-        above = np.array([with_text.get(name, np.nan) - without.get(name, np.nan) for name in names])
-        if not ballot.names or not np.isfinite(above).all():
+        above = np.array([with_text.get(each, np.nan) - without.get(each, np.nan) for each in ballot.answers])
+        if not ballot.n_candidates or not np.isfinite(above).all():
             return None
         exps = np.exp((above - above.max()) / self.temperature)
         probs = np.zeros(ballot.n_candidates, np.float32)
-        probs[: len(ballot.names)] = exps[:-1] / exps.sum()
+        probs[: len(exps) - 1] = exps[:-1] / exps.sum()
         evaluated = tokens.pop(ballot.before, 0) + tokens.pop(ballot.without, 0)
         return Vote(probs, float(exps[-1] / exps.sum()), evaluated)
+
+
+def answers_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as they stand after a prompt: what begins another ends with its line, or it would win by being shorter."""
+    begin = {name for name in names if any(other != name and other.startswith(name) for other in names)}
+    return tuple(f" {name}\n" if name in begin else f" {name}" for name in names)
 
 
 def load_voter(

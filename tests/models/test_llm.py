@@ -27,7 +27,7 @@ AFTER = "\nTopic:"
 MAX_TEXT_TOKENS = 256
 ATOL, RTOL = 1e-2, 1e-3  # nats; what memory holds of each token has 16 bits, and long answers add up more of it
 ANSWERS = (
-    " card",
+    " card\n",
     " card lost",
     " возврат товара",
     ' say "hi"',
@@ -89,7 +89,7 @@ def one_by_one(path: Path, asked: Sequence[Prompted]) -> list[list[float]]:
         found.append([])
         for answer in prompted.answers:
             spoken = llm.tokenize(answer.encode(), add_bos=False, special=False) or newline
-            tokens = [*question, *spoken, *newline]
+            tokens = [*question, *spoken]
             llm.reset()
             llm.eval(tokens)
             rows = np.asarray(llm.scores[len(question) - 1 : len(tokens) - 1], dtype=np.float64)
@@ -156,9 +156,9 @@ def test_control_tokens_in_a_text_are_ordinary_characters(model: LlamaModel) -> 
     assert spelt > empty + 3
 
 
-def test_a_name_that_begins_another_does_not_win_by_being_shorter(model: LlamaModel) -> None:
+def test_an_answer_that_ends_with_its_line_does_not_win_by_being_shorter(model: LlamaModel) -> None:
     before = "Message: i lost it\nTopic: card lost\n\n" * 3 + "Message:"
-    (scored,) = model.score([asking(" i lost it", (" card", " card lost"), before=before)], deadline=FOREVER)
+    (scored,) = model.score([asking(" i lost it", (" card\n", " card lost"), before=before)], deadline=FOREVER)
     assert scored is not None
     assert scored.logprobs[1] > -1 > scored.logprobs[0]
 

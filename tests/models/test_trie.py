@@ -29,38 +29,46 @@ def shared_by_all(queries: Sequence[Query]) -> int:
 
 def beginnings(query: Query, skip: int) -> set[tuple[int, ...]]:
     """Every path from the root to a node that one query alone would have."""
-    whole = [(*query.prompt, *answer) for answer in query.answers]
+    whole = [(*query.prompt, *answer[:-1]) for answer in query.answers]
     return {path[:end] for path in whole for end in range(skip + 1, len(path) + 1)}
 
 
 def test_what_prompts_and_answers_share_stands_in_a_batch_once() -> None:
-    found = laid([of([1, 2], [5], [5, 6]), of([1, 3], [5])])
+    found = laid([of([1, 2], [5, 9], [5, 6, 9], [7, 9], [8]), of([1, 3], [5, 9])])
     assert [(node.id, node.position, node.sequences, node.output) for node in found.nodes] == [
         (1, 0, [2, 3, 4], False),
         (2, 1, [2, 3], True),
-        (5, 2, [2, 3], True),
-        (6, 3, [3], True),
+        (5, 2, [2], True),
+        (6, 3, [2], True),
+        (7, 2, [3], True),
         (3, 1, [4], True),
         (5, 2, [4], True),
     ]
-    assert found.places == (((1, 2), (1, 2, 3)), ((4, 5),))
-    assert found.new == (4, 2)
+    assert found.places == (((1, 2), (1, 2, 3), (1, 4), (1,)), ((5, 6),))
+    assert found.new == (5, 2)
+    assert found.n_sequences == 3
+
+
+def test_after_an_answers_last_token_nothing_is_asked() -> None:
+    found = laid([of([1, 2], [5], [6])])
+    assert [(node.id, node.output) for node in found.nodes] == [(1, False), (2, True)]
+    assert found.places == (((1,), (1,)),)
 
 
 def test_what_memory_holds_stands_in_no_batch() -> None:
-    found = laid([of([1, 2], [5]), of([1, 3], [5])], skip=1)
+    found = laid([of([1, 2], [5, 9]), of([1, 3], [5, 9])], skip=1)
     assert [(node.id, node.position) for node in found.nodes] == [(2, 1), (5, 2), (3, 1), (5, 2)]
     assert found.places == (((0, 1),), ((2, 3),))
 
 
 def test_answers_keep_their_places_whatever_the_order_of_their_tokens() -> None:
-    found = laid([of([1], [9], [4], [9])])
+    found = laid([of([1], [9, 0], [4, 0], [9, 0])])
     ids = [[found.nodes[row].id for row in rows] for rows in found.places[0]]
     assert ids == [[1, 9], [1, 4], [1, 9]]
 
 
 def test_a_query_without_answers_needs_no_rows() -> None:
-    assert laid([of([1, 2])]) == Layout((), ((),), (0,))
+    assert laid([of([1, 2])]) == Layout((), ((),), (0,), 0)
 
 
 @given(QUERIES)
@@ -78,18 +86,20 @@ def test_each_new_row_is_counted_for_one_query(queries: list[Query]) -> None:
 
 
 @given(QUERIES)
-def test_the_rows_of_a_sequence_spell_one_prompt_and_one_answer(queries: list[Query]) -> None:
+def test_the_rows_of_a_sequence_spell_a_prompt_and_an_answer(queries: list[Query]) -> None:
+    """Each such path is spelt by a sequence or begins one that is, and no sequence spells anything else."""
     skip = shared_by_all(queries)
     found = laid(queries, skip)
-    spelt: dict[int, list[int]] = {}
+    spelt: dict[int, tuple[int, ...]] = {}
     for node in found.nodes:
         for sequence in node.sequences:
-            path = spelt.setdefault(sequence, [])
+            path = spelt.get(sequence, ())
             assert node.position == skip + len(path)
-            path.append(node.id)
-    wanted = [[*query.prompt[skip:], *answer] for query in queries for answer in query.answers]
-    assert sorted(spelt.values()) == sorted(wanted)
-    assert sorted(spelt) == list(range(FIRST, FIRST + len(wanted)))
+            spelt[sequence] = (*path, node.id)
+    wanted = {(*query.prompt[skip:], *answer[:-1]) for query in queries for answer in query.answers}
+    assert set(spelt.values()) <= wanted
+    assert all(any(path == whole[: len(path)] for whole in spelt.values()) for path in wanted)
+    assert sorted(spelt) == list(range(FIRST, FIRST + found.n_sequences))
 
 
 @given(QUERIES)
@@ -99,9 +109,9 @@ def test_an_answers_places_are_the_prompts_last_row_and_its_own(queries: list[Qu
     for query, places in zip(queries, found.places, strict=True):
         assert len(places) == len(query.answers)
         for answer, rows in zip(query.answers, places, strict=True):
-            assert tuple(found.nodes[row].id for row in rows) == (query.prompt[-1], *answer)
+            assert tuple(found.nodes[row].id for row in rows) == (query.prompt[-1], *answer[:-1])
             last = [found.nodes[row].position for row in rows]
-            assert last == list(range(len(query.prompt) - 1, len(query.prompt) + len(answer)))
+            assert last == list(range(len(query.prompt) - 1, len(query.prompt) + len(answer) - 1))
             outputs.update(rows)
     assert outputs == {row for row, node in enumerate(found.nodes) if node.output}
 
@@ -135,7 +145,7 @@ def test_batches_keep_prompts_together_that_begin_alike(queries: list[Query], to
 
 
 def test_a_batch_that_has_room_for_the_next_query_takes_it() -> None:
-    queries = [of([1, 2], [5]), of([1, 3], [5]), of([1, 4], [5])]
+    queries = [of([1, 2], [5, 9]), of([1, 3], [5, 9]), of([1, 4], [5, 9])]
     assert list(batches(queries, max_tokens=7, max_leaves=9)) == [[0, 1, 2]]
     assert list(batches(queries, max_tokens=6, max_leaves=9)) == [[0, 1], [2]]
     assert list(batches(queries, max_tokens=7, max_leaves=2)) == [[0, 1], [2]]

@@ -20,7 +20,7 @@ def always(_parts: tuple[Part, ...]) -> bool:
 
 @dataclass
 class Table:
-    """Scores by text, then answer, both without the space before them; 0 for what stands nowhere.
+    """Scores by text, then name, both without what stands around them; 0 for what stands nowhere.
 
     A text "broken" cannot be scored. `room` tells which prompts fit.
     """
@@ -56,7 +56,8 @@ class Table:
         if text_of(prompted) == "broken":
             return None
         found = self.scores.get(text_of(prompted), {})
-        return Scored(np.array([found.get(answer[1:], 0.0) for answer in prompted.answers], np.float32), TOKENS)
+        names = (answer.removeprefix(" ").removesuffix("\n") for answer in prompted.answers)
+        return Scored(np.array([found.get(name, 0.0) for name in names], np.float32), TOKENS)
 
 
 @dataclass

@@ -183,6 +183,15 @@ def test_names_are_spoken_and_not_their_wire_values() -> None:
     assert model.answers_to("hi") == [(" card lost", f" {NONE}")]
 
 
+def test_a_name_that_begins_another_ends_with_its_line() -> None:
+    model = Table()
+    asked_of(model).vote(
+        asking(["hi", "ho"], [labels("card", "card_lost", "car"), labels("card", "x")]), deadline=FOREVER
+    )
+    assert model.answers_to("hi") == [(" car\n", " card\n", " card lost", f" {NONE}")]
+    assert model.answers_to("ho") == [(" card", f" {NONE}", " x")]
+
+
 @pytest.mark.parametrize(
     ("case", "text", "names", "scores"),
     [
