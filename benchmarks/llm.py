@@ -42,7 +42,7 @@ from benchmarks.votes import interval, some
 from training.run import TrainingOptions, train
 
 N_TEXTS = 100
-BLOCK = 25  # texts of a turn
+BLOCK = 500  # texts of a turn: as a run over a file has them
 N_SHOTS, N_CONSTANT = 8, 20  # examples a prompt; labels of the constant one
 SYSTEM = "You sort messages by intent. Answer with the intent that fits best, and with nothing else."
 

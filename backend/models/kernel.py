@@ -27,8 +27,8 @@ ANALYZERS: dict[str, dict[str, Any]] = {
     "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\w+"},
     "letters": {"analyzer": "char_wb", "ngram_range": (3, 5)},
 }
-WIDTH = 0.3  # of the kernel: two texts whose cosine is that much under 1 share 1/e of their residuals
-LEXICAL_WEIGHT = 0.5  # of shared words and letters beside meaning
+WIDTH = 0.45  # of the kernel: two texts whose cosine is that much under 1 share 1/e of their residuals
+LEXICAL_WEIGHT = 0.25  # of shared words and letters beside meaning
 SMOOTHING = 0.1  # what a label of an example is worth less than certain, in units of the kernel
 SHARPNESS = 10.0  # of the prior: logits per unit of cosine; 8 to 13 differ by 3 % in corrections from a cold start
 MAX_LIVE = 2_000  # of the examples since the training, the latest ones
