@@ -16,12 +16,13 @@ from jinja2.exceptions import TemplateError
 
 from backend.core.errors import BadInputError
 from backend.core.scoring import Part
-from backend.pipeline.question import Shot, one_line
+from backend.core.types import Label
+from backend.pipeline.question import Shot, one_line, spoken
 
 PROMPTS_DIR = Path(__file__).parent / "prompts"
 PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
 MAX_TEXT_TOKENS = 256  # per text: its subject stands at its beginning, and time grows with length
-MAX_SHOT_TOKENS = 48  # per text and per name of a shot: what a label looks like shows in a line
+MAX_SHOT_TOKENS = 48  # per text and per name of a shot, per hint: what a label looks like shows in a line
 DATA = re.compile("( ?)\ue000(\\d+)\ue001")  # private characters that no template holds mark where data goes
 
 
@@ -34,16 +35,16 @@ class Prompt:
     hash: str  # 8 hex digits of the template
     _template: Template = field(repr=False, compare=False)
 
-    def parts(self, text: str, shots: Sequence[Shot] = ()) -> tuple[Part, ...]:
-        """What stands before an answer about a text, after some examples."""
+    def parts(self, text: str, shots: Sequence[Shot] = (), labels: Sequence[Label] = ()) -> tuple[Part, ...]:
+        """What stands before an answer about a text, after some labels with their hints and some examples."""
         data = _Data()
+        explained = [{"name": data.keep(spoken(label.name), MAX_SHOT_TOKENS),
+                      "hint": data.keep(label.hint, MAX_SHOT_TOKENS) if label.hint else ""}
+                     for label in labels]  # fmt: skip
         shown = [{"text": data.keep(shot.text, MAX_SHOT_TOKENS), "answer": data.keep(shot.answer, MAX_SHOT_TOKENS)}
                  for shot in shots]  # fmt: skip
-        return data.split(self._template.render(text=data.keep(text, MAX_TEXT_TOKENS), shots=shown))
-
-    def shown(self, text: str, shots: Sequence[Shot] = ()) -> str:
-        """The same as one text, for people."""
-        return "".join(part.text for part in self.parts(text, shots))
+        filled = self._template.render(text=data.keep(text, MAX_TEXT_TOKENS), shots=shown, labels=explained)
+        return data.split(filled)
 
 
 class _Data:
@@ -76,14 +77,14 @@ def load_prompt(language: str, *, folder: Path = PROMPTS_DIR) -> Prompt:
     prompts = Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
     try:
         template = prompts.get_template(name)
-        said: Any = template.make_module({"text": "", "shots": []})
+        said: Any = template.make_module({"text": "", "shots": [], "labels": []})
         phrases = (str(said.none_of_these), str(said.content_free))
         prompt = Prompt(*phrases, hashlib.sha256((folder / name).read_bytes()).hexdigest()[:8], template)
-        prompt.parts("text", [Shot("text", "answer")])
+        prompt.parts("text", [Shot("text", "answer")], [Label("label", "label", "hint")])
         parts = prompt.parts("text")
     except (TemplateError, AttributeError) as err:
         raise BadInputError(
-            f"{name} must be a template of text and shots that sets none_of_these and content_free; {err}"
+            f"{name} must be a template of text, shots and labels that sets none_of_these and content_free; {err}"
         ) from err
     if all(part.ours for part in parts):
         raise BadInputError(f"{name} must show the text, but does not; add {{{{ text }}}}")

@@ -24,6 +24,7 @@ class Question:
     text: str  # cleaned
     candidates: tuple[Label, ...]  # likeliest first
     shots: tuple[Shot, ...] = ()  # the weakest first: what stands last is followed most, and the first go first
+    explained: tuple[Label, ...] = ()  # whose hints a voter reads once for all texts; candidates or not
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +18,9 @@ import numpy as np
 from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import BadInputError
 from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec
-from backend.core.scoring import Prompted, Scored
+from backend.core.scoring import Part, Prompted, Scored
 from backend.core.spending import Bill, Spend
+from backend.core.types import Label
 from backend.pipeline.prompts import Prompt, load_prompt
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
 
@@ -29,7 +30,20 @@ N_SHOTS = 0  # examples before a text: with up to 0.5B parameters names are foun
 WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
 VOTER_OPTIONS = frozenset({"temperature", "weight", "n_shots"})
-Before = tuple[tuple[Shot, ...], str]  # what stands before an answer: shots, and a text on one line
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What stands before an answer."""
+
+    text: str  # on one line
+    shots: tuple[Shot, ...] = ()
+    explained: tuple[Label, ...] = ()
+
+    @property
+    def tells_answers(self) -> bool:
+        """Whether it shows what the project calls its labels."""
+        return bool(self.shots or self.explained)
 
 
 class Scorer(Protocol):
@@ -65,7 +79,7 @@ class Ballot:
     """A question as this model is asked it."""
 
     before: Before
-    without: Before  # the same shots, and a text that says nothing
+    without: Before  # the same, but a text that says nothing
     answers: tuple[str, ...]  # the candidates that are looked at, in their order, and "none of these"
     n_candidates: int
 
@@ -95,8 +109,7 @@ class LlmVoter:
         return True
 
     def prompt_for(self, question: Question) -> str:
-        shots, text = self._ballot(question).before
-        return self.prompt.shown(text, shots)
+        return "".join(part.text for part in self._parts(self._ballot(question).before))
 
     def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
         """See backend.pipeline.question.Voter. Who asks the same at the same time waits until the first one is told."""
@@ -119,12 +132,15 @@ class LlmVoter:
         return Spend(*self.model.expected([prompted for _, prompted in missing]))
 
     def _ballot(self, question: Question) -> Ballot:
-        looked_at = question.candidates[:N_VOTED]
-        answers = answers_of([*(spoken(label.name) for label in looked_at), self.prompt.none_of_these])
-        text, shots = one_line(question.text), question.shots[max(0, len(question.shots) - self.n_shots) :]
-        while shots and not self.model.fits(self._prompted((shots, text), set(answers))):
-            shots = shots[1:]
-        return Ballot((shots, text), (shots, self.prompt.content_free), answers, len(question.candidates))
+        names = [*(spoken(label.name) for label in question.candidates[:N_VOTED]), self.prompt.none_of_these]
+        shots = question.shots[max(0, len(question.shots) - self.n_shots) :]
+        fewer = [*((shots[at:], question.explained) for at in range(len(shots) + 1)), ((), ())]
+        for shown, explained in fewer:
+            before = Before(one_line(question.text), shown, explained)
+            answers = answers_of(names, short=before.tells_answers)
+            if self.model.fits(self._prompted(before, set(answers))):
+                break
+        return Ballot(before, replace(before, text=self.prompt.content_free), answers, len(question.candidates))
 
     def _wanted(self, ballots: Sequence[Ballot]) -> dict[Before, set[str]]:
         """The answers whose scores are needed, by what stands before them."""
@@ -176,14 +192,16 @@ class LlmVoter:
         return [*self._fitting(before, answers[:half]), *self._fitting(before, answers[half:])]
 
     def _prompted(self, before: Before, answers: Set[str]) -> Prompted:
-        shots, text = before
         # sorted: the candidates' order must not move a score
-        return Prompted(self.prompt.parts(text, shots), tuple(sorted(answers)))
+        return Prompted(self._parts(before), tuple(sorted(answers)))
+
+    def _parts(self, before: Before) -> tuple[Part, ...]:
+        return self.prompt.parts(before.text, before.shots, before.explained)
 
     def _key(self, before: Before, answer: str) -> str:
-        shots, text = before
-        shown = (f"{shot.text}\n{shot.answer}" for shot in shots)
-        parts = [self.model.checksum, self.prompt.hash, *shown, text, answer]
+        shots = (f"{shot.text}\n{shot.answer}" for shot in before.shots)
+        explained = (f"{spoken(label.name)}\n{label.hint}" for label in before.explained)
+        parts = [self.model.checksum, self.prompt.hash, *explained, "", *shots, before.text, answer]
         return hashlib.blake2b("\0".join(parts).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
     def _vote(
@@ -200,10 +218,27 @@ class LlmVoter:
         return Vote(probs, float(exps[-1] / exps.sum()), evaluated)
 
 
-def answers_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as they stand after a prompt: what begins another ends with its line, or it would win by being shorter."""
-    begin = {name for name in names if any(other != name and other.startswith(name) for other in names)}
-    return tuple(f" {name}\n" if name in begin else f" {name}" for name in names)
+def answers_of(names: Sequence[str], *, short: bool) -> tuple[str, ...]:
+    """Names as they stand after a prompt.
+
+    What begins another ends with its line, or it would win by being shorter. Where a model was shown what labels are
+    called, the first words that tell a name from the others stand for all of it: to go on as it began is certain then.
+    """
+    return tuple(f" {_short(name, names) if short else _whole(name, names)}" for name in names)
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    words = name.split(" ")
+    beginnings = (" ".join(words[:end]) for end in range(1, len(words)))
+    return next((each for each in beginnings if not _begins_another(each, name, names)), _whole(name, names))
+
+
+def _whole(name: str, names: Sequence[str]) -> str:
+    return f"{name}\n" if _begins_another(name, name, names) else name
+
+
+def _begins_another(beginning: str, name: str, names: Sequence[str]) -> bool:
+    return any(other != name and other.startswith(beginning) for other in names)
 
 
 def load_voter(

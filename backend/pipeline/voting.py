@@ -16,6 +16,7 @@ from backend.pipeline.levels import Timed, untimed
 from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.shots import ShotBook
 
+MAX_EXPLAINED = 20  # labels whose hints stand before every text: a small model loses the thread of more
 N_VOTED = 10  # candidates that voters choose from; more cost time and confuse small models
 VOTE_BOUND = 4.0  # natural logarithms: a small model that is very sure must not outweigh everything else
 NONE_SHARE = 0.5  # of a voter's weight that its "none of these" has: models that doubt over-use it
@@ -65,8 +66,10 @@ class Voting:
         return columns
 
     def _question(self, evidence: Evidence, row: int, columns: Sequence[int]) -> Question:
+        labels = evidence.labels.labels
         shots = self.shots.shots(columns[0]) if columns else ()
-        return Question(evidence.texts[row], tuple(evidence.labels.labels[column] for column in columns), shots)
+        explained = labels if len(labels) <= MAX_EXPLAINED and any(label.hint for label in labels) else ()
+        return Question(evidence.texts[row], tuple(labels[column] for column in columns), shots, explained)
 
 
 def stated(voters: Sequence[Voter]) -> dict[str, float]:

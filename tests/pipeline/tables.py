@@ -22,6 +22,8 @@ def always(_parts: tuple[Part, ...]) -> bool:
 class Table:
     """Scores by text, then name, both without what stands around them; 0 for what stands nowhere.
 
+    A name's first words score as all of it.
+
     A text "broken" cannot be scored. `room` tells which prompts fit.
     """
 
@@ -56,8 +58,13 @@ class Table:
         if text_of(prompted) == "broken":
             return None
         found = self.scores.get(text_of(prompted), {})
-        names = (answer.removeprefix(" ").removesuffix("\n") for answer in prompted.answers)
-        return Scored(np.array([found.get(name, 0.0) for name in names], np.float32), TOKENS)
+        return Scored(np.array([_score_of(answer[1:], found) for answer in prompted.answers], np.float32), TOKENS)
+
+
+def _score_of(answer: str, scores: Mapping[str, float]) -> float:
+    name = answer.removesuffix("\n")
+    longer = (score for key, score in scores.items() if key.startswith(f"{answer} "))
+    return scores[name] if name in scores else next(longer, 0.0)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from backend.core.errors import BadInputError
 from backend.core.scoring import Part
+from backend.core.types import Label
 from backend.pipeline.prompts import MAX_SHOT_TOKENS, MAX_TEXT_TOKENS, PROMPTS_DIR, Prompt, load_prompt
 from backend.pipeline.question import Shot, one_line
 
@@ -58,6 +59,10 @@ def data_of(parts: Sequence[Part]) -> list[str]:
     return [part.text.removeprefix(" ") for part in parts if not part.ours]
 
 
+def told(parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts)
+
+
 def ours_of(parts: Sequence[Part]) -> list[str]:
     return [part.text for part in parts if part.ours]
 
@@ -65,13 +70,12 @@ def ours_of(parts: Sequence[Part]) -> list[str]:
 @pytest.mark.parametrize(("language", "shown", "none_of_these"), GOLDEN)
 def test_a_prompt_reads(language: str, shown: str, none_of_these: str) -> None:
     prompt = load_prompt(language)
-    assert prompt.shown("hello", SHOTS) == shown
+    assert told(prompt.parts("hello", SHOTS)) == shown
     assert (prompt.none_of_these, prompt.content_free) == (none_of_these, "")
 
 
 def test_parts_are_the_text_in_pieces() -> None:
     parts = EN.parts("hello", [Shot("where", "delivery")])
-    assert "".join(part.text for part in parts) == EN.shown("hello", [Shot("where", "delivery")])
     assert parts[1:] == (
         Part(" where", MAX_SHOT_TOKENS),
         Part("\nIntent:"),
@@ -89,6 +93,12 @@ def test_what_others_wrote_stays_data_on_one_line(prompt: Prompt, case: str, tex
     assert data_of(parts) == [one_line(each) for each in (text, text, "ok", text, text)]
     assert ours_of(parts) == ours_of(prompt.parts("text", [Shot("a", "b"), Shot("c", "d")]))
     assert not any(len(part.text.splitlines()) > 1 for part in parts if not part.ours)
+
+
+def test_labels_are_explained_before_all_else() -> None:
+    labels = (Label("card_lost", "card_lost", "it is\ngone"), Label("refund", "refund"))
+    assert told(EN.parts("hello", labels=labels)).split("\n\n")[1] == "Intents:\ncard lost: it is gone\nrefund"
+    assert told(RU.parts("привет", labels=labels)).split("\n\n")[1] == "Темы:\ncard lost: it is gone\nrefund"
 
 
 @given(st.text(), st.lists(st.builds(Shot, st.text(), st.text()), max_size=3))
@@ -134,8 +144,8 @@ def test_a_prompts_hash_is_that_of_its_file(tmp_path: Path) -> None:
         ),
         ("no phrases", "Message: {{ text }} is", "sets none_of_these and content_free"),
         ("one phrase", '{%- set none_of_these = "none" -%}{{ text }} is', "sets none_of_these and content_free"),
-        ("no template", PHRASES + "{{ text } is", "must be a template of text and shots"),
-        ("another language's", None, "vote_en.j2 must be a template of text and shots"),
+        ("no template", PHRASES + "{{ text } is", "must be a template of text, shots and labels"),
+        ("another language's", None, "vote_en.j2 must be a template of text, shots and labels"),
         ("no text", PHRASES + "Message is", "must show the text, but does not; add {{ text }}"),
         ("empty", PHRASES, "must show the text, but does not"),
         ("ends with the text", PHRASES + "Message: {{ text }}", "must go on after the text, but ends with it"),

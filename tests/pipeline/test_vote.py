@@ -193,6 +193,36 @@ def test_a_name_that_begins_another_ends_with_its_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("case", "shots", "explained"),
+    [("examples", SHOTS[:1], ()), ("explained labels", (), (Label("card", "card", "plastic"),))],
+)
+def test_after_what_shows_how_labels_are_called_their_first_words_that_differ_are_asked(
+    case: str, shots: tuple[Shot, ...], explained: tuple[Label, ...]
+) -> None:
+    model = Table()
+    names = labels("card_lost_abroad", "card_lost", "card", "cards", "refund_status", "none_at_all")
+    asked_of(model, n_shots=1).vote([Question("hi", names, shots, explained)], deadline=FOREVER)
+    asked = (" card lost abroad", " card lost\n", " card\n", " cards", " refund", " none at", " none of")
+    assert model.answers_to("hi") == [tuple(sorted(asked))]
+
+
+def test_labels_are_explained_where_there_is_room_and_examples_go_first() -> None:
+    explained = (Label("a", "a", "one"), Label("b", "b"))
+    for n_data, shown in [(6, ["a", "one", "b", "strong", "s"]), (4, ["a", "one", "b"]), (3, [])]:
+        model = Table(room=lambda parts, most=n_data: sum(not part.ours for part in parts) <= most)  # type: ignore[misc]
+        asked_of(model, n_shots=1).vote([Question("hi", labels("a"), SHOTS, explained)], deadline=FOREVER)
+        assert [shots_of(asked) for asked in model.asked] == [shown] * 2
+
+
+def test_other_explanations_are_asked_anew() -> None:
+    voter = voter_of({})
+    for hint, tokens in [("one", 2 * TOKENS), ("other", 2 * TOKENS), ("one", 0)]:
+        (vote,) = voter.vote([Question("hi", labels("a"), (), (Label("a", "a", hint),))], deadline=FOREVER)
+        assert vote is not None
+        assert vote.tokens == tokens
+
+
+@pytest.mark.parametrize(
     ("case", "text", "names", "scores"),
     [
         ("no candidates", "hi", (), {}),

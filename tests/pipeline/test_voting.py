@@ -8,13 +8,13 @@ import pytest
 
 from backend.assembly import decided_by
 from backend.core.deadline import FOREVER, Deadline
-from backend.core.types import Example, FloatArray
+from backend.core.types import Example, FloatArray, Label, LabelSpace
 from backend.pipeline.evidence import NONE, VOTE, Evidence
 from backend.pipeline.fuse import WEIGHTS, Fuser
 from backend.pipeline.question import NoVoter, Voter
 from backend.pipeline.shots import ShotBook
 from backend.pipeline.vote import LlmVoter
-from backend.pipeline.voting import NONE_SHARE, VOTE_BOUND, Voting, stated
+from backend.pipeline.voting import MAX_EXPLAINED, NONE_SHARE, VOTE_BOUND, Voting, stated
 from tests.pipeline.tables import TOKENS, Table, voter_of
 from tests.pipeline.words import SPACE, index_of
 
@@ -83,7 +83,7 @@ def test_only_the_likeliest_labels_are_candidates() -> None:
     vote = asked(voter, n_voted=2).feature(VOTE + voter.name)
     assert vote is not None
     assert vote.present[:2].tolist() == [[False, True, True, False], [True, False, True, False]]
-    assert table_of(voter).answers_to("hi") == [(" lost card", " none of these", " repeat order")]
+    assert table_of(voter).answers_to("hi") == [(" lost", " none", " repeat")]
 
 
 def test_only_texts_that_are_not_sure_are_asked_about() -> None:
@@ -189,3 +189,18 @@ def test_voting_is_timed_once_a_batch() -> None:
     voting = Voting((one(), other()), timed=timed)
     voting.append(Evidence.of(TEXTS, SPACE), PROBS, where=ALL, deadline=FOREVER)
     assert stages == ["vote"]
+
+
+@pytest.mark.parametrize(("case", "n_labels", "hint", "explained"), [
+    ("few", MAX_EXPLAINED, "hint", MAX_EXPLAINED),
+    ("many", MAX_EXPLAINED + 1, "hint", 0),
+    ("nothing to say", 2, "", 0),
+])  # fmt: skip
+def test_a_few_labels_with_hints_are_explained_candidates_or_not(
+    case: str, n_labels: int, hint: str, explained: int
+) -> None:
+    space = LabelSpace((Label("0", "0", hint), *(Label(str(n), str(n)) for n in range(1, n_labels))))
+    evidence, probs = Evidence.of(["hi"], space), np.full((1, n_labels + 1), 0.1, np.float32)
+    (question,) = Voting((one(),), n_voted=2).questions(evidence, probs, where=np.array([True]))
+    assert len(question.candidates) == 2
+    assert question.explained == space.labels[:explained]
