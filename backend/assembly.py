@@ -26,6 +26,7 @@ from backend.models.embedder import LOADERS, EmbedderOptions, LoadedEmbedder, ex
 from backend.models.kernel import KernelClassifier
 from backend.models.llm import LlamaModel
 from backend.models.model_uri import graph_folder, parse_uri
+from backend.models.prefixes import Prefixes, open_prefixes
 from backend.models.reranker import LoadedReranker, load_reranker
 from backend.models.server_options import ServerOptions
 from backend.models.threads import one_thread
@@ -59,7 +60,7 @@ from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import load_voter
 from backend.pipeline.voting import N_VOTED, Voting, stated
 
-ANSWERS = "answers"  # folder in the state
+ANSWERS, PREFIXES = "answers", "prefixes"  # folders in the state
 CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
 
 log = structlog.get_logger(__name__)
@@ -176,6 +177,11 @@ class Assembly:
         """What language models have said before."""
         return open_answers(self.settings.home / ANSWERS)
 
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        """What language models have read before."""
+        return open_prefixes(self.settings.home / PREFIXES)
+
     def reranker(self, profile: str) -> Reranker:
         """The cross-encoder of a profile; none, with a warning, where it cannot be loaded."""
         chosen = self.profile(profile)
@@ -228,7 +234,8 @@ class Assembly:
             return self.memory.model(f"voter {spec.profile} {spec.uri} {language}", lambda: _asking(server, language))
 
         def load() -> Voter:
-            return load_voter(spec, self.store, self.answers, language=language, load=LlamaModel)
+            model = partial(LlamaModel, prefixes=self.prefixes)
+            return load_voter(spec, self.store, self.answers, language=language, load=model)
 
         with self._left_out("voter", spec.uri, self.missing_voters):
             return self.memory.model(f"voter {spec.uri} {language}", load)

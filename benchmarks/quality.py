@@ -252,7 +252,7 @@ def ablation_part(bench: Bench) -> None:
         space = space_of(known, oos=oos)
         pipeline = bench.pipeline(known, space, language, name=f"{title} ablated", gold=asked)
         pipeline = replace(pipeline, gate=Gate(dict.fromkeys(THRESHOLDS, 2.0)))  # every level looks at every text
-        evidence = _gathered(pipeline, asked)
+        evidence = joined(_gathered(pipeline, asked))
         columns = columns_of(asked, space)
         for name, said in _ablated(pipeline.fuser, evidence).items():
             inside, right = columns < len(space), said[:, :-1].argmax(axis=1) == columns
@@ -270,7 +270,7 @@ def calibration_part(bench: Bench) -> None:
         space = space_of(known, oos=title == "CLINC150")
         pipeline = bench.pipeline(known, space, language, name=f"{title} calibrated", gold=gold)
         fitted, judged = (columns_of(part, space) for part in (gold, asked))
-        before, after = (pipeline.fuser.fuse(_gathered(pipeline, part)) for part in (gold, asked))
+        before, after = (_fused(pipeline, part) for part in (gold, asked))
         for name, said in _calibrated(before, fitted, after).items():
             right, place = said.argmax(axis=1) == judged, np.arange(len(judged))
             bench.sheet.row(f"{title}, {name}: ECE", float(ece(right, said.max(axis=1))))
@@ -331,9 +331,15 @@ def _calibrated(fitted: FloatArray, columns: IntArray, judged: FloatArray) -> di
     }
 
 
-def _gathered(pipeline: Pipeline, examples: Sequence[Example]) -> Evidence:
+def _gathered(pipeline: Pipeline, examples: Sequence[Example]) -> list[Evidence]:
+    """Of a chunk after the other; a level that no text of a chunk needs leaves no findings in it."""
     texts = [example.text for example in examples]
-    return joined([pipeline.gather(texts[at : at + CHUNK], FOREVER) for at in range(0, len(texts), CHUNK)])
+    return [pipeline.gather(texts[at : at + CHUNK], FOREVER) for at in range(0, len(texts), CHUNK)]
+
+
+def _fused(pipeline: Pipeline, examples: Sequence[Example]) -> FloatArray:
+    """(n_examples, n_labels + 1)."""
+    return np.concatenate([pipeline.fuser.fuse(evidence) for evidence in _gathered(pipeline, examples)])
 
 
 def _ablated(fuser: Fuser, evidence: Evidence) -> dict[str, FloatArray]:

@@ -23,6 +23,7 @@ from backend.core.deadline import Deadline
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
 from backend.core.scoring import Part, Prompted, Scored
 from backend.core.types import FloatArray
+from backend.models.prefixes import NoPrefixes, Prefixes
 from backend.models.trie import Node, Query, batches, common_length, layout, shared_beginning
 
 N_CTX = 4096  # tokens in memory at once: what stands before the texts, some texts, and their answers
@@ -35,6 +36,7 @@ BATCH_MULTIPLE = 4  # llama.cpp rounds differently in other batch shapes, and sc
 MAX_SEQUENCES = 256  # that llama.cpp keeps apart
 TRUNK, PADDING, LEAVES = 0, 1, 2  # sequence ids; from LEAVES on one for each answer
 MAX_ANSWERS = MAX_SEQUENCES - LEAVES  # of one prompt
+MIN_KEPT = 64  # tokens of a beginning that are worth a file: reading it takes as long as evaluating a few
 OVERRUN = 1.5  # a batch may take this much longer than expected
 CHECKED_BYTES = 1024 * 1024  # at either end of a weight file
 INSTALL = "pip install llama-cpp-python"
@@ -49,8 +51,13 @@ class LlamaModel:
     tenths of a nat, since sums are then added up in another order and activations are rounded to eight bits.
     """
 
-    def __init__(self, path: Path, *, n_ctx: int = N_CTX, n_threads: int = N_THREADS) -> None:
+    def __init__(
+        self, path: Path, *, n_ctx: int = N_CTX, n_threads: int = N_THREADS, prefixes: Prefixes | None = None
+    ) -> None:
         """Load a model; takes about a second per GB.
+
+        Args:
+            prefixes: where what prompts begin with is kept when it was evaluated; nowhere without them.
 
         Raises:
             MissingExtraError: llama-cpp-python is not installed.
@@ -59,6 +66,7 @@ class LlamaModel:
         self.name = path.stem
         self.checksum = checksum_of(path)
         self._context = Context(path, n_ctx=n_ctx, n_threads=n_threads)
+        self._prefixes = prefixes or NoPrefixes()
         self._lock = threading.Lock()
         self._remembered: tuple[int, ...] = ()
         self._s_per_token = 0.0  # halfway between the last batch's speed and what was believed before
@@ -175,13 +183,36 @@ class LlamaModel:
         return [Scored(np.array(each, np.float32), n) for each, n in zip(scores, n_tokens, strict=True)]
 
     def _remember(self, trunk: tuple[int, ...]) -> int:
-        """Have a beginning in memory, and nothing else; how many tokens that took."""
+        """Have a beginning in memory, and nothing else; how many tokens had to be evaluated for that."""
+        lasting = len(trunk) - common_length(trunk, self._remembered) >= MIN_KEPT
+        if lasting and self._restored(trunk):
+            return 0
         kept = common_length(trunk, self._remembered)
         self._remembered = self._remembered[:kept]
         self._context.forget(TRUNK, kept)
         self._context.decode([Node(token, at, [TRUNK]) for at, token in enumerate(trunk[kept:], kept)])
         self._remembered = trunk
+        if lasting:
+            self._prefixes.keep(self._key(trunk), self._context.state(TRUNK))
         return len(trunk) - kept
+
+    def _restored(self, trunk: tuple[int, ...]) -> bool:
+        """Whether a beginning could be read in place of being evaluated."""
+        state = self._prefixes.recall(self._key(trunk))
+        if state is None:
+            return False
+        self._remembered = ()
+        self._context.forget(TRUNK)
+        if not self._context.restore(TRUNK, state):
+            return False
+        self._remembered = trunk
+        return True
+
+    def _key(self, trunk: tuple[int, ...]) -> str:
+        """Of a beginning's state: weights, tokens and the library that wrote it."""
+        tokens = np.array(trunk, np.int32).tobytes()
+        parts = (self.checksum.encode(), self._context.version.encode(), tokens)
+        return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
 def _new_tokens(part: Sequence[Query], known: tuple[int, ...]) -> tuple[int, int]:
@@ -298,6 +329,23 @@ class Context:
     def ends(self, token: int) -> bool:
         """Whether a model says with a token that it has done."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    @property
+    def version(self) -> str:
+        """Of the library: what one wrote, another may not read."""
+        return str(self._lib.__version__)
+
+    def state(self, sequence: int) -> bytes:
+        """What is in memory of a sequence."""
+        size = self._lib.llama_state_seq_get_size(self._context, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = self._lib.llama_state_seq_get_data(self._context, buffer, size, sequence)
+        return bytes(buffer)[:written]
+
+    def restore(self, sequence: int, state: bytes) -> bool:
+        """Put such a state into memory, which holds nothing of the sequence; whether it was one of this model's."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        return bool(self._lib.llama_state_seq_set_data(self._context, buffer, len(state), sequence))
 
     def copy(self, source: int, target: int) -> None:
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)

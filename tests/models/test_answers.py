@@ -108,7 +108,7 @@ def test_an_entry_that_asks_to_be_unpickled_is_refused_and_asked_again(
         assert "a" not in answers.recall(["a"])
     assert not trap.exists()
     assert [entry["event"] for entry in logs] == ["answers_unreadable"]
-    assert "must hold plain numbers, but does not; remove the folder" in logs[0]["reason"]
+    assert "must hold nothing to be unpickled, but does; remove the folder" in logs[0]["reason"]
     answers.keep({"a": -2.0})
     assert answers.recall(["a"]) == {"a": -2.0}
     assert not trap.exists()

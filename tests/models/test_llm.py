@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,61 @@ def test_what_prompts_begin_with_stays_evaluated(model: LlamaModel) -> None:
     model.score([asking(" x", (" y",), before="Another prompt:")], deadline=FOREVER)
     first, second = score(model, " hello", (" a",)), score(model, " goodbye", (" a",))
     assert second.tokens < first.tokens / 2
+
+
+LONG = "the message asks for something else than the one before it. " * 12
+
+
+@dataclass
+class Shelf:
+    """States in a dictionary."""
+
+    states: dict[str, bytes] = field(default_factory=dict)
+
+    def recall(self, key: str) -> bytes | None:
+        return self.states.get(key)
+
+    def keep(self, key: str, state: bytes) -> None:
+        self.states[key] = state
+
+
+def test_what_was_read_once_is_not_evaluated_by_the_next_process(weights: Path) -> None:
+    shelf, asked = Shelf(), asking(" i lost my card", before=LONG)
+    (first,), (again,) = (LlamaModel(weights, prefixes=shelf).score([asked], deadline=FOREVER) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(again.logprobs, first.logprobs)
+    assert again.tokens < first.tokens - 100
+
+
+def test_after_another_beginning_was_read_scores_are_those_of_the_first(weights: Path) -> None:
+    model, one, other = (
+        LlamaModel(weights, prefixes=Shelf()),
+        asking(" hi", before=LONG),
+        asking(" hi", before=LONG[9:]),
+    )
+    (first,), _, (again,) = (model.score([asked], deadline=FOREVER) for asked in (one, other, one))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(again.logprobs, first.logprobs)
+    assert again.tokens < first.tokens - 100
+
+
+@pytest.mark.parametrize("state", [b"", b"no state", b"\xff" * 5000], ids=str)
+def test_a_state_that_is_none_is_evaluated_again(weights: Path, state: bytes) -> None:
+    shelf, asked = Shelf(), asking(" hi", before=LONG)
+    (first,) = LlamaModel(weights, prefixes=shelf).score([asked], deadline=FOREVER)
+    shelf.states = dict.fromkeys(shelf.states, state)
+    (again,) = LlamaModel(weights, prefixes=shelf).score([asked], deadline=FOREVER)
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(again.logprobs, first.logprobs)
+
+
+def test_short_beginnings_are_not_kept(weights: Path) -> None:
+    shelf = Shelf()
+    LlamaModel(weights, prefixes=shelf).score([asking(" hi")], deadline=FOREVER)
+    assert shelf.states == {}
 
 
 def test_a_small_context_holds_few_prompts_at_a_time(exact: Path) -> None:
