@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from backend.core.deadline import FOREVER
 from backend.core.profiles import load_profile
 from backend.core.scoring import Part, Prompted
 from backend.core.settings import load_settings
-from backend.core.types import Example, LabelSpace
+from backend.core.types import Example, Label
 from backend.logs import configure_logs
 from backend.models.llm import BATCH_TOKENS, LlamaModel, silent_llama_cpp
 from backend.models.weights import WeightStore
@@ -41,7 +41,7 @@ from benchmarks.datasets import clinc, space_of
 from benchmarks.votes import interval, some
 from training.run import TrainingOptions, train
 
-N_TEXTS = 100
+N_TEXTS = 500
 BLOCK = 500  # texts of a turn: as a run over a file has them
 N_SHOTS, N_CONSTANT = 8, 20  # examples a prompt; labels of the constant one
 SYSTEM = "You sort messages by intent. Answer with the intent that fits best, and with nothing else."
@@ -70,7 +70,8 @@ class Chat:
         if not self.caches:
             self.llm.reset()
         shots = "".join(f"Message: {shot.text}\nIntent: {shot.answer}\n\n" for shot in question.shots)
-        asked = f"Intents:\n{chr(10).join(names)}\n\n{shots}Message: {question.text}\nIntent:"
+        intents = [f"{spoken(label.name)}: {label.hint}" for label in question.explained] or names
+        asked = f"Intents:\n{chr(10).join(intents)}\n\n{shots}Message: {question.text}\nIntent:"
         choices = " | ".join(f'"{name}"' for name in names)
         said = self.llm.create_chat_completion(
             [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}],
@@ -170,24 +171,34 @@ def main() -> None:
     own = WeightStore(assembly.settings.models_dir).path(load_profile("embedded").voters[0])
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else own
     n_texts = int(sys.argv[2]) if len(sys.argv) > 2 else N_TEXTS
-    asked = [clinc("test", oos=False)[at] for at in np.random.default_rng(1).permutation(4500)[:n_texts].tolist()]
+    asked = drawn(clinc("test", oos=False), n_texts)
     table = Table(
         "prompt", "way", "texts/s", "time, against votes", "right", "votes against it, points", "tokens a text"
     )
     with tempfile.TemporaryDirectory() as folder:
         questions = questions_of(assembly, asked, Path(folder) / "model")
     raced(path, questions, [spoken(example.label) for example in asked], table, "10 candidates, 8 examples")
-    constant = _constant(asked, space_of(clinc("train", oos=False)))
-    raced(path, constant, [spoken(example.label) for example in asked], table, f"{N_CONSTANT} labels, no examples")
+    labels = constant_labels()
+    names = {label.value for label in labels}
+    of_them = drawn([example for example in clinc("test", oos=False) if example.label in names], n_texts)
+    constant = [Question(example.text, labels, explained=labels) for example in of_them]
+    title = f"{N_CONSTANT} labels with descriptions"
+    raced(path, constant, [spoken(example.label) for example in of_them], table, title)
     table.box, table.header_style, table.pad_edge = None, "bold", False
     Console(width=160).print(table)
     print(f"plain rate of the model: {plain_rate(path):.0f} tokens/s in batches of {BATCH_TOKENS}")
 
 
-def _constant(asked: Sequence[Example], space: LabelSpace) -> list[Question]:
-    labels = {label.value: label for label in space.labels}
-    chosen = tuple(labels[value] for value in sorted({example.label for example in asked})[:N_CONSTANT])
-    return [replace(Question(example.text, ()), candidates=chosen) for example in asked]
+def drawn(examples: Sequence[Example], n: int) -> list[Example]:
+    return [examples[at] for at in np.random.default_rng(1).permutation(len(examples))[:n].tolist()]
+
+
+def constant_labels() -> tuple[Label, ...]:
+    known = clinc("train", oos=False)
+    values = sorted({example.label for example in known})
+    chosen = [values[at] for at in np.random.default_rng(1).permutation(len(values))[:N_CONSTANT].tolist()]
+    hints = {value: [example.text for example in known if example.label == value][:2] for value in chosen}
+    return tuple(Label(value, value, "; ".join(texts)) for value, texts in hints.items())
 
 
 if __name__ == "__main__":
