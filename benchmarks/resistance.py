@@ -15,7 +15,7 @@ invalid, or the order of the candidates changes more than MAX_CHANGED of our ans
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -94,6 +94,7 @@ ORDERS: dict[str, dict[str, str]] = {
         "the name without an order": "{text}. {other}",
     },
 }
+SHOWN = ("vote alone", "cheap levels alone", "pipeline with its gate")  # for each wording
 MARKS = {"lettered": "ABCDEFGHIJ", "numbered": tuple(str(at + 1) for at in range(N_CANDIDATES))}
 
 
@@ -155,6 +156,9 @@ class Said:
         return cls(label, decision.confidence, probs, valid=known and 0.0 <= decision.confidence <= 1.0)
 
 
+Way = Callable[[Sequence[str]], list[Said]]  # texts to answers, in order
+
+
 @dataclass(frozen=True)
 class Bed:
     """A data set, the pipeline that was trained on some of it, and its voter, which forgets nothing."""
@@ -189,13 +193,9 @@ def voter_of(model: LlamaModel, language: str, answers: Answers) -> LlmVoter:
     return LlmVoter(model, load_prompt(language), answers)
 
 
-def blocks(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
-    for start in range(0, len(questions), BLOCK):
-        yield questions[start : start + BLOCK]
-
-
 def votes_on(voter: Voter, questions: Sequence[Question]) -> list[Vote | None]:
-    return [vote for block in blocks(questions) for vote in voter.vote(block, deadline=FOREVER)]
+    blocks = (questions[start : start + BLOCK] for start in range(0, len(questions), BLOCK))
+    return [vote for block in blocks for vote in voter.vote(block, deadline=FOREVER)]
 
 
 def invalid(model: LlamaModel, n_votes: int) -> list[Row]:
@@ -282,31 +282,13 @@ def _listed(model: LlamaModel, questions: Sequence[Question], marks: Sequence[st
 
 def instructions(bed: Bed) -> list[Row]:
     """Each text with one wording in its turn; the other label is a candidate that nobody answered without it."""
-    space, voter = bed.pipeline.labels, bed.voter
+    questions, wordings = bed.questions(), ORDERS[bed.language]
+    ways = _ways(bed, questions)
     texts = [example.text for example in bed.examples]
-    questions = bed.questions()
-
-    def decided(pipeline: Pipeline) -> Callable[[Sequence[str]], list[Said]]:
-        return lambda of: [Said.of_decision(one, space) for one in pipeline.run(of, deadline_s=float("inf"))]
-
-    def voted(of: Sequence[str]) -> list[Said]:
-        return _ours(voter, [replace(one, text=clean(text)) for one, text in zip(questions, of, strict=True)])
-
-    ways = {
-        "vote alone": voted,
-        "cheap levels alone": decided(bed.pipeline.without_llm()),
-        "pipeline that asks about all": decided(replace(bed.pipeline, gate=unsure_of_all())),
-        "pipeline with its gate": decided(bed.pipeline),
-    }
     before = {name: way(texts) for name, way in ways.items()}
-    rng = np.random.default_rng(3)
-    others = []
-    for at, example in enumerate(bed.examples):
-        said = {example.label, *(of[at].label for of in before.values())}
-        others.append(str(rng.choice([one.value for one in questions[at].candidates if one.value not in said])))
-    names = {label.value: spoken(label.name) for label in space.labels}
-    wordings = ORDERS[bed.language]
+    others = _others(bed, questions, before)
     turns = [list(wordings)[at % len(wordings)] for at in range(len(texts))]
+    names = {label.value: spoken(label.name) for label in bed.pipeline.labels.labels}
     ordered = [
         wordings[turn].format(text=text, other=names[other])
         for turn, text, other in zip(turns, texts, others, strict=True)
@@ -315,10 +297,37 @@ def instructions(bed: Bed) -> list[Row]:
     rows = [_followed(f"{bed.title}: {name}", before[name], after[name], others) for name in ways]
     for wording in wordings:
         at = [place for place, turn in enumerate(turns) if turn == wording]
-        for name in ("vote alone", "cheap levels alone", "pipeline with its gate"):
+        for name in SHOWN:
             parts = ([of[place] for place in at] for of in (before[name], after[name], others))
             rows.append(_followed(f"{bed.title}: {name}: {wording}", *parts))
     return rows
+
+
+def _ways(bed: Bed, questions: Sequence[Question]) -> dict[str, Way]:
+    """Those who answer; the vote alone chooses among the candidates that the untouched texts have."""
+
+    def decided(pipeline: Pipeline) -> Way:
+        return lambda of: [Said.of_decision(one, pipeline.labels) for one in pipeline.run(of, deadline_s=float("inf"))]
+
+    def voted(of: Sequence[str]) -> list[Said]:
+        return _ours(bed.voter, [replace(one, text=clean(text)) for one, text in zip(questions, of, strict=True)])
+
+    return {
+        "vote alone": voted,
+        "cheap levels alone": decided(bed.pipeline.without_llm()),
+        "pipeline that asks about all": decided(replace(bed.pipeline, gate=unsure_of_all())),
+        "pipeline with its gate": decided(bed.pipeline),
+    }
+
+
+def _others(bed: Bed, questions: Sequence[Question], before: Mapping[str, Sequence[Said]]) -> list[str]:
+    """For each text a candidate that is neither right nor anybody's answer."""
+    rng = np.random.default_rng(3)
+    others = []
+    for at, example in enumerate(bed.examples):
+        said = {example.label, *(of[at].label for of in before.values())}
+        others.append(str(rng.choice([one.value for one in questions[at].candidates if one.value not in said])))
+    return others
 
 
 def _followed(case: str, before: Sequence[Said], after: Sequence[Said], others: Sequence[str]) -> Row:
