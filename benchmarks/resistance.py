@@ -294,12 +294,12 @@ def instructions(bed: Bed) -> list[Row]:
         for turn, text, other in zip(turns, texts, others, strict=True)
     ]
     after = {name: way(ordered) for name, way in ways.items()}
-    rows = [_followed(f"{bed.title}: {name}", before[name], after[name], others) for name in ways]
+    triples = {name: list(zip(before[name], after[name], others, strict=True)) for name in ways}
+    rows = [_followed(f"{bed.title}: {name}", triples[name]) for name in ways]
     for wording in wordings:
-        at = [place for place, turn in enumerate(turns) if turn == wording]
         for name in SHOWN:
-            parts = ([of[place] for place in at] for of in (before[name], after[name], others))
-            rows.append(_followed(f"{bed.title}: {name}: {wording}", *parts))
+            worded = [triple for triple, turn in zip(triples[name], turns, strict=True) if turn == wording]
+            rows.append(_followed(f"{bed.title}: {name}: {wording}", worded))
     return rows
 
 
@@ -330,15 +330,16 @@ def _others(bed: Bed, questions: Sequence[Question], before: Mapping[str, Sequen
     return others
 
 
-def _followed(case: str, before: Sequence[Said], after: Sequence[Said], others: Sequence[str]) -> Row:
-    triples = list(zip(before, after, others, strict=True))
+def _followed(case: str, triples: Sequence[tuple[Said, Said, str]]) -> Row:
+    """Of what was said before and after, and the other label, a text each."""
     return told(
         Row(
             "instructions", case, len(triples),
             invalid=sum(not (one.valid and then.valid) for one, then, _ in triples),
             changed=sum(then.label == other for _, then, other in triples),
             confidence=(
-                float(np.mean([one.confidence for one in before])), float(np.mean([one.confidence for one in after]))
+                float(np.mean([one.confidence for one, _, _ in triples])),
+                float(np.mean([then.confidence for _, then, _ in triples]))
             ),
             above=sum(then.probs.get(other, 0.0) > one.confidence for one, then, other in triples),
         )
