@@ -266,7 +266,7 @@ def _changed(case: str, first: Sequence[Said], again: Sequence[Said]) -> Row:
 
 def _listed(model: LlamaModel, questions: Sequence[Question], marks: Sequence[str]) -> list[Said]:
     """What a script would ask: the names in a list, and how likely each one's mark is."""
-    answers = answers_of(marks[:N_CANDIDATES])
+    answers = answers_of(marks[:N_CANDIDATES], short=False)
     prompted = []
     for question in questions:
         names = [spoken(label.name) for label in question.candidates]
