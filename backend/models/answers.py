@@ -34,7 +34,7 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class StoredAnswers:
-    """Meets backend.pipeline.vote.Answers."""
+    """Meets backend.pipeline.respondent.Answers."""
 
     _cache: Any  # diskcache.Cache
     tally: Counter[str] = field(default_factory=Counter, compare=False)  # "hit", "miss": since the process began
@@ -71,7 +71,7 @@ class StoredAnswers:
 
 
 class NoAnswers:
-    """Nothing is kept. Meets backend.pipeline.vote.Answers."""
+    """Nothing is kept. Meets backend.pipeline.respondent.Answers."""
 
     def recall(self, keys: Sequence[str]) -> Mapping[str, float]:  # noqa: ARG002
         return {}

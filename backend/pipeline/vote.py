@@ -5,10 +5,8 @@ Labels do not stand in the prompt but as answers to it, so that they are asked i
 prompts with the same shots begin alike.
 """
 
-import hashlib
 import threading
-import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +16,11 @@ import numpy as np
 from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import BadInputError
 from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec
-from backend.core.scoring import Prompted, Scored
+from backend.core.scoring import Prompted
 from backend.core.spending import Bill, Spend
-from backend.pipeline.prompts import Prompt, load_prompt
-from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
+from backend.pipeline.prompts import Prompt, answers_of, load_prompt
+from backend.pipeline.question import NoVoter, Question, Vote, Voter, spoken
+from backend.pipeline.respondent import Answers, Before, Respondent, Scorer, Told
 
 N_VOTED = 20  # candidates that are looked at, however many are given: each costs time
 TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
@@ -29,29 +28,6 @@ N_SHOTS = 0  # examples before a text: with up to 0.5B parameters names are foun
 WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
 VOTER_OPTIONS = frozenset({"temperature", "weight", "n_shots"})
-Before = tuple[tuple[Shot, ...], str]  # what stands before an answer: shots, and a text on one line
-
-
-class Scorer(Protocol):
-    """A model that scores answers; see backend.models.llm."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def checksum(self) -> str:
-        """Of the weights."""
-        ...
-
-    def score(self, prompted: Sequence[Prompted], *, deadline: Deadline) -> Sequence[Scored | None]: ...
-    def fits(self, prompted: Prompted) -> bool: ...
-    def expected(self, prompted: Sequence[Prompted]) -> tuple[int, float]: ...
-
-
-class Answers(Protocol):
-    """What was scored before, by key, also by other processes; see backend.models.answers."""
-
-    def recall(self, keys: Sequence[str]) -> Mapping[str, float]: ...
-    def keep(self, scores: Mapping[str, float]) -> None: ...
 
 
 class Weights(Protocol):
@@ -65,7 +41,7 @@ class Ballot:
     """A question as this model is asked it."""
 
     before: Before
-    without: Before  # the same shots, and a text that says nothing
+    without: Before  # with the same shots, and a text that says nothing
     answers: tuple[str, ...]  # the candidates that are looked at, in their order, and "none of these"
     n_candidates: int
 
@@ -74,8 +50,8 @@ class Ballot:
 class LlmVoter:
     """Scores the candidates' names, and "none of these", as continuations of a prompt with the text.
 
-    A name's score is taken relative to its score after a text that says nothing (contextual calibration; Zhao et al.
-    2021, Holtzman et al. 2021), so that frequent and short names do not win by themselves.
+    A name's score is taken relative to its score after a text that says nothing, so that frequent and short names do
+    not win by themselves.
     """
 
     model: Scorer
@@ -95,115 +71,48 @@ class LlmVoter:
         return True
 
     def prompt_for(self, question: Question) -> str:
-        shots, text = self._ballot(question).before
-        return self.prompt.shown(text, shots)
+        return "".join(part.text for part in self._ballot(question).before)
 
     def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
-        """See backend.pipeline.question.Voter. Who asks the same at the same time waits until the first one is told."""
-        if not self._turn.acquire(timeout=min(deadline.left_s, threading.TIMEOUT_MAX)):
-            return [None] * len(questions)
-        since = time.monotonic()
-        try:
-            ballots = [self._ballot(question) for question in questions]
-            scores, tokens = self._scores(self._wanted(ballots), deadline)
-        finally:
-            self._turn.release()
-        if bill is not None and tokens:
-            bill.add(Spend(sum(tokens.values()), time.monotonic() - since))
-        return [self._vote(ballot, scores, tokens) for ballot in ballots]
+        """See backend.pipeline.question.Voter."""
+        ballots = [self._ballot(question) for question in questions]
+        told = self._respondent.told(_wanted(ballots), deadline=deadline, bill=bill)
+        return [self._vote(ballot, told) for ballot in ballots]
 
     def expected(self, questions: Sequence[Question]) -> Spend:
         """Tokens, and seconds by the speed seen so far; what was scored before takes nothing."""
-        wanted = self._wanted([self._ballot(question) for question in questions])
-        missing = self._missing(wanted, self._recalled(wanted))
-        return Spend(*self.model.expected([prompted for _, prompted in missing]))
+        return self._respondent.expected(_wanted([self._ballot(question) for question in questions]))
+
+    @property
+    def _respondent(self) -> Respondent:
+        return Respondent(self.model, self.answers, self._turn)
 
     def _ballot(self, question: Question) -> Ballot:
         looked_at = question.candidates[:N_VOTED]
         answers = answers_of([*(spoken(label.name) for label in looked_at), self.prompt.none_of_these])
-        text, shots = one_line(question.text), question.shots[max(0, len(question.shots) - self.n_shots) :]
-        while shots and not self.model.fits(self._prompted((shots, text), set(answers))):
+        shots = question.shots[max(0, len(question.shots) - self.n_shots) :]
+        while shots and not self.model.fits(Prompted(self.prompt.parts(question.text, shots), answers)):
             shots = shots[1:]
-        return Ballot((shots, text), (shots, self.prompt.content_free), answers, len(question.candidates))
+        before, without = (self.prompt.parts(text, shots) for text in (question.text, self.prompt.content_free))
+        return Ballot(before, without, answers, len(question.candidates))
 
-    def _wanted(self, ballots: Sequence[Ballot]) -> dict[Before, set[str]]:
-        """The answers whose scores are needed, by what stands before them."""
-        wanted: dict[Before, set[str]] = {}
-        for ballot in ballots:
-            for before in (ballot.before, ballot.without):
-                if ballot.n_candidates:
-                    wanted.setdefault(before, set()).update(ballot.answers)
-        return wanted
-
-    def _scores(
-        self, wanted: Mapping[Before, set[str]], deadline: Deadline
-    ) -> tuple[dict[Before, dict[str, float]], dict[Before, int]]:
-        """Log-probabilities of the answers that are known by the deadline, and tokens that were evaluated for them."""
-        scores = self._recalled(wanted)
-        missing = self._missing(wanted, scores)
-        scored = self.model.score([prompted for _, prompted in missing], deadline=deadline)
-        tokens: dict[Before, int] = {}
-        for (before, prompted), one in zip(missing, scored, strict=True):
-            if one is not None:
-                fresh = dict(zip(prompted.answers, one.logprobs.tolist(), strict=True))
-                scores[before].update(fresh)
-                tokens[before] = tokens.get(before, 0) + one.tokens
-                self.answers.keep({self._key(before, answer): score for answer, score in fresh.items()})
-        return scores, tokens
-
-    def _recalled(self, wanted: Mapping[Before, set[str]]) -> dict[Before, dict[str, float]]:
-        keys = {self._key(before, answer): (before, answer) for before, answers in wanted.items() for answer in answers}
-        found: dict[Before, dict[str, float]] = {before: {} for before in wanted}
-        for key, score in self.answers.recall(list(keys)).items():
-            before, answer = keys[key]
-            found[before][answer] = score
-        return found
-
-    def _missing(
-        self, wanted: Mapping[Before, set[str]], known: Mapping[Before, Mapping[str, float]]
-    ) -> list[tuple[Before, Prompted]]:
-        left = ((before, answers - known[before].keys()) for before, answers in wanted.items())
-        return [
-            (before, each) for before, answers in left if answers for each in self._fitting(before, sorted(answers))
-        ]
-
-    def _fitting(self, before: Before, answers: Sequence[str]) -> list[Prompted]:
-        """The answers in as many prompts as they need room for: a text that says nothing gets all of a call."""
-        prompted = self._prompted(before, set(answers))
-        if len(answers) == 1 or self.model.fits(prompted):
-            return [prompted]
-        half = len(answers) // 2
-        return [*self._fitting(before, answers[:half]), *self._fitting(before, answers[half:])]
-
-    def _prompted(self, before: Before, answers: Set[str]) -> Prompted:
-        shots, text = before
-        # sorted: the candidates' order must not move a score
-        return Prompted(self.prompt.parts(text, shots), tuple(sorted(answers)))
-
-    def _key(self, before: Before, answer: str) -> str:
-        shots, text = before
-        shown = (f"{shot.text}\n{shot.answer}" for shot in shots)
-        parts = [self.model.checksum, self.prompt.hash, *shown, text, answer]
-        return hashlib.blake2b("\0".join(parts).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
-
-    def _vote(
-        self, ballot: Ballot, scores: Mapping[Before, Mapping[str, float]], tokens: MutableMapping[Before, int]
-    ) -> Vote | None:
-        with_text, without = (scores.get(before, {}) for before in (ballot.before, ballot.without))
-        above = np.array([with_text.get(each, np.nan) - without.get(each, np.nan) for each in ballot.answers])
-        if not ballot.n_candidates or not np.isfinite(above).all():
+    def _vote(self, ballot: Ballot, told: Told) -> Vote | None:
+        found = told.probs(ballot.before, ballot.answers, without=ballot.without, temperature=self.temperature)
+        if not ballot.n_candidates or found is None:
             return None
-        exps = np.exp((above - above.max()) / self.temperature)
         probs = np.zeros(ballot.n_candidates, np.float32)
-        probs[: len(exps) - 1] = exps[:-1] / exps.sum()
-        evaluated = tokens.pop(ballot.before, 0) + tokens.pop(ballot.without, 0)
-        return Vote(probs, float(exps[-1] / exps.sum()), evaluated)
+        probs[: len(found) - 1] = found[:-1]
+        return Vote(probs, float(found[-1]), told.take_tokens(ballot.before, ballot.without))
 
 
-def answers_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as they stand after a prompt: what begins another ends with its line, or it would win by being shorter."""
-    begin = {name for name in names if any(other != name and other.startswith(name) for other in names)}
-    return tuple(f" {name}\n" if name in begin else f" {name}" for name in names)
+def _wanted(ballots: Sequence[Ballot]) -> dict[Before, set[str]]:
+    """The answers whose scores are needed, by what stands before them."""
+    wanted: dict[Before, set[str]] = {}
+    for ballot in ballots:
+        for before in (ballot.before, ballot.without):
+            if ballot.n_candidates:
+                wanted.setdefault(before, set()).update(ballot.answers)
+    return wanted
 
 
 def load_voter(
