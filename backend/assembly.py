@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import structlog
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
 from backend.core.memory import Memory
-from backend.core.profiles import SERVER_KIND, ModelSpec, Profile, load_profile
+from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec, Profile, load_profile
 from backend.core.projects import project_folder
 from backend.core.settings import Settings
 from backend.core.types import STAGES, LabelSpace
@@ -39,6 +40,7 @@ from backend.pipeline.decide import ABSTAIN_BELOW, Policy
 from backend.pipeline.dense import FaissIndex
 from backend.pipeline.fuse import SIGNS, UNASKED_SHARE, WEIGHTS, Fuser
 from backend.pipeline.gate import THRESHOLDS, Gate
+from backend.pipeline.judge import N_JUDGES, Asked, Panel, panel_of
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.levels import (
     N_CANDIDATES,
@@ -57,7 +59,7 @@ from backend.pipeline.question import Voter
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
 from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
-from backend.pipeline.vote import load_voter
+from backend.pipeline.vote import LlmVoter, load_voter
 from backend.pipeline.voting import N_VOTED, Voting, stated
 
 ANSWERS, PREFIXES = "answers", "prefixes"  # folders in the state
@@ -221,6 +223,15 @@ class Assembly:
         """
         allowed = (spec for spec in self.profile(profile).voters if self._may_ask(spec, project))
         return tuple(voter for spec in allowed if (voter := self._voter(spec, language)) is not None)
+
+    def judges(self, asked: Asked, language: str, profile: str) -> Panel:
+        """The first two local voters of a profile that are there, to judge in place of voting; one takes both seats.
+
+        A model is loaded once for votes and judgements. Models on servers are not asked: they score no given answers.
+        """
+        local = (self._voter(spec, language) for spec in self.profile(profile).voters if spec.kind == LOCAL)
+        models = (voter.model for voter in local if isinstance(voter, LlmVoter))
+        return panel_of(list(islice(models, N_JUDGES)), asked, self.answers, language=language)
 
     def _may_ask(self, spec: ModelSpec, project: str) -> bool:
         """Whether a project's texts may go where the voter runs."""

@@ -38,9 +38,10 @@ from backend.models.weights import WeightStore
 from backend.pipeline.clean import clean
 from backend.pipeline.gate import Gate
 from backend.pipeline.pipeline import Pipeline
-from backend.pipeline.prompts import MAX_TEXT_TOKENS, load_prompt
+from backend.pipeline.prompts import MAX_TEXT_TOKENS, answers_of, load_prompt
 from backend.pipeline.question import Question, Vote, Voter, spoken
-from backend.pipeline.vote import N_VOTED, Answers, LlmVoter, answers_of
+from backend.pipeline.respondent import Answers
+from backend.pipeline.vote import N_VOTED, LlmVoter
 from benchmarks.datasets import clinc, massive, space_of
 from benchmarks.votes import SETS, some
 from tests.pipeline.tables import Kept
@@ -266,7 +267,7 @@ def _changed(case: str, first: Sequence[Said], again: Sequence[Said]) -> Row:
 
 def _listed(model: LlamaModel, questions: Sequence[Question], marks: Sequence[str]) -> list[Said]:
     """What a script would ask: the names in a list, and how likely each one's mark is."""
-    answers = answers_of(marks[:N_CANDIDATES], short=False)
+    answers = answers_of(marks[:N_CANDIDATES])
     prompted = []
     for question in questions:
         names = [spoken(label.name) for label in question.candidates]

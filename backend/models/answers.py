@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class StoredAnswers:
-    """Meets backend.pipeline.vote.Answers."""
+    """Meets backend.pipeline.respondent.Answers."""
 
     _cache: Any  # diskcache.Cache
     tally: Counter[str] = field(default_factory=Counter, compare=False)  # "hit", "miss": since the process began
@@ -49,7 +49,7 @@ class StoredAnswers:
 
 
 class NoAnswers:
-    """Nothing is kept. Meets backend.pipeline.vote.Answers."""
+    """Nothing is kept. Meets backend.pipeline.respondent.Answers."""
 
     def recall(self, keys: Sequence[str]) -> Mapping[str, float]:  # noqa: ARG002
         return {}

@@ -6,7 +6,8 @@ each a part of its own, on one line, in which control tokens are ordinary charac
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,22 @@ class Prompt:
         return data.split(filled)
 
 
+@dataclass(frozen=True)
+class JudgePrompt:
+    """A template about a text and a label, and the answers that go with it."""
+
+    answers: tuple[str, ...]  # as they stand after the prompt; the least favourable first
+    content_free: str  # a text, and a label, that says nothing
+    hash: str  # 8 hex digits of the template
+    _template: Template = field(repr=False, compare=False)
+
+    def parts(self, text: str, label: str) -> tuple[Part, ...]:
+        """What stands before an answer about a text and a label's name, as it is spoken."""
+        data = _Data()
+        kept = {"text": data.keep(text, MAX_TEXT_TOKENS), "label": data.keep(label, MAX_SHOT_TOKENS)}
+        return data.split(self._template.render(kept))
+
+
 class _Data:
     """What others wrote, kept out of the template's text until that is done."""
 
@@ -67,27 +84,88 @@ class _Data:
         return tuple(part for part in (*parts, Part(rendered[last:])) if part.text)
 
 
+def answers_of(names: Sequence[str], *, short: bool = False) -> tuple[str, ...]:
+    """Names as they stand after a prompt.
+
+    What begins another ends with its line, or it would win by being shorter. Where a model was shown what labels are
+    called, the first words that tell a name from the others stand for all of it: to go on as it began is certain then.
+    """
+    return tuple(f" {_short(name, names) if short else _whole(name, names)}" for name in names)
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    words = name.split(" ")
+    beginnings = (" ".join(words[:end]) for end in range(1, len(words)))
+    return next((each for each in beginnings if not _begins_another(each, name, names)), _whole(name, names))
+
+
+def _whole(name: str, names: Sequence[str]) -> str:
+    return f"{name}\n" if _begins_another(name, name, names) else name
+
+
+def _begins_another(beginning: str, name: str, names: Sequence[str]) -> bool:
+    return any(other != name and other.startswith(beginning) for other in names)
+
+
 def load_prompt(language: str, *, folder: Path = PROMPTS_DIR) -> Prompt:
     """The prompt for texts of a language.
 
     Raises:
         BadInputError: the template is none, or asks for what nobody gives it.
     """
-    name = f"vote_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
-    prompts = Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
-    try:
-        template = prompts.get_template(name)
+    name = _file_name("vote", language)
+    with _read_as(name, "text, shots and labels that sets none_of_these and content_free"):
+        template, digest = _template(folder, name)
         said: Any = template.make_module({"text": "", "shots": [], "labels": []})
-        phrases = (str(said.none_of_these), str(said.content_free))
-        prompt = Prompt(*phrases, hashlib.sha256((folder / name).read_bytes()).hexdigest()[:8], template)
+        prompt = Prompt(str(said.none_of_these), str(said.content_free), digest, template)
         prompt.parts("text", [Shot("text", "answer")], [Label("label", "label", "hint")])
         parts = prompt.parts("text")
-    except (TemplateError, AttributeError) as err:
-        raise BadInputError(
-            f"{name} must be a template of text, shots and labels that sets none_of_these and content_free; {err}"
-        ) from err
-    if all(part.ours for part in parts):
-        raise BadInputError(f"{name} must show the text, but does not; add {{{{ text }}}}")
-    if not parts[-1].ours or not parts[-1].text.strip():
-        raise BadInputError(f"{name} must go on after the text, but ends with it; add what precedes the answer")
+    _require_asking(name, parts, "text")
     return prompt
+
+
+def load_judge_prompt(question: str, language: str, *, n_answers: int, folder: Path = PROMPTS_DIR) -> JudgePrompt:
+    """The prompt of a question about a text and a label, for texts of a language.
+
+    Raises:
+        BadInputError: the template is none, asks for what nobody gives it, or has another number of answers.
+    """
+    name = _file_name(f"judge_{question}", language)
+    with _read_as(name, "text and label that sets answers and content_free"):
+        template, digest = _template(folder, name)
+        said: Any = template.make_module({"text": "", "label": ""})
+        answers = tuple(str(answer) for answer in said.answers)
+        prompt = JudgePrompt(answers_of(answers), str(said.content_free), digest, template)
+        parts = prompt.parts("text", "label")
+    _require_asking(name, parts, "text", "label")
+    if len(set(answers)) != n_answers or len(answers) != n_answers:
+        raise BadInputError(f"{name} must set {n_answers} different answers, the least first, was {list(answers)}")
+    return prompt
+
+
+def _file_name(kind: str, language: str) -> str:
+    return f"{kind}_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
+
+
+def _template(folder: Path, name: str) -> tuple[Template, str]:
+    """A template, and 8 hex digits of its file."""
+    prompts = Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
+    return prompts.get_template(name), hashlib.sha256((folder / name).read_bytes()).hexdigest()[:8]
+
+
+@contextmanager
+def _read_as(name: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (TemplateError, AttributeError) as err:
+        raise BadInputError(f"{name} must be a template of {what}; {err}") from err
+
+
+def _require_asking(name: str, parts: Sequence[Part], *shown: str) -> None:
+    """Raises BadInputError where something is not shown, or the prompt does not go on until an answer."""
+    data = [part.text.removeprefix(" ") for part in parts if not part.ours]
+    for each in shown:
+        if each not in data:
+            raise BadInputError(f"{name} must show the {each}, but does not; add {{{{ {each} }}}}")
+    if not parts[-1].ours or not parts[-1].text.strip():
+        raise BadInputError(f"{name} must go on after the {shown[-1]}, but ends with it; add what precedes the answer")
