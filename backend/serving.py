@@ -59,7 +59,7 @@ class Loader:
         folder = self.folder(key)
         path = folder.artefact(version)
         manifest = read_manifest(path)
-        pipeline = self.assembly.pipeline(path, project=key).with_budget(self._budget(key))
+        pipeline = self.assembly.pipeline(path, project=key).with_budget(self.budget(key))
         fresh = Served(version, pipeline, manifest, trained_generation(manifest))
         self.assembly.sweep(key, {version, folder.current(), *folder.versions()[-KEPT_VERSIONS:]})
         return self.follow(key, fresh)
@@ -86,11 +86,11 @@ class Loader:
         newest = row.generation if row else 0
         if not trained <= generation <= newest:
             raise BadInputError(f"the generation of {version} must be in [{trained}, {newest}], was {generation}")
-        pipeline = self.assembly.pipeline(path).with_budget(self._budget(key))  # its vectors stay in this process
+        pipeline = self.assembly.pipeline(path).with_budget(self.budget(key))  # its vectors stay in this process
         served = Served(version, pipeline, manifest, trained)
         return _with(served, self.ledger.index_rows_at(key, generation, after=trained), generation)
 
-    def _budget(self, key: str) -> Budget:
+    def budget(self, key: str) -> Budget:
         """What a project's language models may take in a day, for all processes together."""
         return MeteredBudget(self.ledger.spending, key, lambda: self.folder(key).settings().llm_limits)
 

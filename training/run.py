@@ -21,6 +21,7 @@ from backend.core.errors import BadInputError
 from backend.core.profiles import Profile
 from backend.core.types import DataFingerprint, Example, LabelSpace
 from backend.models.kernel import KernelClassifier
+from backend.pipeline.budget import Budget, NoBudget
 from backend.pipeline.clean import CLEANING, clean
 from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
 from backend.pipeline.language import Language, detect_language
@@ -37,6 +38,8 @@ from training.out_of_fold import OutOfFold
 from training.pool import MAX_POOL, prior_of
 from training.splits import Split, split, without
 from training.votes import PATIENCE_S, Learned, learn_votes
+
+NO_BUDGET = NoBudget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class TrainingOptions:
 def train(
     examples: Sequence[Example], space: LabelSpace, *, out: Path, options: TrainingOptions, assembly: Assembly,
     holdout: frozenset[str] | None = None, gold: Sequence[Example] = (), pool: Sequence[str] = (),
+    budget: Budget = NO_BUDGET,
 ) -> Manifest:  # fmt: skip
     """Fit, calibrate, judge and publish a model folder.
 
@@ -68,6 +72,7 @@ def train(
         holdout: ids to hold out; None holds out by hash (training/splits.py).
         gold: never trained on; judges in place of the holdout.
         pool: texts of the project without a label, which say what labels look like before examples do.
+        budget: that voters are asked from.
 
     Raises:
         BadInputError: an unknown family, profile or language.
@@ -89,7 +94,7 @@ def train(
         parameters |= calibration.parameters()
         pipeline = replace(pipeline, **decided_by(parameters, classifies=classifier is not None))
         if options.ask_voters:
-            parameters |= _votes(unseen, pipeline, options, assembly)
+            parameters |= _votes(unseen, pipeline, options, assembly, budget)
         if parts.holdout:
             judged = Judged(GOLD if gold else HOLDOUT, parts.holdout, judge(pipeline, parts.holdout))
         else:
@@ -121,13 +126,16 @@ def _fitted(
     )  # fmt: skip
 
 
-def _votes(unseen: OutOfFold, pipeline: Pipeline, options: TrainingOptions, assembly: Assembly) -> dict[str, Any]:
+def _votes(
+    unseen: OutOfFold, pipeline: Pipeline, options: TrainingOptions, assembly: Assembly, budget: Budget
+) -> dict[str, Any]:
     """What the language models' votes are worth; nothing where there are none, or too few examples to tell."""
     voters = assembly.voters(options.language, options.profile, project=options.project)
     heard = tuple(voter for voter in voters if voter.weight)
     if not heard:
         return {}
-    voting, earlier = Voting(heard, pipeline.retrieval.index.shots), Learned.of(options.earlier)
+    voting = Voting(heard, pipeline.retrieval.index.shots, budget=budget)
+    earlier = Learned.of(options.earlier)
     if earlier is None or not earlier.stands(len(unseen.blindfold.rows), voting):
         earlier = learn_votes(unseen, pipeline.fuser, voting, seed=options.seed, patience_s=options.patience_s)
     return {"votes": earlier.parameters()} if earlier else {}

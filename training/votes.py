@@ -104,14 +104,15 @@ def _learned(
 
 
 def worth_asking(confidence: FloatArray, gains: FloatArray) -> float:
-    """The confidence up to which votes pay for themselves; 0 where they nowhere do.
+    """The confidence up to which votes pay for themselves by more than chance; 0 where they nowhere do.
 
     Args:
         confidence: (n_texts,), before the votes.
         gains: (n_texts,): 1 where the votes put a label right, -1 where they spoilt one, else 0.
     """
     order = np.argsort(confidence, kind="stable")
-    worth = np.cumsum(gains[order] - COST)
+    chance = np.sqrt(np.cumsum(gains[order] ** 2))  # the standard error of so many changes, if none were better
+    worth = np.cumsum(gains[order] - COST) - chance
     best = int(np.argmax(worth))
     if worth[best] <= 0.0:
         return 0.0

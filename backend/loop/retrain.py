@@ -137,6 +137,7 @@ def _train(work: ProjectDesk, labels: Labels, version: str) -> Manifest:
         assembly=work.desk.loader.assembly,
         gold=read_gold(work),
         pool=unlabelled_texts(work, n_labels=len(labels.examples)),
+        budget=work.desk.loader.budget(work.key),
     )
 
 
