@@ -241,16 +241,16 @@ class Assembly:
 
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
         if spec.kind == SERVER_KIND:
-            server = self.server(spec)
-            return self.memory.model(f"voter {spec.profile} {spec.uri} {language}", lambda: _asking(server, language))
-
-        def load() -> Voter:
-            model = partial(LlamaModel, prefixes=self.prefixes)
-            return load_voter(spec, self.store, self.answers, language=language, load=model)
-
+            server, entry = self.server(spec), f"{spec.profile} {spec.uri} {spec.options}"
+            return self.memory.model(f"voter {entry} {language}", lambda: _asking(server, language))
         with self._left_out("voter", spec.uri, self.missing_voters):
-            return self.memory.model(f"voter {spec.uri} {language}", load)
+            return load_voter(spec, self.store, self.answers, language=language, load=partial(self._llm, spec.uri))
         return None
+
+    def _llm(self, uri: str, path: Path, **options: Any) -> LlamaModel:
+        """A model that all voters and judges share which run it with the same options."""
+        name = " ".join(["llm", uri, *(f"{name}={value}" for name, value in sorted(options.items()))])
+        return self.memory.model(name, lambda: LlamaModel(path, prefixes=self.prefixes, **options))
 
     def server(self, spec: ModelSpec) -> ChatServer:
         """The server that a profile's entry names; nobody is called.

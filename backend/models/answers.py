@@ -31,6 +31,11 @@ class StoredAnswers:
         """Raises StateError where the folder cannot be written."""
         return cls(plain_cache(folder, size_limit=SIZE_LIMIT, eviction="least-recently-stored"))
 
+    @property
+    def nbytes(self) -> int:
+        """What it weighs in memory: the folder is everybody's."""
+        return 0
+
     def recall(self, keys: Sequence[str]) -> Mapping[str, float]:
         """The scores that are known, by key."""
         found: dict[str, float] = {}

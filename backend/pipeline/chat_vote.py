@@ -117,7 +117,7 @@ class ChatVoter:
 
     @property
     def name(self) -> str:
-        return f"{self.model.name}-{self.prompt.hash}"
+        return f"{self.model.name}-{self.prompt.hash}-{self.temperature:g}"
 
     @property
     def lasting(self) -> bool:

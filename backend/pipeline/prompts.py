@@ -36,6 +36,11 @@ class Prompt:
     hash: str  # 8 hex digits of the template
     _template: Template = field(repr=False, compare=False)
 
+    @property
+    def nbytes(self) -> int:
+        """What it weighs in memory: next to nothing, beside the template engine, which is everybody's."""
+        return 0
+
     def parts(self, text: str, shots: Sequence[Shot] = (), labels: Sequence[Label] = ()) -> tuple[Part, ...]:
         """What stands before an answer about a text, after some labels with their hints and some examples."""
         data = _Data()

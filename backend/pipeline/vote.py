@@ -64,7 +64,8 @@ class LlmVoter:
 
     @property
     def name(self) -> str:
-        return f"{self.model.name}-{self.prompt.hash}"
+        shots = f"-{self.n_shots}" if self.n_shots else ""
+        return f"{self.model.name}-{self.prompt.hash}-{self.temperature:g}{shots}"
 
     @property
     def lasting(self) -> bool:
@@ -124,7 +125,7 @@ def load_voter(
     """A voter that is ready: its prompt is evaluated. Nobody votes in languages that the profile leaves out.
 
     Args:
-        load: makes a model of a weight file; takes checksum, n_ctx and n_threads.
+        load: makes a model of a weight file; takes n_ctx and n_threads.
 
     Raises:
         ArtefactError: the weights are missing or damaged.

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -382,10 +383,13 @@ def test_a_vote_is_a_distribution_over_the_candidates_and_none(
     assert vote.probs.sum() + vote.p_none == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_voter_is_named_by_its_model_and_its_prompt() -> None:
-    names = {LlmVoter(Table(), load_prompt(language), Kept()).name for language in ("en", "ru")}
-    assert len(names) == 2
-    assert all(name.startswith("table-") and len(name) == len("table-") + 8 for name in names)
+def test_a_voter_is_named_by_all_that_makes_its_votes_its_own() -> None:
+    ways: list[dict[str, Any]] = [{}, {"temperature": 3.0}, {"n_shots": 4}]
+    names = {
+        LlmVoter(Table(name=model), load_prompt(language), Kept(), **way).name
+        for model in ("one", "other") for language in ("en", "ru") for way in ways
+    }  # fmt: skip
+    assert len(names) == 12
 
 
 @pytest.mark.parametrize(
