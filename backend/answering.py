@@ -22,7 +22,7 @@ from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRe
 from backend.ledger import Ledger, ProjectRow, Shown, open_ledger
 from backend.logs import told
 from backend.serving import Loader, Served, ServedProjects
-from backend.telemetry.asked import ServerCollector
+from backend.telemetry.asked import AnswerCollector, ServerCollector
 from backend.telemetry.instruments import Telemetry
 from backend.telemetry.loaded import MemoryCollector
 
@@ -189,6 +189,7 @@ def answering_of(settings: Settings) -> Answering:
     assembly = Assembly(settings, Memory(settings.memory_bytes, stay_s=STAY_S), telemetry.timed)
     telemetry.registry.register(MemoryCollector(assembly.memory))
     telemetry.registry.register(ServerCollector(assembly.servers))
+    telemetry.registry.register(AnswerCollector(assembly.recalled))
     projects = ServedProjects(Loader(settings, assembly, ledger))
     projects.warm(sorted(ledger.project_keys(), key=lambda key: _last_moved(ledger.project(key)), reverse=True))
     queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))

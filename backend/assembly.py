@@ -4,6 +4,7 @@ The only place that knows which class stands behind which name. Models are loade
 room for them.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class Assembly:
     timed: Timed = untimed  # what times the stages of all pipelines
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
+    recalled: Counter[str] = field(default_factory=Counter)  # answers that were known before, or not; see open_answers
     servers: dict[tuple[str, str], ChatServer] = field(default_factory=dict)  # that were asked, by profile and URI
 
     def __post_init__(self) -> None:
@@ -177,7 +179,7 @@ class Assembly:
     @cached_property
     def answers(self) -> StoredAnswers | NoAnswers:
         """What language models have said before."""
-        return open_answers(self.settings.home / ANSWERS)
+        return open_answers(self.settings.home / ANSWERS, tally=self.recalled)
 
     @cached_property
     def prefixes(self) -> Prefixes:

@@ -21,7 +21,7 @@ from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.question import NoVoter, Question, Voter
 from backend.pipeline.rerank import CrossEncoderReranker, NoReranker
 from backend.pipeline.voting import Voting
-from backend.telemetry.asked import ServerCollector
+from backend.telemetry.asked import AnswerCollector, ServerCollector
 from samples import Sample, load_samples
 from tests.models.chat_servers import ChatServerOfTests, serving, written
 from tests.models.tiny import tiny_cross_encoder, tiny_embedder
@@ -226,6 +226,15 @@ def test_a_server_is_shared_by_languages_and_counted(tmp_path: Path, monkeypatch
     assert registry.get_sample_value("prelabel_server_answers_total", {**named, "outcome": "answered"}) == 4
     assert registry.get_sample_value("prelabel_server_tokens_total", {**named, "direction": "read"}) == 160
     assert registry.get_sample_value("prelabel_server_cost_total", named) == pytest.approx(160 * 5 / 1e6)
+
+
+def test_answers_that_are_needed_are_counted_by_whether_they_were_known(tmp_path: Path) -> None:
+    assembly, registry = Assembly(Settings(home=tmp_path)), CollectorRegistry()
+    registry.register(AnswerCollector(assembly.recalled))
+    assembly.answers.keep({"a": -1.0})
+    assembly.answers.recall(["a", "b", "c"])
+    counted = {kind: registry.get_sample_value("prelabel_answers_total", {"outcome": kind}) for kind in ("hit", "miss")}
+    assert counted == {"hit": 1, "miss": 2}
 
 
 def test_a_servers_option_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

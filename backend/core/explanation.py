@@ -51,7 +51,8 @@ class Explanation:
         yield _line("text", self.text)
         yield _line("cleaned", self.cleaned)
         yield _line("decision", f"{decision.kind} {decision.predicted_label!r}, confidence {decision.confidence:.4f}")
-        yield _line("", f"by {decision.stage} in {decision.milliseconds:.1f} ms, {decision.tokens} tokens")
+        remembered = ": all votes are known from before" if decision.stage == "vote" and not decision.tokens else ""
+        yield _line("", f"by {decision.stage} in {decision.milliseconds:.1f} ms, {decision.tokens} tokens{remembered}")
         yield _line("reason", decision.reason)
         for look in self.looks:
             saw = f"found {', '.join(look.found)}" if look.found else "found nothing" if look.looked else "not asked"

@@ -18,7 +18,7 @@ from backend.labelstudio.records import Project
 from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.ledger import Ledger, ProjectRow, open_ledger
 from backend.serving import Loader, Served
-from backend.telemetry.asked import ServerCollector
+from backend.telemetry.asked import AnswerCollector, ServerCollector
 from backend.telemetry.instruments import Telemetry
 from backend.telemetry.loaded import MemoryCollector
 
@@ -63,6 +63,7 @@ class Desk:
         assembly = Assembly(self.settings, Memory(self.settings.memory_bytes), self.telemetry.timed)
         self.telemetry.registry.register(MemoryCollector(assembly.memory))
         self.telemetry.registry.register(ServerCollector(assembly.servers))
+        self.telemetry.registry.register(AnswerCollector(assembly.recalled))
         return Loader(self.settings, assembly, self.ledger)
 
     def project(self, key: str) -> "ProjectDesk":

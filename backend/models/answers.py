@@ -27,9 +27,10 @@ class StoredAnswers:
     tally: Counter[str] = field(default_factory=Counter, compare=False)  # "hit", "miss": since the process began
 
     @classmethod
-    def open(cls, folder: Path) -> "StoredAnswers":
+    def open(cls, folder: Path, *, tally: Counter[str] | None = None) -> "StoredAnswers":
         """Raises StateError where the folder cannot be written."""
-        return cls(plain_cache(folder, size_limit=SIZE_LIMIT, eviction="least-recently-stored"))
+        cache = plain_cache(folder, size_limit=SIZE_LIMIT, eviction="least-recently-stored")
+        return cls(cache, Counter() if tally is None else tally)
 
     @property
     def nbytes(self) -> int:
@@ -63,10 +64,14 @@ class NoAnswers:
         pass
 
 
-def open_answers(folder: Path) -> StoredAnswers | NoAnswers:
-    """The answers of a folder; none, with a warning, where it cannot be written or is damaged."""
+def open_answers(folder: Path, *, tally: Counter[str] | None = None) -> StoredAnswers | NoAnswers:
+    """The answers of a folder; none, with a warning, where it cannot be written or is damaged.
+
+    Args:
+        tally: counts the answers that were known, "hit", and those that were not, "miss".
+    """
     try:
-        return StoredAnswers.open(folder)
+        return StoredAnswers.open(folder, tally=tally)
     except StateError as err:
         log.warning("answers_not_kept", reason=str(err))
         return NoAnswers()

@@ -1,4 +1,4 @@
-"""What language models on servers were asked, and what that took, as metrics."""
+"""What language models were asked, and what that took, as metrics."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,3 +32,17 @@ class ServerCollector(Collector):
             tokens.add_metric([profile, server.name, "written"], server.tally.tokens_written)
             cost.add_metric([profile, server.name], server.spent)
         yield from (answers, tokens, cost)
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerCollector(Collector):
+    recalled: Mapping[str, int]  # by whether an answer was known before: "hit", "miss"
+
+    def collect(self) -> Iterator[Metric]:
+        answers = CounterMetricFamily(
+            "prelabel_answers", "Answers of local models that were needed, by whether they were known before.",
+            labels=["outcome"],
+        )  # fmt: skip
+        for outcome in ("hit", "miss"):
+            answers.add_metric([outcome], self.recalled.get(outcome, 0))
+        yield answers

@@ -60,8 +60,14 @@ def test_the_gate_and_the_vote_are_told() -> None:
     assert none == pytest.approx((1 - share) / 3)
     lines = str(found).splitlines()
     assert any(line.startswith("decision") and "cancel_order" in line for line in lines)
-    assert any("by vote" in line and f"{4 * TOKENS} tokens" in line for line in lines)
+    assert any("by vote" in line and line.endswith(f"{4 * TOKENS} tokens") for line in lines)
     assert [line for line in lines if line.startswith("asked of ")] == [f"asked of {prefers}", f"asked of {shrugs}"]
+
+
+def test_votes_that_are_known_from_before_are_told_as_such() -> None:
+    pipeline = voting_pipeline()
+    pipeline.run(["cancel order"], deadline_s=60.0)
+    assert "0 tokens: all votes are known from before" in str(pipeline.explain("cancel order"))
 
 
 def test_a_text_with_nothing_to_read_is_explained_too() -> None:
