@@ -24,7 +24,8 @@ SCALES: dict[Asked, tuple[float, ...]] = {
     "quality": (1.0, 2.0, 3.0, 4.0, 5.0),  # of the text as an example of the label: wrong or unnatural, to neither
 }
 N_JUDGES = 2
-TEMPERATURES = (1.0, 3.0)  # of the first judge, and of a second one that is the same model
+TEMPERATURES = (1.0, 5.0)  # of a judge, least log loss of Qwen2.5-1.5B in Russian; of a second one that is the same
+# model: under 3.5 the two scores would never lie so far apart that they disagree
 AGREEING = 0.25  # of a scale: scores that lie so near each other say the same
 
 
@@ -169,8 +170,9 @@ class Panel:
 def panel_of(models: Sequence[Scorer], asked: Asked, answers: Answers, *, language: str) -> Panel:
     """Two judges: the first two models, or the only one at two temperatures.
 
-    The same model likes the same answer best at any temperature: its two verdicts differ where much rests on how sure
-    it may be of itself, and there only. What it scored is shared, so that the second one takes nothing.
+    The same model likes the same answer best at any temperature, so that its second verdict is no second opinion: the
+    two differ where the first is fairly sure, and agree where it is very sure or does not know. What it scored is
+    shared: the second verdict takes nothing.
     """
     scale = SCALES[asked]
     prompt = load_judge_prompt(asked, language, n_answers=len(scale))

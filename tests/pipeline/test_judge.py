@@ -171,6 +171,13 @@ def test_a_model_alone_is_its_own_second_judge_less_sure_and_for_nothing() -> No
     assert (sure.tokens, unsure.tokens) == (2 * TOKENS, 0)
 
 
+@pytest.mark.parametrize(
+    ("case", "above", "agree"), [("does not know", 0.5, True), ("fairly sure", 3.0, False), ("very sure", 8.0, True)]
+)
+def test_a_model_alone_disagrees_with_itself_where_it_is_fairly_sure(case: str, above: float, agree: bool) -> None:
+    assert ruling_of({"refund": {"yes": above}}).agree is agree
+
+
 def test_where_one_of_two_fails_the_other_is_heard_and_nobody_agrees() -> None:
     bill = Bill()
     models = [Table({NOTHING: {"yes": math.nan}}), Table({"refund": {"yes": 2.0}}, checksum="other")]
