@@ -31,6 +31,7 @@ from backend.core.scoring import Part, Prompted
 from backend.core.settings import load_settings
 from backend.core.types import Example, Label
 from backend.logs import configure_logs
+from backend.models.answers import NoAnswers
 from backend.models.llm import BATCH_TOKENS, LlamaModel, silent_llama_cpp
 from backend.models.weights import WeightStore
 from backend.pipeline.prompts import load_prompt
@@ -45,15 +46,6 @@ N_TEXTS = 500
 BLOCK = 500  # texts of a turn: as a run over a file has them
 N_SHOTS, N_CONSTANT = 8, 20  # examples a prompt; labels of the constant one
 SYSTEM = "You sort messages by intent. Answer with the intent that fits best, and with nothing else."
-
-
-class NoAnswers:
-    """Nothing is remembered from call to call."""
-
-    def recall(self, keys: Sequence[str]) -> dict[str, float]:  # noqa: ARG002
-        return {}
-
-    def keep(self, scores: object) -> None: ...
 
 
 @dataclass
