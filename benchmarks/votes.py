@@ -4,8 +4,9 @@
 
 The voters are those of the profile, or the given files with the weight that each has before labels have told. For each
 number of labels a class a model is trained on the train split, the votes' worth learned from them, and N_ASKED texts of
-the test split are decided with and without the voters. Then the voters are compared on the same texts, all asked of all
-of them, and their votes put together in other ways. Intervals are paired bootstraps over texts (95 %).
+the test split are decided without the voters, with them where the gate lets them, and with all of them asked about all
+texts. Then the voters are compared on these, and their votes put together in other ways. Intervals are paired
+bootstraps over texts (95 %).
 """
 
 import os
@@ -146,13 +147,15 @@ def worth(table: Table, name: str, k: int, pipeline: Pipeline, asked: Sequence[E
     ]
     share = np.mean([one is not None and one.stage == "vote" for one in with_votes])
     gain = interval(right[1].astype(np.float32) - right[0])
-    table.add_row(
+    _, of_all = voted(pipeline, asked)
+    all_asked = pipeline.fuser.fuse(of_all)[:, :-1].argmax(axis=1) == columns_of(asked, pipeline.labels)
+    row = (
         name, str(k), f"{right[0].mean():.3f}", f"{right[1].mean():.3f}", gain, f"{share:.2f}",
         f"{pipeline.gate.thresholds['classify']:.2f}", f"{1000 * seconds / len(texts):.0f}",
+        f"{all_asked.mean():.3f}", interval(right[1].astype(np.float32) - all_asked),
     )  # fmt: skip
-    print(
-        name, k, f"{right[0].mean():.3f} {right[1].mean():.3f}", gain, f"asked {share:.2f}", file=sys.stderr, flush=True
-    )
+    table.add_row(*row)
+    print(*row, file=sys.stderr, flush=True)
 
 
 def interval(differences: FloatArray) -> str:
@@ -254,7 +257,10 @@ def main() -> None:
     configure_logs("WARNING")
     ggufs = {path: float(weight or 0.6) for path, _, weight in (one.partition("=") for one in sys.argv[1:])}
     bench = Bench(load_settings(), ggufs=ggufs)
-    gains = Table("data", "labels a class", "without", "with votes", "gain, points", "asked", "up to", "ms a text")
+    gains = Table(
+        "data", "labels a class", "without", "with votes", "gain, points", "asked", "up to", "ms a text",
+        "all asked", "votes against that, points",
+    )  # fmt: skip
     ways = Table("data", "way", "right", "the learned fuser against it, points")
     voters = Table("data", "voter", "answers", "right", "agrees", "errors correlate", "invalid")
     with tempfile.TemporaryDirectory() as folder:
