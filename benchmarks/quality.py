@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
+from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix, hstack
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -303,20 +304,23 @@ def _found_again(
     found = {label for label, n, whole in main if label in gone and 2 * n >= whole}
     asked_for = {label for label, n in Counter(example.label for example in asked).items() if label in gone and n >= 5}
     rightly = np.array([label in gone for label in labels], np.float32)
-    bench.sheet.row(f"{name}: share of the texts outside that are", rightly)
+    if len(rightly):
+        bench.sheet.row(f"{name}: share of the texts outside that are", rightly)
     bench.sheet.say(f"{name}: groups; labels that are most of one", f"{len(main)}; {len(found)} of {len(asked_for)}")
     one_label = np.array([n / whole for _, n, whole in main], np.float32)
-    bench.sheet.row(f"{name}: share of a group that is one label", one_label)
+    if len(one_label):
+        bench.sheet.row(f"{name}: share of a group that is one label", one_label)
 
 
 def _calibrated(fitted: FloatArray, columns: IntArray, judged: FloatArray) -> dict[str, FloatArray]:
     """Probabilities as they are served, and by temperature, vector scaling and isotonic regression on top of that."""
     logits, asked = (np.log(np.maximum(probs, 1e-9)) for probs in (fitted, judged))
-    scale = LogisticRegression(C=1e6, fit_intercept=False)
     place, sure = np.arange(len(columns)), fitted.max(axis=1)
-    rival = np.where(np.arange(fitted.shape[1]) == columns[:, None], -np.inf, logits).max(axis=1)
-    gaps = np.concatenate([logits[place, columns] - rival, rival - logits[place, columns]])[:, None]
-    temperature = float(scale.fit(gaps, np.repeat([1, 0], len(columns))).coef_[0, 0])
+
+    def loss(power: float) -> float:
+        return float(-np.log(softmax(np.asarray(power * logits, np.float32))[place, columns] + 1e-9).mean())
+
+    temperature = float(minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded").x)
     shifts = np.log((np.bincount(columns, minlength=fitted.shape[1]) + PRIOR_ROWS * fitted.mean(axis=0))
                     / (len(columns) * fitted.mean(axis=0) + PRIOR_ROWS * fitted.mean(axis=0)))  # fmt: skip
     curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(sure, fitted.argmax(axis=1) == columns)

@@ -18,7 +18,7 @@ from backend.models.kernel import ANALYZERS
 from backend.pipeline.retrieve import Embedder
 from training.typical import typical
 
-OUTSIDE_FROM = 0.3  # probability of being out of scope: many of one kind may each be thought a label's odd text
+OUTSIDE_FROM = 0.05  # probability of being out of scope; few are taken to be, and groups show which ones were
 NEAR = 4.0  # spreads above unrelated texts
 FEWEST = 3  # texts that make a group
 MOST = 5_000  # texts compared with one another, whose square is held in memory (100 MB); more are drawn from
