@@ -74,7 +74,7 @@ class Loop:
             options = TrainingOptions(language=self.language)
             train(examples, self.space, out=out, options=options, assembly=self.assembly, pool=pool,
                   holdout=frozenset())  # fmt: skip
-            return self.assembly.pipeline(out).without_llm()
+            return self.assembly.pipeline(out, llm=False)
 
     def vectors(self, texts: Sequence[str]) -> FloatArray:
         """As the model's own makers would compare texts: its last layer."""

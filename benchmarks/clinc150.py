@@ -73,7 +73,7 @@ def main() -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         manifest = train(examples, space, out=model, options=TrainingOptions(language="en"), assembly=assembly)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        speeds = measured(assembly.pipeline(model).without_llm(), assembly, examples_of("test"))
+        speeds = measured(assembly.pipeline(model, llm=False), assembly, examples_of("test"))
     metrics = metrics_of(speeds.outcomes, oos_value=OOS)
     table = Table("figure", "value", "wanted", box=None, header_style="bold", pad_edge=False)
     table.add_row("texts trained on", f"{manifest.data.n_examples}", "")

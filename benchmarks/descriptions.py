@@ -67,7 +67,7 @@ class DataSet:
         out = self.bench.folder / f"{self.title}, {name}"
         options, space = TrainingOptions(language=self.language), described(self.space, descriptions)
         train(known, space, out=out, options=options, assembly=self.bench.assembly)
-        said = self.bench.answers(self.bench.assembly.pipeline(out).without_llm(), self.asked)
+        said = self.bench.answers(self.bench.assembly.pipeline(out, llm=False), self.asked)
         found = np.array([said.within(k) for k in (1, K_CANDIDATES)], np.float32)
         gains = ["", ""] if plain is None else [gain_of(row) for row in found - plain]
         cells = [cell for right, gain in zip(found, gains, strict=True) for cell in (f"{right.mean():.3f}", gain)]

@@ -53,7 +53,7 @@ def trained(
     assembly: Assembly, examples: Sequence[Example], space: LabelSpace, language: str, folder: Path
 ) -> Pipeline:
     train(examples, space, out=folder, options=TrainingOptions(language=language), assembly=assembly)
-    return assembly.pipeline(folder).without_llm()
+    return assembly.pipeline(folder, llm=False)
 
 
 def accuracy(pipeline: Pipeline, rows: Sequence[SampleRow]) -> float:

@@ -47,7 +47,7 @@ def point(n_rows: int, n_labels: int) -> dict[str, float]:
         )  # fmt: skip
         trained_s, trained_cpu_s = time.perf_counter() - wall, time.process_time() - cpu
         size = sum(path.stat().st_size for path in (Path(folder) / "m").rglob("*") if path.is_file())
-        pipeline = assembly.pipeline(Path(folder) / "m").without_llm()
+        pipeline = assembly.pipeline(Path(folder) / "m", llm=False)
         texts = [example.text for example in clinc("test", oos=False)[:N_ASKED]]
         pipeline.run(texts[:64], deadline_s=float("inf"))
         wall = time.perf_counter()

@@ -122,7 +122,7 @@ class Bench:
         options = TrainingOptions(language=language)
         train(examples, space, out=self.folder / name, options=options, assembly=self.assembly, gold=gold)
         self.sheet.say(f"{name}: training on {len(examples)} texts, s", f"{time.perf_counter() - began:.0f}")
-        return self.assembly.pipeline(self.folder / name).without_llm()
+        return self.assembly.pipeline(self.folder / name, llm=False)
 
     def answers(self, pipeline: Pipeline, examples: Sequence[Example]) -> Answers:
         decisions = pipeline.run([example.text for example in examples], deadline_s=float("inf"))
@@ -241,7 +241,7 @@ def names_part(bench: Bench) -> None:
 def self_named(bench: Bench, space: LabelSpace, language: str, name: str, pool: Sequence[str]) -> Pipeline:
     options = TrainingOptions(language=language)
     train([], space, out=bench.folder / name, options=options, assembly=bench.assembly, pool=pool)
-    return bench.assembly.pipeline(bench.folder / name).without_llm()
+    return bench.assembly.pipeline(bench.folder / name, llm=False)
 
 
 def ablation_part(bench: Bench) -> None:

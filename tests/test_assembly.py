@@ -68,7 +68,7 @@ def test_the_first_accepted_labels_do_not_mislead(sample: Sample, models_dir: Pa
     space = label_space(sample.label_config)
     assembly = Assembly(Settings(home=models_dir.parent))
     train([], space, out=tmp_path / "m", options=TrainingOptions(language=sample.language), assembly=assembly)
-    cold = assembly.pipeline(tmp_path / "m").without_llm()
+    cold = assembly.pipeline(tmp_path / "m", llm=False)
     first = [Example(row.id, row.text, row.gold) for row in sample.rows[::80]]
     others = [row for number, row in enumerate(sample.rows) if number % 80]
 

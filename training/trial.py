@@ -137,7 +137,7 @@ class Learner:
     def _train(self, known: Sequence[Example]) -> None:
         out = self.folder / str(len(known))
         manifest = train(known, self.space, out=out, options=self.options, assembly=self.assembly)
-        self.pipeline = self.assembly.pipeline(out).without_llm()
+        self.pipeline = self.assembly.pipeline(out, llm=False)
         self.judged_on_holdout = manifest.judged_on == HOLDOUT
         self.n_trained, self.next_training = len(known), max(FIRST_TRAINING, GROWTH * len(known))
 

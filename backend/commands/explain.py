@@ -39,8 +39,7 @@ def explain(
     if model is not None:
         from backend.assembly import Assembly
 
-        pipeline = Assembly(load_settings()).pipeline(model)
-        told = (pipeline if llm else pipeline.without_llm()).explain(text)
+        told = Assembly(load_settings()).pipeline(model, llm=llm).explain(text)
         printer.result(asdict(told)) if as_json else printer.text(str(told))
         return
     from backend.connection.explained import Asked, explain_task, explain_text

