@@ -114,7 +114,7 @@ def best(questions: Sequence[Question], votes: Sequence[Vote | None]) -> list[st
 def raced(path: Path, questions: Sequence[Question], gold: Sequence[str], table: Table, case: str) -> None:
     """Each way in turns on the same blocks; the first is ours."""
     library = silent_llama_cpp()
-    voter = LlmVoter(LlamaModel(path), load_prompt("en"), NoAnswers(), n_shots=N_SHOTS)
+    voter = LlmVoter(LlamaModel(path), load_prompt("en"), NoAnswers(), n_shots=N_SHOTS, explains=True)
     evaluated: list[int] = []
 
     def ours(block: Sequence[Question]) -> list[str]:

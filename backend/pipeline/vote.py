@@ -27,7 +27,7 @@ TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without i
 N_SHOTS = 0  # examples before a text: with up to 0.5B parameters names are found no better, in twice the time
 WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
-VOTER_OPTIONS = frozenset({"temperature", "weight", "n_shots"})
+VOTER_OPTIONS = frozenset({"temperature", "weight", "n_shots", "explains"})
 
 
 class Weights(Protocol):
@@ -60,12 +60,14 @@ class LlmVoter:
     temperature: float = TEMPERATURE
     weight: float = WEIGHT
     n_shots: int = N_SHOTS
+    explains: bool = False  # a few labels' hints before every text: up to 1.5B parameters names are found worse by it
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        shots = f"-{self.n_shots}" if self.n_shots else ""
-        return f"{self.model.name}-{self.prompt.hash}-{self.temperature:g}{shots}"
+        shown = f"-{self.n_shots}" if self.n_shots else ""
+        explained = "-explained" if self.explains else ""
+        return f"{self.model.name}-{self.prompt.hash}-{self.temperature:g}{shown}{explained}"
 
     @property
     def lasting(self) -> bool:
@@ -91,7 +93,8 @@ class LlmVoter:
     def _ballot(self, question: Question) -> Ballot:
         names = [*(spoken(label.name) for label in question.candidates[:N_VOTED]), self.prompt.none_of_these]
         shots = question.shots[max(0, len(question.shots) - self.n_shots) :]
-        fewer = [*((shots[at:], question.explained) for at in range(len(shots) + 1)), ((), ())]
+        labels = question.explained if self.explains else ()
+        fewer = [*((shots[at:], labels) for at in range(len(shots) + 1)), ((), ())]
         for shown, explained in fewer:
             before = self.prompt.parts(question.text, shown, explained)
             answers = answers_of(names, short=bool(shown or explained))

@@ -43,9 +43,10 @@ def asking(texts: Sequence[str], candidates: Sequence[Sequence[Label]]) -> list[
 
 
 def asked_of(
-    model: Table, answers: Kept | StoredAnswers | None = None, *, temperature: float = 1.0, n_shots: int = 0
-) -> LlmVoter:
-    return LlmVoter(model, load_prompt("en"), answers or Kept(), temperature, n_shots=n_shots)
+    model: Table, answers: Kept | StoredAnswers | None = None, *, temperature: float = 1.0, n_shots: int = 0,
+    explains: bool = True,
+) -> LlmVoter:  # fmt: skip
+    return LlmVoter(model, load_prompt("en"), answers or Kept(), temperature, n_shots=n_shots, explains=explains)
 
 
 def voter_of(scores: Scores, *, temperature: float = 1.0, n_shots: int = 0) -> LlmVoter:
@@ -213,6 +214,13 @@ def test_labels_are_explained_where_there_is_room_and_examples_go_first() -> Non
         model = Table(room=lambda parts, most=n_data: sum(not part.ours for part in parts) <= most)  # type: ignore[misc]
         asked_of(model, n_shots=1).vote([Question("hi", labels("a"), SHOTS, explained)], deadline=FOREVER)
         assert [shots_of(asked) for asked in model.asked] == [shown] * 2
+
+
+def test_a_voter_explains_only_where_its_profile_says_so() -> None:
+    model = Table()
+    explained = (Label("a", "a", "one"),)
+    asked_of(model, explains=False).vote([Question("hi", labels("a"), (), explained)], deadline=FOREVER)
+    assert [shots_of(asked) for asked in model.asked] == [[], []]
 
 
 def test_other_explanations_are_asked_anew() -> None:
@@ -384,12 +392,12 @@ def test_a_vote_is_a_distribution_over_the_candidates_and_none(
 
 
 def test_a_voter_is_named_by_all_that_makes_its_votes_its_own() -> None:
-    ways: list[dict[str, Any]] = [{}, {"temperature": 3.0}, {"n_shots": 4}]
+    ways: list[dict[str, Any]] = [{}, {"temperature": 3.0}, {"n_shots": 4}, {"explains": True}]
     names = {
         LlmVoter(Table(name=model), load_prompt(language), Kept(), **way).name
         for model in ("one", "other") for language in ("en", "ru") for way in ways
     }  # fmt: skip
-    assert len(names) == 12
+    assert len(names) == 16
 
 
 @pytest.mark.parametrize(
@@ -431,8 +439,8 @@ def loaded(path: Path, answers: Kept, **options: object) -> tuple[LlmVoter, Tabl
 
 
 def test_options_of_an_entry_reach_the_voter_and_its_model(tmp_path: Path) -> None:
-    voter, _ = loaded(tmp_path / "m.gguf", Kept(), n_ctx=512, temperature=2.0, weight=0.3, n_shots=4)
-    assert (voter.temperature, voter.weight, voter.n_shots) == (2.0, 0.3, 4)
+    voter, _ = loaded(tmp_path / "m.gguf", Kept(), n_ctx=512, temperature=2.0, weight=0.3, n_shots=4, explains=True)
+    assert (voter.temperature, voter.weight, voter.n_shots, voter.explains) == (2.0, 0.3, 4, True)
 
 
 def test_a_loaded_models_prompt_is_evaluated_however_much_was_answered_before(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_only_the_likeliest_labels_are_candidates() -> None:
     vote = asked(voter, n_voted=2).feature(VOTE + voter.name)
     assert vote is not None
     assert vote.present[:2].tolist() == [[False, True, True, False], [True, False, True, False]]
-    assert table_of(voter).answers_to("hi") == [(" lost", " none", " repeat")]
+    assert table_of(voter).answers_to("hi") == [(" lost card", " none of these", " repeat order")]
 
 
 def test_only_texts_that_are_not_sure_are_asked_about() -> None:
