@@ -79,7 +79,7 @@ class Assembly:
     missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
     recalled: Counter[str] = field(default_factory=Counter)  # answers that were known before, or not; see open_answers
-    servers: dict[tuple[str, str], ChatServer] = field(default_factory=dict)  # that were asked, by profile and URI
+    servers: dict[tuple[str, str], ChatServer] = field(default_factory=dict)  # that were asked, by profile and entry
 
     def __post_init__(self) -> None:
         one_thread()
@@ -243,8 +243,8 @@ class Assembly:
 
     def _voter(self, spec: ModelSpec, language: str) -> Voter | None:
         if spec.kind == SERVER_KIND:
-            server, entry = self.server(spec), f"{spec.profile} {spec.uri} {spec.options}"
-            return self.memory.model(f"voter {entry} {language}", lambda: _asking(server, language))
+            server = self.server(spec)
+            return self.memory.model(f"voter {' '.join(_entry(spec))} {language}", lambda: _asking(server, language))
         with self._left_out("voter", spec.uri, self.missing_voters):
             return load_voter(spec, self.store, self.answers, language=language, load=partial(self._llm, spec.uri))
         return None
@@ -260,7 +260,7 @@ class Assembly:
         Raises:
             BadInputError: its URI is not one of a server, or an option cannot be.
         """
-        key = (spec.profile, spec.uri)
+        key = _entry(spec)
         return self.servers.get(key) or self.servers.setdefault(key, open_server(spec, self.settings))
 
     def writer(self, spec: ModelSpec) -> LlamaWriter:
@@ -271,6 +271,11 @@ class Assembly:
             MissingExtraError: the library that runs them is not installed.
         """
         return LlamaWriter(self.store.path(spec))
+
+
+def _entry(spec: ModelSpec) -> tuple[str, str]:
+    """What tells a profile's entries apart: some differ in their options alone."""
+    return spec.profile, f"{spec.uri} {dict(sorted(spec.options.items()))}"
 
 
 def _asking(server: ChatServer, language: str) -> Voter:

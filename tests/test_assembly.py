@@ -228,6 +228,25 @@ def test_a_server_is_shared_by_languages_and_counted(tmp_path: Path, monkeypatch
     assert registry.get_sample_value("prelabel_server_cost_total", named) == pytest.approx(160 * 5 / 1e6)
 
 
+def test_entries_of_one_server_keep_their_options_and_are_counted_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(ChatServerOfTests([written("B")])) as server:
+        url = f"{server.url}/v1"
+        other = f'[[voters]]\nkind = "openai"\nuri = "openai:{url}#qwen"\noptions = {{ n_samples = 3'
+        options = f"n_samples = 1, temperature = 0.5 }}\n{other}"
+        assembly = assembly_served_from(url, tmp_path, monkeypatch, options)
+        voters = assembly.voters("en", "")
+        for voter in voters:
+            voter.vote([Question("rain", (Label("a", "a"), Label("b", "b")))], deadline=FOREVER)
+    assert len({voter.name for voter in voters}) == 2
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(assembly.servers))
+    named = {"profile": "served", "model": "qwen", "outcome": "answered"}
+    (family,) = [one for one in registry.collect() if one.name == "prelabel_server_answers"]
+    assert [(sample.labels, sample.value) for sample in family.samples] == [(named, 4)]
+
+
 def test_answers_that_are_needed_are_counted_by_whether_they_were_known(tmp_path: Path) -> None:
     assembly, registry = Assembly(Settings(home=tmp_path)), CollectorRegistry()
     registry.register(AnswerCollector(assembly.recalled))

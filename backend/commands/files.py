@@ -261,7 +261,7 @@ def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, D
 
     Without language models, which one caller uses at a time, one block is embedded while another is decided.
     """
-    at_once = 1 if pipeline.asks_voters else 2
+    at_once = 1 if pipeline.voters else 2
     blocks = iter(lambda: list(islice(rows, BLOCK)), [])
 
     def decided(block: list[Row]) -> list[tuple[Row, Decision]]:

@@ -13,18 +13,20 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
+from cachetools import LRUCache, cachedmethod
 
 from backend.core.deadline import Deadline
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
 from backend.core.scoring import Part, Prompted, Scored
 from backend.core.types import FloatArray
 from backend.models.prefixes import NoPrefixes, Prefixes
-from backend.models.trie import Node, Query, batches, common_length, layout, shared_beginning
+from backend.models.trie import Layout, Node, Query, batches, common_length, layout, shared_beginning
 
 N_CTX = 4096  # tokens in memory at once: what stands before the texts, some texts, and their answers
 N_THREADS = 2  # a laptop's share; more would contend with the embedder
@@ -37,6 +39,7 @@ MAX_SEQUENCES = 256  # that llama.cpp keeps apart
 TRUNK, PADDING, LEAVES = 0, 1, 2  # sequence ids; from LEAVES on one for each answer
 MAX_ANSWERS = MAX_SEQUENCES - LEAVES  # of one prompt
 MIN_KEPT = 64  # tokens of a beginning that are worth a file: reading it takes as long as evaluating a few
+MAX_KNOWN = 10_000  # texts and names whose tokens are kept
 OVERRUN = 1.5  # a batch may take this much longer than expected
 CHECKED_BYTES = 1024 * 1024  # at either end of a weight file
 INSTALL = "pip install llama-cpp-python"
@@ -70,7 +73,9 @@ class LlamaModel:
         self._lock = threading.Lock()
         self._remembered: tuple[int, ...] = ()
         self._s_per_token = 0.0  # halfway between the last batch's speed and what was believed before
-        self._newline = self._context.tokenise("\n")[-1]
+        self._known: LRUCache[Any, tuple[int, ...]] = LRUCache(MAX_KNOWN)
+        self._known_lock = threading.Lock()
+        self._newline = self._tokens("\n")[-1]
 
     @property
     def chat_template(self) -> str:
@@ -87,9 +92,9 @@ class LlamaModel:
         queries = [self._query(one) for one in prompted]
         n_tokens, known = 0, self._remembered
         for batch in self._batches(queries):
-            part = [queries[at] for at in batch]
-            n_tokens += sum(_new_tokens(part, known))
-            known = part[0].prompt[: shared_beginning([query.prompt for query in part])]
+            trunk, tree = _laid([queries[at] for at in batch])
+            n_tokens += _n_new(trunk, tree, known)
+            known = trunk
         return n_tokens, self._s_per_token * n_tokens
 
     def score(self, prompted: Sequence[Prompted], *, deadline: Deadline) -> list[Scored | None]:
@@ -109,9 +114,10 @@ class LlamaModel:
         try:
             for batch in self._batches(queries):
                 part = [queries[at] for at in batch]
-                if deadline.left_s <= OVERRUN * self._s_per_token * sum(_new_tokens(part, self._remembered)):
+                trunk, tree = _laid(part)
+                if deadline.left_s <= OVERRUN * self._s_per_token * _n_new(trunk, tree, self._remembered):
                     break
-                for at, one in zip(batch, self._attempted(part), strict=True):
+                for at, one in zip(batch, self._attempted(part, trunk, tree), strict=True):
                     scored[at] = one
             return scored
         finally:
@@ -121,13 +127,18 @@ class LlamaModel:
         prompt: list[int] = []
         for part in prompted.parts:
             prompt += self._part(part, first=part is prompted.parts[0])
-        spoken = (self._context.tokenise(answer)[:MAX_ANSWER_TOKENS] or [self._newline] for answer in prompted.answers)
-        return Query(tuple(prompt), tuple(map(tuple, spoken)))
+        spoken = (self._tokens(answer)[:MAX_ANSWER_TOKENS] or (self._newline,) for answer in prompted.answers)
+        return Query(tuple(prompt), tuple(spoken))
 
-    def _part(self, part: Part, *, first: bool) -> list[int]:
+    def _part(self, part: Part, *, first: bool) -> tuple[int, ...]:
         if part.ours:
-            return self._context.tokenise(part.text, ours=True, first=first)
-        return self._context.tokenise(part.text[: CHARS_PER_TOKEN * part.max_tokens])[: part.max_tokens]
+            return self._tokens(part.text, ours=True, first=first)
+        return self._tokens(part.text[: CHARS_PER_TOKEN * part.max_tokens])[: part.max_tokens]
+
+    @cachedmethod(attrgetter("_known"), lock=attrgetter("_known_lock"))
+    def _tokens(self, text: str, *, ours: bool = False, first: bool = False) -> tuple[int, ...]:
+        """A text is asked about several times: whether it fits, how long it takes, how likely its answers are."""
+        return tuple(self._context.tokenise(text, ours=ours, first=first))
 
     @property
     def _room(self) -> int:
@@ -147,39 +158,36 @@ class LlamaModel:
                 raise BadInputError(f"a prompt must have at most {MAX_ANSWERS} answers, has {len(query.answers)}")
 
     def _batches(self, queries: Sequence[Query]) -> Iterable[list[int]]:
-        longest = max((len(query.prompt) + query.n_nodes for query in queries), default=0)
-        return batches(queries, max_tokens=max(min(BATCH_TOKENS, self._room), longest), max_leaves=MAX_ANSWERS)
+        return batches(queries, max_tokens=BATCH_TOKENS, room=self._room, max_leaves=MAX_ANSWERS)
 
-    def _attempted(self, part: Sequence[Query]) -> Sequence[Scored | None]:
+    def _attempted(self, part: Sequence[Query], trunk: tuple[int, ...], tree: Layout) -> Sequence[Scored | None]:
         try:
-            return self._evaluated(part)
+            return self._evaluated(part, trunk, tree)
         except OutsideError as err:
             log.warning("llm_failed", model=self.name, reason=str(err))
             return [None] * len(part)
 
-    def _evaluated(self, part: Sequence[Query]) -> list[Scored]:
+    def _evaluated(self, part: Sequence[Query], trunk: tuple[int, ...], tree: Layout) -> list[Scored]:
         """The answers of one batch, leaving nothing but the shared beginning behind."""
         since = time.monotonic()
-        skip = shared_beginning([query.prompt for query in part])
-        n_trunk = self._remember(part[0].prompt[:skip])
-        found = layout(part, skip=skip, first_sequence=LEAVES)
+        n_trunk = self._remember(trunk)
         try:
-            for sequence in range(LEAVES, LEAVES + found.n_sequences):
+            for sequence in range(LEAVES, LEAVES + tree.n_sequences):
                 self._context.copy(TRUNK, sequence)
-            logits = self._context.decode(found.nodes)
+            logits = self._context.decode(tree.nodes)
             totals = {row: log_sum_exp(of_row) for row, of_row in logits.items()}
             scores = [
                 [
                     sum(float(logits[row][token]) - totals[row] for row, token in zip(rows, answer, strict=True))
                     for answer, rows in zip(query.answers, places, strict=True)
                 ]
-                for query, places in zip(part, found.places, strict=True)
+                for query, places in zip(part, tree.places, strict=True)
             ]
         finally:
             self._context.keep(TRUNK)
-        speed = (time.monotonic() - since) / (n_trunk + len(found.nodes) or 1)
+        speed = (time.monotonic() - since) / (n_trunk + len(tree.nodes) or 1)
         self._s_per_token = (self._s_per_token + speed) / 2 if self._s_per_token else speed
-        n_tokens = (found.new[0] + n_trunk, *found.new[1:])
+        n_tokens = (tree.new[0] + n_trunk, *tree.new[1:])
         return [Scored(np.array(each, np.float32), n) for each, n in zip(scores, n_tokens, strict=True)]
 
     def _remember(self, trunk: tuple[int, ...]) -> int:
@@ -215,11 +223,15 @@ class LlamaModel:
         return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
-def _new_tokens(part: Sequence[Query], known: tuple[int, ...]) -> tuple[int, int]:
-    """How many tokens of a batch's shared beginning, and of the rest, are not in memory."""
+def _laid(part: Sequence[Query]) -> tuple[tuple[int, ...], Layout]:
+    """What all prompts of a batch begin with, and the tree of the rest."""
     skip = shared_beginning([query.prompt for query in part])
-    shared = part[0].prompt[:skip]
-    return skip - common_length(shared, known), len(layout(part, skip=skip, first_sequence=LEAVES).nodes)
+    return part[0].prompt[:skip], layout(part, skip=skip, first_sequence=LEAVES)
+
+
+def _n_new(trunk: tuple[int, ...], tree: Layout, known: tuple[int, ...]) -> int:
+    """How many tokens of a batch are not in memory."""
+    return len(trunk) - common_length(trunk, known) + len(tree.nodes)
 
 
 def checksum_of(path: Path) -> str:

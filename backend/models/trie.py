@@ -77,26 +77,27 @@ def _paths(queries: Sequence[Query], skip: int) -> Iterator[tuple[tuple[int, ...
         yield from (((*query.prompt[skip:], *answer[:-1]), at, n) for n, answer in enumerate(query.answers))
 
 
-def batches(queries: Sequence[Query], *, max_tokens: int, max_leaves: int) -> Iterator[list[int]]:
+def batches(queries: Sequence[Query], *, max_tokens: int, room: int, max_leaves: int) -> Iterator[list[int]]:
     """Which queries go together: neighbours in the order of their tokens, as many as fit, at least one.
 
     Args:
-        max_tokens: of a batch, its shared beginning included once.
+        max_tokens: of a batch, without what all of it begins with, which is evaluated before.
+        room: tokens of a batch with its beginning.
         max_leaves: answers of a batch.
     """
     batch: list[int] = []
-    size = leaves = 0
+    size = beginning = leaves = 0
     for at in sorted(range(len(queries)), key=lambda at: queries[at].prompt):
         query = queries[at]
+        alone = len(query.prompt) + query.n_nodes
         shared = common_length(query.prompt, queries[batch[-1]].prompt) if batch else 0
-        more = len(query.prompt) - shared + query.n_nodes
-        if batch and (size + more > max_tokens or leaves + len(query.answers) > max_leaves):
+        size, beginning, leaves = size + alone - shared, min(beginning, shared), leaves + len(query.answers)
+        if batch and (size > room or size - beginning > max_tokens or leaves > max_leaves):
             yield batch
-            batch, size, leaves = [], 0, 0
-            more = len(query.prompt) + query.n_nodes
+            batch = []
+        if not batch:
+            size, beginning, leaves = alone, len(query.prompt) - 1, len(query.answers)
         batch.append(at)
-        size += more
-        leaves += len(query.answers)
     if batch:
         yield batch
 

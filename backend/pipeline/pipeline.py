@@ -70,7 +70,7 @@ class Pipeline:
                 break
             spent_ms = self._decide(decisions, rows, evidence, since, 0.0)
             unsure = self.gate.unsure(self.fuser.fuse(evidence), evidence)
-            if self.asks_voters and unsure.any():
+            if self.voters and unsure.any():
                 open_.append((rows[unsure], evidence.take(unsure), spent_ms))
         for rows, evidence, spent_ms in open_:
             if deadline.passed:
@@ -140,10 +140,6 @@ class Pipeline:
         """The same pipeline, whose voters are asked through a budget."""
         voting = replace(self.voting, budget=budget) if isinstance(self.voting, Voting) else self.voting
         return replace(self, voting=voting)
-
-    @property
-    def asks_voters(self) -> bool:
-        return not isinstance(self.voting, NoLevel)
 
     def without_llm(self) -> "Pipeline":
         """The same pipeline without its costliest level."""

@@ -1,5 +1,6 @@
 """What language models were asked, and what that took, as metrics."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -25,12 +26,19 @@ class ServerCollector(Collector):
         cost = CounterMetricFamily(
             "prelabel_server_cost", "What these cost by the profile's prices.", labels=["profile", "model"]
         )
-        for (profile, _), server in list(self.servers.items()):
-            for outcome, n in list(server.tally.counts.items()):
-                answers.add_metric([profile, server.name, outcome], n)
-            tokens.add_metric([profile, server.name, "read"], server.tally.tokens_read)
-            tokens.add_metric([profile, server.name, "written"], server.tally.tokens_written)
-            cost.add_metric([profile, server.name], server.spent)
+        asked, took, spent = (
+            Counter[tuple[str, ...]](),
+            Counter[tuple[str, ...]](),
+            defaultdict[tuple[str, ...], float](float),
+        )
+        for (profile, _), server in list(self.servers.items()):  # some entries ask one model in different ways
+            name = (profile, server.name)
+            asked.update({(*name, outcome): n for outcome, n in list(server.tally.counts.items())})
+            took.update({(*name, "read"): server.tally.tokens_read, (*name, "written"): server.tally.tokens_written})
+            spent[name] += server.spent
+        for family, counts in ((answers, asked), (tokens, took), (cost, spent)):
+            for labels, n in counts.items():
+                family.add_metric(labels, n)
         yield from (answers, tokens, cost)
 
 

@@ -127,36 +127,53 @@ def test_a_row_stands_after_the_rows_that_it_looks_at(queries: list[Query]) -> N
         seen.setdefault(node.position, set()).update(node.sequences)
 
 
-@given(QUERIES, st.integers(1, 30), st.integers(1, 8))
-def test_batches_hold_every_query_once_within_both_limits(queries: list[Query], tokens: int, leaves: int) -> None:
-    found = list(batches(queries, max_tokens=tokens, max_leaves=leaves))
+@given(QUERIES, st.integers(1, 30), st.integers(1, 30), st.integers(1, 8))
+def test_batches_hold_every_query_once_within_all_limits(
+    queries: list[Query], tokens: int, room: int, leaves: int
+) -> None:
+    found = list(batches(queries, max_tokens=tokens, room=room, max_leaves=leaves))
     assert sorted(at for batch in found for at in batch) == list(range(len(queries)))
     for batch in found:
         part = [queries[at] for at in batch]
-        rows = laid(part).nodes
-        assert len(batch) == 1 or len(rows) <= tokens
+        assert len(batch) == 1 or len(laid(part).nodes) <= room
+        assert len(batch) == 1 or len(laid(part, shared_by_all(part)).nodes) <= tokens
         assert len(batch) == 1 or sum(len(query.answers) for query in part) <= leaves
 
 
 @given(QUERIES, st.integers(1, 30))
 def test_batches_keep_prompts_together_that_begin_alike(queries: list[Query], tokens: int) -> None:
-    order = [queries[at].prompt for batch in batches(queries, max_tokens=tokens, max_leaves=99) for at in batch]
+    found = batches(queries, max_tokens=tokens, room=99, max_leaves=99)
+    order = [queries[at].prompt for batch in found for at in batch]
     assert order == sorted(order)
 
 
-def test_a_batch_that_has_room_for_the_next_query_takes_it() -> None:
+@pytest.mark.parametrize(
+    ("case", "tokens", "room", "leaves", "found"),
+    [
+        ("room for all", 6, 7, 9, [[0, 1, 2]]),
+        ("too many beside the beginning", 5, 7, 9, [[0, 1], [2]]),
+        ("too many with it", 6, 6, 9, [[0, 1], [2]]),
+        ("too many answers", 6, 7, 2, [[0, 1], [2]]),
+    ],
+)
+def test_a_batch_that_has_room_for_the_next_query_takes_it(
+    case: str, tokens: int, room: int, leaves: int, found: list[list[int]]
+) -> None:
     queries = [of([1, 2], [5, 9]), of([1, 3], [5, 9]), of([1, 4], [5, 9])]
-    assert list(batches(queries, max_tokens=7, max_leaves=9)) == [[0, 1, 2]]
-    assert list(batches(queries, max_tokens=6, max_leaves=9)) == [[0, 1], [2]]
-    assert list(batches(queries, max_tokens=7, max_leaves=2)) == [[0, 1], [2]]
+    assert list(batches(queries, max_tokens=tokens, room=room, max_leaves=leaves)) == found
+
+
+def test_a_long_beginning_that_all_share_leaves_a_batch_its_size() -> None:
+    queries = [of([*range(100), at], [5, 9]) for at in range(4)]
+    assert list(batches(queries, max_tokens=8, room=200, max_leaves=9)) == [[0, 1, 2, 3]]
 
 
 def test_a_query_that_no_batch_has_room_for_goes_alone() -> None:
-    assert list(batches([of([1] * 9, [5]), of([2], [5])], max_tokens=3, max_leaves=1)) == [[0], [1]]
+    assert list(batches([of([1] * 9, [5]), of([2], [5])], max_tokens=3, room=3, max_leaves=1)) == [[0], [1]]
 
 
 def test_no_queries_no_batches() -> None:
-    assert list(batches([], max_tokens=9, max_leaves=9)) == []
+    assert list(batches([], max_tokens=9, room=9, max_leaves=9)) == []
 
 
 @pytest.mark.parametrize(
