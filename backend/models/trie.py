@@ -6,6 +6,9 @@ nothing is asked; each leaf is a sequence of its own, and a token belongs to the
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+
+WORTH_A_SEAM = 16  # tokens that an earlier end of a batch must spare: less than what one more batch costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,12 @@ class Query:
     def n_nodes(self) -> int:
         """Of the answers alone, which share what they begin with."""
         return len({answer[:end] for answer in self.answers for end in range(1, len(answer))})
+
+    @property
+    def n_leaves(self) -> int:
+        """Paths that begin no other one, at least one: the last token of an answer is on none."""
+        paths = sorted({answer[:-1] for answer in self.answers} or {()})
+        return sum(path != following[: len(path)] for path, following in pairwise(paths)) + 1
 
 
 @dataclass(slots=True)
@@ -80,26 +89,47 @@ def _paths(queries: Sequence[Query], skip: int) -> Iterator[tuple[tuple[int, ...
 def batches(queries: Sequence[Query], *, max_tokens: int, room: int, max_leaves: int) -> Iterator[list[int]]:
     """Which queries go together: neighbours in the order of their tokens, as many as fit, at least one.
 
+    A batch ends early where its last queries begin otherwise than those before them and like the next ones, which
+    would evaluate that beginning again.
+
     Args:
         max_tokens: of a batch, without what all of it begins with, which is evaluated before.
         room: tokens of a batch with its beginning.
-        max_leaves: answers of a batch.
+        max_leaves: of a batch.
     """
-    batch: list[int] = []
+    order = sorted(range(len(queries)), key=lambda at: queries[at].prompt)
+    ordered = [queries[at] for at in order]
+    pairs = pairwise(query.prompt for query in ordered)
+    shared = [0, *(common_length(one, other) for one, other in pairs)]  # what each begins with like the one before it
+    start = 0
+    while start < len(order):
+        end = _extent(ordered, shared, start, max_tokens=max_tokens, room=room, max_leaves=max_leaves)
+        if end < len(order):
+            end = _seam(shared, start, end)
+        yield order[start:end]
+        start = end
+
+
+def _extent(
+    queries: Sequence[Query], shared: Sequence[int], start: int, *, max_tokens: int, room: int, max_leaves: int
+) -> int:
+    """Up to where the queries from `start` on find room in one batch: at least one."""
     size = beginning = leaves = 0
-    for at in sorted(range(len(queries)), key=lambda at: queries[at].prompt):
-        query = queries[at]
-        alone = len(query.prompt) + query.n_nodes
-        shared = common_length(query.prompt, queries[batch[-1]].prompt) if batch else 0
-        size, beginning, leaves = size + alone - shared, min(beginning, shared), leaves + len(query.answers)
-        if batch and (size > room or size - beginning > max_tokens or leaves > max_leaves):
-            yield batch
-            batch = []
-        if not batch:
-            size, beginning, leaves = alone, len(query.prompt) - 1, len(query.answers)
-        batch.append(at)
-    if batch:
-        yield batch
+    for at in range(start, len(queries)):
+        query, in_common = queries[at], shared[at] if at > start else 0
+        size += len(query.prompt) + query.n_nodes - in_common
+        beginning = min(beginning, in_common) if at > start else len(query.prompt) - 1
+        leaves += query.n_leaves
+        if at > start and (size > room or size - beginning > max_tokens or leaves > max_leaves):
+            return at
+    return len(queries)
+
+
+def _seam(shared: Sequence[int], start: int, end: int) -> int:
+    """Where a batch of the queries from `start` to `end` ends best: not before its middle."""
+    places = range(end, start + (end - start) // 2, -1)
+    least = min(shared[at] for at in places)
+    return next(at for at in places if shared[at] < least + WORTH_A_SEAM)
 
 
 def common_length(one: Sequence[int], other: Sequence[int]) -> int:

@@ -53,7 +53,10 @@ class ShotBook:
 
 
 def neighbourhoods(places: FloatArray, size: int) -> list[list[int]]:
-    """Rows in groups of at most `size` that lie near each other: halved along the widest direction, again and again."""
+    """Rows in groups of at most `size` that lie near each other: parted along the widest direction, again and again.
+
+    As few groups as there can be, of sizes that differ by one at most.
+    """
     if not len(places):
         return []
     found: list[list[int]] = []
@@ -66,7 +69,9 @@ def neighbourhoods(places: FloatArray, size: int) -> list[list[int]]:
         spread = places[rows] - places[rows].mean(axis=0)
         along = spread @ np.linalg.svd(spread, full_matrices=False)[2][0]
         order = rows[np.argsort(along, kind="stable")]
-        open_ += [order[len(rows) // 2 :], order[: len(rows) // 2]]
+        n_groups = -(-len(rows) // size)
+        cut = -(-len(rows) * (n_groups // 2) // n_groups)
+        open_ += [order[cut:], order[:cut]]
     return found
 
 

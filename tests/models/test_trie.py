@@ -137,7 +137,7 @@ def test_batches_hold_every_query_once_within_all_limits(
         part = [queries[at] for at in batch]
         assert len(batch) == 1 or len(laid(part).nodes) <= room
         assert len(batch) == 1 or len(laid(part, shared_by_all(part)).nodes) <= tokens
-        assert len(batch) == 1 or sum(len(query.answers) for query in part) <= leaves
+        assert len(batch) == 1 or laid(part).n_sequences <= leaves
 
 
 @given(QUERIES, st.integers(1, 30))
@@ -161,6 +161,24 @@ def test_a_batch_that_has_room_for_the_next_query_takes_it(
 ) -> None:
     queries = [of([1, 2], [5, 9]), of([1, 3], [5, 9]), of([1, 4], [5, 9])]
     assert list(batches(queries, max_tokens=tokens, room=room, max_leaves=leaves)) == found
+
+
+def test_a_batch_ends_before_a_beginning_that_the_next_one_would_evaluate_again() -> None:
+    pages = [[page, *range(20)] for page in (1, 2)]
+    queries = [of([*page, 50 + at], [5, 9]) for page in pages for at in range(4)]
+    found = list(batches(queries, max_tokens=54, room=99, max_leaves=99))
+    assert found == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_batch_ends_late_where_ending_early_spares_little() -> None:
+    queries = [of([page, 7, 7, 50 + at], [5, 9]) for page in (1, 2) for at in range(4)]
+    found = list(batches(queries, max_tokens=16, room=99, max_leaves=99))
+    assert list(map(len, found)) == [5, 3]
+
+
+def test_answers_of_one_token_take_no_leaf_each() -> None:
+    queries = [of([1, at], *([5 + n] for n in range(9))) for at in range(4)]
+    assert list(batches(queries, max_tokens=99, room=99, max_leaves=4)) == [[0, 1, 2, 3]]
 
 
 def test_a_long_beginning_that_all_share_leaves_a_batch_its_size() -> None:
