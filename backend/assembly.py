@@ -61,7 +61,7 @@ from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker,
 from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import LlmVoter, load_voter
-from backend.pipeline.voting import N_VOTED, Voting, stated
+from backend.pipeline.voting import N_VOTED, Voting, confusions_of, stated
 
 ANSWERS, PREFIXES = "answers", "prefixes"  # folders in the state
 CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
@@ -318,7 +318,7 @@ def compose(
             space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), "ru" if language == "ru" else "en"
         ),
         classification=NoLevel() if classifier is None else Classification(classifier, timed),
-        voting=Voting(heard, index.shots, n_voted, timed) if heard else NoLevel(),
+        voting=Voting(heard, index.shots, n_voted, timed, confusions=confusions_of(parameters)) if heard else NoLevel(),
         **decided_by(parameters, classifies=classifier is not None, voters=heard),
     )  # fmt: skip
 

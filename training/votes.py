@@ -1,8 +1,8 @@
 """What votes are worth, and which texts are worth a vote: learned from votes on examples that nothing else had seen.
 
 The weights of all voters are fitted together, so that two that err together count as one and one that guesses counts as
-none. Texts are handed to the voters up to the confidence at which their votes stop paying for themselves, and none is
-where they never do.
+none; what was right where a voter preferred a label is remembered by label. Texts are handed to the voters up to the
+confidence at which their votes stop paying for themselves, and none is where they never do.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ import numpy as np
 
 from backend.core.deadline import Deadline
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray
-from backend.pipeline.evidence import NONE, VOTE, Evidence
+from backend.pipeline.confusion import Confusion, Counts, confused, preferred
+from backend.pipeline.evidence import CONFUSED, NONE, VOTE, Evidence, Finding
 from backend.pipeline.fuse import Fuser
 from backend.pipeline.voting import Voting, stated
 from training.calibrate import fit_none, fit_weights
@@ -24,6 +25,7 @@ MIN_ASKED = 40  # with fewer the stated weights and threshold stand
 UNSURE = 0.9  # confidence; above it there is hardly anything that a vote could change
 PATIENCE_S = 60.0  # of voting, a training
 COST = 0.02  # of a vote, in labels put right: two texts in a hundred must gain from being asked about
+CONFUSED_WEIGHT = 0.5  # logits a nat, before the examples tell: a label's confusions are few
 AGAIN = 1.5  # times the examples that votes were learned from, from where on they are learned again
 
 
@@ -37,6 +39,7 @@ class Learned:
     n_examples: int  # of the training set
     n_asked: int  # examples that were voted on
     right: Mapping[str, float] = field(default_factory=dict)  # share of these: without votes, with them, each voter's
+    confusions: Mapping[str, Counts] = field(default_factory=dict)  # by voter
 
     def parameters(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,9 +88,12 @@ def _asked(unseen: OutOfFold, probs: FloatArray, voting: Voting, seed: int) -> I
 def _learned(
     voted: Evidence, before: FloatArray, columns: IntArray, fuser: Fuser, voting: Voting, n_examples: int
 ) -> Learned:
-    rest = {name: weight for name, weight in fuser.weights["vote"].items() if not name.startswith((VOTE, NONE))}
-    features = stated(voting.voters)
-    groups = [(name,) for name in features if name.startswith(VOTE)]
+    ours = (VOTE, NONE, CONFUSED)
+    rest = {name: weight for name, weight in fuser.weights["vote"].items() if not name.startswith(ours)}
+    confusions = {voter.name: _confusion(voted, columns, voter.name) for voter in voting.voters}
+    voted = _with_confusions(voted, columns, confusions)
+    features = stated(voting.voters) | {CONFUSED + name: CONFUSED_WEIGHT for name in confusions}
+    groups = [(name,) for name in features if not name.startswith(NONE)]
     fitted = fit_weights(voted, columns, {**rest, **features}, [*groups, tuple(rest)])
     factor = next((fitted[name] / weight for name, weight in rest.items() if weight), 1.0)
     scaled = {name: weight * factor for name, weight in rest.items()}
@@ -96,11 +102,37 @@ def _learned(
     weights = {name: fitted[name] for (name,) in groups} | none
     after = fuser.with_votes(scaled | weights).fuse(voted)
     right = {"without votes": _right(before, columns).mean(), "with votes": _right(after, columns).mean()}
-    gains = np.asarray(_right(after, columns), np.float32) - _right(before, columns)
+    at = np.arange(len(columns)), columns
+    gains = after[at] - before[at]
     return Learned(
         weights, round(factor, 6), worth_asking(before.max(axis=1), gains), n_examples, len(columns),
         {name: round(float(share), 4) for name, share in (right | _alone(voted, columns, voting)).items()},
+        {name: confusion.counts for name, confusion in confusions.items()},
     )  # fmt: skip
+
+
+def _confusion(voted: Evidence, columns: IntArray, voter: str) -> Confusion:
+    """Of a voter, by the examples that it voted on and that have a label."""
+    pairs = [pair for pair in _pairs(voted, columns, voter) if all(pair)]
+    return Confusion.of([said for said, _ in pairs], [right for _, right in pairs])
+
+
+def _pairs(voted: Evidence, columns: IntArray, voter: str) -> list[tuple[str, str]]:
+    """The label that a voter preferred, and the right one; each empty where there is none."""
+    vote = voted.feature(VOTE + voter)
+    said = [""] * len(voted) if vote is None else preferred(vote, voted.labels)
+    return list(zip(said, [[*voted.labels.values, ""][column] for column in columns], strict=True))
+
+
+def _with_confusions(voted: Evidence, columns: IntArray, confusions: Mapping[str, Confusion]) -> Evidence:
+    """With what is known of each voter from all examples but the one in question."""
+    features = []
+    for name, confusion in confusions.items():
+        known = [confusion.without(*pair) if all(pair) else confusion for pair in _pairs(voted, columns, name)]
+        vote = voted.feature(VOTE + name)
+        if vote is not None:
+            features.append(confused(vote, voted.labels, known))
+    return voted.append(Finding("vote", tuple(features)), where=np.ones(len(voted), np.bool_))
 
 
 def worth_asking(confidence: FloatArray, gains: FloatArray) -> float:
@@ -108,10 +140,11 @@ def worth_asking(confidence: FloatArray, gains: FloatArray) -> float:
 
     Args:
         confidence: (n_texts,), before the votes.
-        gains: (n_texts,): 1 where the votes put a label right, -1 where they spoilt one, else 0.
+        gains: (n_texts,): by how much likelier the votes make the right label. Whether a label is put right tells less
+            of a vote: it mostly changes nothing, and by chance some.
     """
     order = np.argsort(confidence, kind="stable")
-    chance = np.sqrt(np.cumsum(gains[order] ** 2))  # the standard error of so many changes, if none were better
+    chance = np.sqrt(np.cumsum(gains[order] ** 2))  # the standard error of such changes, if none were better
     worth = np.cumsum(gains[order] - COST) - chance
     best = int(np.argmax(worth))
     if worth[best] <= 0.0:

@@ -14,6 +14,7 @@ from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, LabelSpa
 
 NO_STAGE = -1
 VOTE, NONE = "vote:", "none:"  # features by voter, whose name follows: what it says of a label, and of none of them
+CONFUSED = "confused:"  # the same: what is right where it says what it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,16 @@ class Evidence:
             values=np.zeros((n, columns, 0), np.float32), raw=np.zeros((n, columns, 0), np.float32),
             present=np.zeros((n, columns, 0), np.bool_), vectors=np.zeros((n, 0), np.float32),
             neighbours=((),) * n, stages=np.full(n, NO_STAGE, np.int64), tokens=np.zeros(n, np.int64),
+        )  # fmt: skip
+
+    @classmethod
+    def joined(cls, parts: Sequence["Evidence"]) -> "Evidence":
+        """Findings about chunks, as if it had been one; all have the same features."""
+        arrays = ("values", "raw", "present", "vectors", "stages", "tokens")
+        stacked = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+        return replace(
+            parts[0], texts=tuple(text for part in parts for text in part.texts),
+            neighbours=tuple(near for part in parts for near in part.neighbours), **stacked,
         )  # fmt: skip
 
     def __len__(self) -> int:

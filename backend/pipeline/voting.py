@@ -5,12 +5,14 @@ Each voter is a witness of its own to the fuser, which learns what its word is w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from backend.core.deadline import Deadline
-from backend.core.types import BoolArray, FloatArray
+from backend.core.types import BoolArray, FloatArray, LabelSpace
 from backend.pipeline.budget import Budget, NoBudget
+from backend.pipeline.confusion import Confusion, confused
 from backend.pipeline.evidence import NONE, VOTE, Evidence, Feature, Finding
 from backend.pipeline.levels import Timed, untimed
 from backend.pipeline.question import Question, Vote, Voter
@@ -31,6 +33,7 @@ class Voting:
     n_voted: int = N_VOTED
     timed: Timed = untimed
     budget: Budget = field(default_factory=NoBudget)
+    confusions: Mapping[str, Confusion] = field(default_factory=dict, repr=False)  # by voter, as labels have told
 
     def append(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray, deadline: Deadline) -> Evidence:
         """As every level; a batch goes through voter after voter, each with its part of the time that is left."""
@@ -50,7 +53,7 @@ class Voting:
         voted = np.zeros(len(evidence), np.bool_)
         voted[rows] = said
         heard = [at for at, one in enumerate(said) if one]
-        return evidence.append(_finding(cast, heard, chosen, len(evidence.labels)), where=voted)
+        return evidence.append(self._finding(cast, heard, chosen, evidence.labels), where=voted)
 
     def questions(self, evidence: Evidence, probs: FloatArray, *, where: BoolArray) -> list[Question]:
         """What is asked about the texts in `where`, in their order."""
@@ -60,6 +63,22 @@ class Voting:
         """What each voter is asked about the first text, whose probabilities (n_labels + 1,) these are."""
         question = self._question(evidence, 0, self._likeliest(probs))
         return {voter.name: voter.prompt_for(question) for voter in self.voters}
+
+    def _finding(
+        self, cast: Mapping[str, Sequence[Vote | None]], heard: Sequence[int], chosen: Sequence[Sequence[int]],
+        space: LabelSpace,
+    ) -> Finding:  # fmt: skip
+        """The votes about the texts that somebody voted on."""
+        features: list[Feature] = []
+        tokens = np.zeros(len(heard), np.int64)
+        for name, votes in cast.items():
+            of_voter = [(votes[at], chosen[at]) for at in heard]
+            vote, none = _features(name, of_voter, len(space))
+            features += [vote, none]
+            if name in self.confusions:
+                features.append(confused(vote, space, [self.confusions[name]] * len(heard)))
+            tokens += np.array([cast_one.tokens if cast_one else 0 for cast_one, _ in of_voter], np.int64)
+        return Finding("vote", tuple(features), tokens=tokens)
 
     def _likeliest(self, probs: FloatArray) -> list[int]:
         columns: list[int] = np.argsort(-probs[:-1], kind="stable")[: self.n_voted].tolist()
@@ -72,26 +91,18 @@ class Voting:
         return Question(evidence.texts[row], tuple(labels[column] for column in columns), shots, explained)
 
 
+def confusions_of(parameters: Mapping[str, Any]) -> dict[str, Confusion]:
+    """By voter, as they stand in a manifest's parameters."""
+    return {name: Confusion(counts) for name, counts in parameters.get("votes", {}).get("confusions", {}).items()}
+
+
 def stated(voters: Sequence[Voter]) -> dict[str, float]:
     """The weights of votes as long as no labels have told what they are worth, by feature."""
     weights = {VOTE + voter.name: voter.weight for voter in voters}
     return weights | {NONE + voter.name: NONE_SHARE * voter.weight for voter in voters}
 
 
-def _finding(
-    cast: Mapping[str, Sequence[Vote | None]], heard: Sequence[int], chosen: Sequence[Sequence[int]], n_labels: int
-) -> Finding:
-    """The votes about the texts that somebody voted on."""
-    features: list[Feature] = []
-    tokens = np.zeros(len(heard), np.int64)
-    for name, votes in cast.items():
-        of_voter = [(votes[at], chosen[at]) for at in heard]
-        features += _features(name, of_voter, n_labels)
-        tokens += np.array([vote.tokens if vote else 0 for vote, _ in of_voter], np.int64)
-    return Finding("vote", tuple(features), tokens=tokens)
-
-
-def _features(name: str, votes: Sequence[tuple[Vote | None, Sequence[int]]], n_labels: int) -> list[Feature]:
+def _features(name: str, votes: Sequence[tuple[Vote | None, Sequence[int]]], n_labels: int) -> tuple[Feature, Feature]:
     """How many times likelier than by chance a voter holds each candidate, and none of them, as logarithms."""
     raw = np.zeros((len(votes), n_labels + 1), np.float32)
     present = np.zeros(raw.shape, np.bool_)
@@ -105,7 +116,4 @@ def _features(name: str, votes: Sequence[tuple[Vote | None, Sequence[int]]], n_l
         odds = np.log(np.maximum(raw[row, answers], 1e-9) * present[row].sum())
         values[row, answers] = np.clip(odds, -VOTE_BOUND, VOTE_BOUND)
     last = np.arange(n_labels + 1) == n_labels
-    return [
-        Feature(VOTE + name, values, raw, present & ~last),
-        Feature(NONE + name, values, raw, present & last),
-    ]
+    return Feature(VOTE + name, values, raw, present & ~last), Feature(NONE + name, values, raw, present & last)
