@@ -1,18 +1,24 @@
 """How many labels an annotator has to correct in a project's first 1,000 tasks, from a cold start.
 
-    PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with weights> python -m benchmarks.annotation_loop [clinc|ru]
+    PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with weights> \
+        python -m benchmarks.annotation_loop [clinc|ru] [GGUF=WEIGHT ...]
 
 The annotator takes the tasks of a train split in random order and gives the right label; a correction is a task whose
 best label was another one. Every answer is known to the index and the classifier at once, as in service; the model is
-trained again as a project trains. Language models are off. The mean and all of N_ORDERS orders.
+trained again as a project trains. Language models are off; with GGUF files, each with the weight that it has before
+labels have told, it is counted once more with their votes, and how many tasks they were asked about. The mean and all
+of N_ORDERS orders.
 """
 
+import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command sets it; idle threads would spin
 
 import numpy as np
 from rich.console import Console
@@ -24,6 +30,7 @@ from backend.core.settings import load_settings
 from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Pipeline
 from backend.logs import configure_logs
 from benchmarks.datasets import clinc, massive, space_of
+from benchmarks.votes import Bench, weighted_files
 from training.run import TrainingOptions, train
 
 N_TASKS, N_ORDERS = 1_000, 5
@@ -56,9 +63,12 @@ class Loop:
     space: LabelSpace
     language: str
     folder: Path
+    llm: bool = False
+    asked: list[int] = field(default_factory=list)  # tasks of each order that language models voted on
 
     def corrections(self, tasks: Sequence[Example], pool: Sequence[str]) -> int:
         """Answered one by one; the pipeline knows all answers before the next task is shown."""
+        self.asked.append(0)
         wrong, since = 0, 0
         pipeline = self._trained([], pool)
         for number, task in enumerate(tasks):
@@ -66,15 +76,16 @@ class Loop:
                 pipeline, since = self._trained(tasks[:number], pool), number
             (decision,) = pipeline.with_live(tasks[since:number]).run([task.text], deadline_s=float("inf"))
             wrong += decision is None or decision.alternatives[0].label != task.label
+            self.asked[-1] += decision is not None and decision.stage == "vote"
         return wrong
 
     def _trained(self, examples: Sequence[Example], pool: Sequence[str]) -> Pipeline:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             out = Path(folder) / "model"
-            options = TrainingOptions(language=self.language)
+            options = TrainingOptions(language=self.language, ask_voters=self.llm)
             train(examples, self.space, out=out, options=options, assembly=self.assembly, pool=pool,
                   holdout=frozenset())  # fmt: skip
-            return self.assembly.pipeline(out, llm=False)
+            return self.assembly.pipeline(out, llm=self.llm)
 
     def vectors(self, texts: Sequence[str]) -> FloatArray:
         """As the model's own makers would compare texts: its last layer."""
@@ -115,18 +126,24 @@ def nearest(X: FloatArray, y: IntArray, names: FloatArray) -> IntArray:
 def main() -> None:
     configure_logs("WARNING")
     warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few examples, many labels
-    language, read = SETS[sys.argv[1] if len(sys.argv) > 1 else "clinc"]
+    files = [one for one in sys.argv[1:] if one not in SETS]
+    language, read = SETS[next((one for one in sys.argv[1:] if one in SETS), "clinc")]
     examples = read()
     found: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         loop = Loop(Assembly(load_settings()), space_of(examples), language, Path(folder))
+        heard = replace(loop, assembly=Bench(load_settings(), ggufs=weighted_files(files)), llm=True, asked=[])
         for order in orders(examples):
             counted = {
                 **loop.baselines(order.tasks), "prelabel": loop.corrections(order.tasks, []),
                 "prelabel, 2,000 other unlabelled texts in the project": loop.corrections(order.tasks, order.others),
             }  # fmt: skip
+            if files:
+                counted["prelabel, language models on"] = heard.corrections(order.tasks, [])
             for name, n in counted.items():
                 found.setdefault(name, []).append(n)
+    if files:
+        found["tasks that they were asked about"] = heard.asked
     table = Table(f"corrections in {N_TASKS} tasks", "mean", "each order", box=None, header_style="bold")
     for name, counts in found.items():
         table.add_row(name, f"{np.mean(counts):.0f}", " ".join(map(str, counts)))

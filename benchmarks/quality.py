@@ -43,7 +43,6 @@ from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.pipeline import CHUNK, Pipeline
 from backend.pipeline.retrieve import columns_of
 from benchmarks.datasets import OOS, clinc, massive, space_of
-from training.blind import joined
 from training.evaluate import RETENTION, ece
 from training.missing import groups_of, outside
 from training.pool import softmax
@@ -253,7 +252,7 @@ def ablation_part(bench: Bench) -> None:
         space = space_of(known, oos=oos)
         pipeline = bench.pipeline(known, space, language, name=f"{title} ablated", gold=asked)
         pipeline = replace(pipeline, gate=Gate(dict.fromkeys(THRESHOLDS, 2.0)))  # every level looks at every text
-        evidence = joined(_gathered(pipeline, asked))
+        evidence = Evidence.joined(_gathered(pipeline, asked))
         columns = columns_of(asked, space)
         for name, said in _ablated(pipeline.fuser, evidence).items():
             inside, right = columns < len(space), said[:, :-1].argmax(axis=1) == columns

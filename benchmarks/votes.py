@@ -36,10 +36,9 @@ from backend.pipeline.pipeline import CHUNK, Pipeline
 from backend.pipeline.prompts import load_prompt
 from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.retrieve import columns_of
-from backend.pipeline.vote import LlmVoter
+from backend.pipeline.vote import WEIGHT, LlmVoter
 from backend.pipeline.voting import Voting
 from benchmarks.datasets import clinc, massive, space_of
-from training.blind import joined
 from training.run import TrainingOptions, train
 
 N_ASKED = 200  # test texts
@@ -117,6 +116,12 @@ def _sure(n: int, text: str) -> tuple[FloatArray, float]:
     return probs, 0.05
 
 
+def weighted_files(arguments: Sequence[str]) -> dict[str, float]:
+    """Paths and weights, from GGUF=WEIGHT each."""
+    pairs = (one.partition("=") for one in arguments)
+    return {path: float(weight or WEIGHT) for path, _, weight in pairs}
+
+
 def trained(bench: Bench, known: Sequence[Example], space: LabelSpace, language: str, folder: Path) -> Pipeline:
     options = TrainingOptions(language=language, ask_voters=True, patience_s=600.0)
     train(known, space, out=folder, options=options, assembly=bench, holdout=frozenset())
@@ -168,7 +173,7 @@ def voted(pipeline: Pipeline, asked: Sequence[Example]) -> tuple[Evidence, Evide
     """What is known of all texts before the votes, and with them, every voter having been asked about every text."""
     everything = replace(pipeline, gate=Gate({"retrieve": 2.0, "classify": 2.0}))
     texts = [example.text for example in asked]
-    before = joined([everything.gather(texts[at : at + CHUNK], FOREVER) for at in range(0, len(texts), CHUNK)])
+    before = Evidence.joined([everything.gather(texts[at : at + CHUNK], FOREVER) for at in range(0, len(texts), CHUNK)])
     probs = everything.fuser.fuse(before)
     if not isinstance(pipeline.voting, Voting):
         raise SystemExit("no voter could be loaded: run `prelabel models fetch`, or name a GGUF file")
@@ -255,8 +260,7 @@ def dawid_skene(said: IntArray, n_labels: int) -> IntArray:
 
 def main() -> None:
     configure_logs("WARNING")
-    ggufs = {path: float(weight or 0.6) for path, _, weight in (one.partition("=") for one in sys.argv[1:])}
-    bench = Bench(load_settings(), ggufs=ggufs)
+    bench = Bench(load_settings(), ggufs=weighted_files(sys.argv[1:]))
     gains = Table(
         "data", "labels a class", "without", "with votes", "gain, points", "asked", "up to", "ms a text",
         "all asked", "votes against that, points",

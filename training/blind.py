@@ -5,8 +5,7 @@ example's group (texts that say the same), the classifier by its closed form (tr
 example's whole label instead makes a text that is out of scope of what is left, of which there are as many as examples.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -57,7 +56,7 @@ class Blindfold:
     def evidence(self, asked: IntArray, *, without: Left) -> Evidence:
         """About the examples in `asked`, in their order, without the group or the label of each."""
         parts = [self._chunk(asked[start : start + CHUNK], without) for start in range(0, len(asked), CHUNK)]
-        return joined(parts or [self._chunk(asked, without)])
+        return Evidence.joined(parts or [self._chunk(asked, without)])
 
     def _chunk(self, asked: IntArray, without: Left) -> Evidence:
         rows = self.rows.take(asked)
@@ -116,14 +115,3 @@ class Blindfold:
                 tuple(Neighbour(examples[at].id, values[self.rows.columns[at]], float(row[at])) for at in near)
             )
         return tuple(found)
-
-
-def joined(parts: Sequence[Evidence]) -> Evidence:
-    """Evidence about chunks, as if it had been one; all have the same features."""
-    first = parts[0]
-    arrays = ("values", "raw", "present", "vectors", "stages", "tokens")
-    stacked = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
-    return replace(
-        first, texts=tuple(text for part in parts for text in part.texts),
-        neighbours=tuple(near for part in parts for near in part.neighbours), **stacked,
-    )  # fmt: skip

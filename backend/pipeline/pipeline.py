@@ -28,9 +28,19 @@ from backend.pipeline.retrieve import columns_of, embed_examples, latest
 from backend.pipeline.voting import Voting
 
 CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
+POOLED = 64  # unsure texts that voters are handed at once: what several of them share is read once
 RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """Texts that voters are to be asked about."""
+
+    rows: IntArray  # of the texts
+    evidence: Evidence
+    spent_ms: float = 0.0  # that each has cost by now
 
 
 def unseen(_step: Step) -> None:
@@ -57,7 +67,7 @@ class Pipeline:
         """
         started, deadline = time.monotonic(), Deadline.after(deadline_s)
         decisions: list[Decision | None] = [None] * len(texts)
-        open_: list[tuple[IntArray, Evidence, float]] = []
+        open_: list[Unsure] = []
         chunks = list(_chunks(texts))
         for place, rows in enumerate(chunks):
             if deadline.passed:
@@ -71,14 +81,14 @@ class Pipeline:
             spent_ms = self._decide(decisions, rows, evidence, since, 0.0)
             unsure = self.gate.unsure(self.fuser.fuse(evidence), evidence)
             if self.voters and unsure.any():
-                open_.append((rows[unsure], evidence.take(unsure), spent_ms))
-        for rows, evidence, spent_ms in open_:
+                open_.append(Unsure(rows[unsure], evidence.take(unsure), spent_ms))
+        for pool in _pooled(open_):
             if deadline.passed:
                 break
             since = time.perf_counter()
-            voted = self._append(self.voting, evidence, deadline)
-            self._decide(decisions, rows, voted, since, spent_ms)
-        _mark_unvoted(decisions, [row for rows, *_ in open_ for row in rows])
+            voted = self._append(self.voting, pool.evidence, deadline)
+            self._decide(decisions, pool.rows, voted, since, pool.spent_ms)
+        _mark_unvoted(decisions, [row for one in open_ for row in one.rows.tolist()])
         decisions = [one and with_cut(one, text) for one, text in zip(decisions, texts, strict=True)]
         _log(decisions, time.monotonic() - started)
         return decisions
@@ -129,12 +139,16 @@ class Pipeline:
         """What voters would be asked about texts, were there no deadline, call by call; nobody is asked."""
         if not isinstance(self.voting, Voting):
             return []
-        calls: list[list[Question]] = []
+        open_: list[Unsure] = []
         for rows in _chunks(texts):
             evidence = self.gather([texts[row] for row in rows], FOREVER)
-            probs = self.fuser.fuse(evidence)
-            calls.append(self.voting.questions(evidence, probs, where=self.gate.unsure(probs, evidence)))
-        return [call for call in calls if call]
+            unsure = self.gate.unsure(self.fuser.fuse(evidence), evidence)
+            if unsure.any():
+                open_.append(Unsure(rows[unsure], evidence.take(unsure)))
+        pools = [pool.evidence for pool in _pooled(open_)]
+        return [
+            self.voting.questions(pool, self.fuser.fuse(pool), where=np.ones(len(pool), np.bool_)) for pool in pools
+        ]
 
     def with_budget(self, budget: Budget) -> "Pipeline":
         """The same pipeline, whose voters are asked through a budget."""
@@ -186,6 +200,25 @@ def _chunks(texts: Sequence[str]) -> Iterator[IntArray]:
         size += lengths[row]
     if chunk:
         yield np.array(chunk, np.int64)
+
+
+def _pooled(parts: Sequence[Unsure]) -> Iterator[Unsure]:
+    """Chunks that follow each other and were looked at by the same levels, together, up to POOLED texts."""
+    pool: list[Unsure] = []
+    for part in parts:
+        size = sum(len(one.rows) for one in pool)
+        if pool and (size + len(part.rows) > POOLED or part.evidence.names != pool[0].evidence.names):
+            yield _together(pool)
+            pool = []
+        pool.append(part)
+    if pool:
+        yield _together(pool)
+
+
+def _together(pool: Sequence[Unsure]) -> Unsure:
+    rows = np.concatenate([part.rows for part in pool])
+    spent_ms = sum(part.spent_ms * len(part.rows) for part in pool) / len(rows)
+    return Unsure(rows, Evidence.joined([part.evidence for part in pool]), spent_ms)
 
 
 def _log(decisions: Sequence[Decision | None], seconds: float) -> None:

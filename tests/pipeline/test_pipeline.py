@@ -10,7 +10,7 @@ from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace
 from backend.pipeline.fuse import WEIGHTS, Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Classification
-from backend.pipeline.pipeline import CHUNK, Pipeline
+from backend.pipeline.pipeline import CHUNK, POOLED, Pipeline
 from backend.pipeline.prompts import load_prompt
 from backend.pipeline.vote import LlmVoter
 from backend.pipeline.voting import Voting, stated
@@ -105,6 +105,16 @@ def test_the_language_model_sees_only_what_the_cheap_levels_are_not_sure_of() ->
     assert set(model.texts) == {"cancel bank", ""}
     assert [decision.stage for decision in decisions if decision] == ["retrieve", "vote"]
     assert [decision.tokens for decision in decisions if decision] == [0, 2 * TOKENS]
+
+
+def test_unsure_texts_of_several_chunks_are_asked_about_at_once() -> None:
+    voter, model = saying("repeat order")
+    pipeline = replace(pipeline_of(), voting=Voting((voter,)), gate=Gate({"retrieve": 0.8}))
+    texts = ["cancel bank", "a bank card is gone", "a bank card is gone"] * (POOLED // 2)
+    decisions = pipeline.run(texts, deadline_s=SOON)
+    assert model.calls == 1
+    assert [decision.stage for decision in decisions if decision] == ["vote", "retrieve", "retrieve"] * (POOLED // 2)
+    assert [len(call) for call in pipeline.questions(texts)] == [POOLED // 2]
 
 
 def test_a_vote_moves_the_answer_but_does_not_bypass_the_fuser() -> None:
