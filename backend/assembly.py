@@ -227,12 +227,12 @@ class Assembly:
         return tuple(voter for spec in allowed if (voter := self._voter(spec, language)) is not None)
 
     def judges(self, asked: Asked, language: str, profile: str) -> Panel:
-        """The first two local voters of a profile that are there, to judge in place of voting; one takes both seats.
+        """The first two models that vote here by a profile, to judge in place of voting; one alone takes both seats.
 
         A model is loaded once for votes and judgements. Models on servers are not asked: they score no given answers.
         """
         local = (self._voter(spec, language) for spec in self.profile(profile).voters if spec.kind == LOCAL)
-        models = (voter.model for voter in local if isinstance(voter, LlmVoter))
+        models = dict.fromkeys(voter.model for voter in local if isinstance(voter, LlmVoter))
         return panel_of(list(islice(models, N_JUDGES)), asked, self.answers, language=language)
 
     def _may_ask(self, spec: ModelSpec, project: str) -> bool:

@@ -30,7 +30,7 @@ from backend.core.settings import load_settings
 from backend.core.types import Example, FloatArray, IntArray, LabelSpace, Pipeline
 from backend.logs import configure_logs
 from benchmarks.datasets import clinc, massive, space_of
-from benchmarks.votes import Bench, weighted_files
+from benchmarks.votes import Bench, entries_of
 from training.run import TrainingOptions, train
 
 N_TASKS, N_ORDERS = 1_000, 5
@@ -132,7 +132,7 @@ def main() -> None:
     found: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         loop = Loop(Assembly(load_settings()), space_of(examples), language, Path(folder))
-        heard = replace(loop, assembly=Bench(load_settings(), ggufs=weighted_files(files)), llm=True, asked=[])
+        heard = replace(loop, assembly=Bench(load_settings(), files=entries_of(files)), llm=True, asked=[])
         for order in orders(examples):
             counted = {
                 **loop.baselines(order.tasks), "prelabel": loop.corrections(order.tasks, []),

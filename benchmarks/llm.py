@@ -34,6 +34,7 @@ from backend.logs import configure_logs
 from backend.models.answers import NoAnswers
 from backend.models.llm import BATCH_TOKENS, LlamaModel, silent_llama_cpp
 from backend.models.weights import WeightStore
+from backend.pipeline.ballots import Continued
 from backend.pipeline.prompts import load_prompt
 from backend.pipeline.question import Question, Vote, spoken
 from backend.pipeline.vote import LlmVoter
@@ -114,7 +115,7 @@ def best(questions: Sequence[Question], votes: Sequence[Vote | None]) -> list[st
 def raced(path: Path, questions: Sequence[Question], gold: Sequence[str], table: Table, case: str) -> None:
     """Each way in turns on the same blocks; the first is ours."""
     library = silent_llama_cpp()
-    voter = LlmVoter(LlamaModel(path), load_prompt("en"), NoAnswers(), n_shots=N_SHOTS, explains=True)
+    voter = LlmVoter(LlamaModel(path), Continued(load_prompt("en"), N_SHOTS, explains=True), NoAnswers())
     evaluated: list[int] = []
 
     def ours(block: Sequence[Question]) -> list[str]:

@@ -35,13 +35,14 @@ from backend.logs import configure_logs
 from backend.models.answers import NoAnswers
 from backend.models.llm import LlamaModel
 from backend.models.weights import WeightStore
+from backend.pipeline.ballots import N_VOTED, Continued
 from backend.pipeline.clean import clean
 from backend.pipeline.gate import Gate
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.prompts import MAX_TEXT_TOKENS, answers_of, load_prompt
 from backend.pipeline.question import Question, Vote, Voter, spoken
 from backend.pipeline.respondent import Answers
-from backend.pipeline.vote import N_VOTED, LlmVoter
+from backend.pipeline.vote import LlmVoter
 from benchmarks.datasets import clinc, massive, space_of
 from benchmarks.votes import SETS, some
 from tests.pipeline.tables import Kept
@@ -191,7 +192,7 @@ def is_valid(question: Question, vote: Vote) -> bool:
 
 
 def voter_of(model: LlamaModel, language: str, answers: Answers) -> LlmVoter:
-    return LlmVoter(model, load_prompt(language), answers)
+    return LlmVoter(model, Continued(load_prompt(language)), answers)
 
 
 def votes_on(voter: Voter, questions: Sequence[Question]) -> list[Vote | None]:

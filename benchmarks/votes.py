@@ -1,19 +1,20 @@
 """What the language models' votes are worth: with them, without them, each by itself, and put together in other ways.
 
-    PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> python -m benchmarks.votes [GGUF=WEIGHT ...]
+    PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> \
+        python -m benchmarks.votes [GGUF=WEIGHT[,listed] ...]
 
-The voters are those of the profile, or the given files with the weight that each has before labels have told. For each
-number of labels a class a model is trained on the train split, the votes' worth learned from them, and N_ASKED texts of
-the test split are decided without the voters, with them where the gate lets them, and with all of them asked about all
-texts. Then the voters are compared on these, and their votes put together in other ways. Intervals are paired
-bootstraps over texts (95 %).
+The voters are those of the profile, or the given files with the weight that each has before labels have told; "listed"
+ones are shown a list and asked for a letter. For each number of labels a class a model is trained on the train split,
+the votes' worth learned from them, and N_ASKED texts of the test split are decided without the voters, with them where
+the gate lets them, and with all of them asked about all texts. Then the voters are compared on these, and their votes
+put together in other ways. Intervals are paired bootstraps over texts (95 %).
 """
 
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,18 +26,16 @@ from rich.table import Table
 
 from backend.assembly import Assembly
 from backend.core.deadline import FOREVER, Deadline
+from backend.core.profiles import LOCAL, ModelSpec
 from backend.core.settings import load_settings
 from backend.core.spending import NOTHING, Bill, Spend
 from backend.core.types import BoolArray, Example, FloatArray, IntArray, LabelSpace
 from backend.logs import configure_logs
-from backend.models.llm import LlamaModel
 from backend.pipeline.evidence import VOTE, Evidence
 from backend.pipeline.gate import Gate
 from backend.pipeline.pipeline import CHUNK, Pipeline
-from backend.pipeline.prompts import load_prompt
 from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.retrieve import columns_of
-from backend.pipeline.vote import WEIGHT, LlmVoter
 from backend.pipeline.voting import Voting
 from benchmarks.datasets import clinc, massive, space_of
 from training.run import TrainingOptions, train
@@ -56,18 +55,14 @@ ROUNDS = 20  # of Dawid and Skene's expectation and maximisation
 class Bench(Assembly):
     """Loads as prelabel does, with voters of one's own."""
 
-    ggufs: Mapping[str, float] = field(default_factory=dict)  # path -> weight
-    _opened: dict[str, LlamaModel] = field(default_factory=dict)
+    files: tuple[ModelSpec, ...] = ()
     extra: list[Voter] = field(default_factory=list)
 
     def voters(self, language: str, profile: str, *, project: str = "") -> tuple[Voter, ...]:
-        if not self.ggufs:
+        if not self.files:
             return (*super().voters(language, profile, project=project), *self.extra)
-        for path in self.ggufs:
-            self._opened.setdefault(path, LlamaModel(Path(path)))
-        prompt = load_prompt(language)
-        own = (LlmVoter(self._opened[path], prompt, self.answers, weight=weight) for path, weight in self.ggufs.items())
-        return (*own, *self.extra)
+        own = (self._voter(spec, language) for spec in self.files)
+        return (*(voter for voter in own if voter), *self.extra)
 
 
 @dataclass(frozen=True)
@@ -116,10 +111,13 @@ def _sure(n: int, text: str) -> tuple[FloatArray, float]:
     return probs, 0.05
 
 
-def weighted_files(arguments: Sequence[str]) -> dict[str, float]:
-    """Paths and weights, from GGUF=WEIGHT each."""
-    pairs = (one.partition("=") for one in arguments)
-    return {path: float(weight or WEIGHT) for path, _, weight in pairs}
+def entries_of(arguments: Sequence[str]) -> tuple[ModelSpec, ...]:
+    """As they would stand in a profile, from GGUF=WEIGHT or GGUF=WEIGHT,listed each."""
+    found = []
+    for path, _, rest in (one.partition("=") for one in arguments):
+        weight, _, way = rest.partition(",")
+        found.append(ModelSpec(LOCAL, f"file:{path}", options={"weight": float(weight), "listed": way == "listed"}))
+    return tuple(found)
 
 
 def trained(bench: Bench, known: Sequence[Example], space: LabelSpace, language: str, folder: Path) -> Pipeline:
@@ -260,7 +258,7 @@ def dawid_skene(said: IntArray, n_labels: int) -> IntArray:
 
 def main() -> None:
     configure_logs("WARNING")
-    bench = Bench(load_settings(), ggufs=weighted_files(sys.argv[1:]))
+    bench = Bench(load_settings(), files=entries_of(sys.argv[1:]))
     gains = Table(
         "data", "labels a class", "without", "with votes", "gain, points", "asked", "up to", "ms a text",
         "all asked", "votes against that, points",

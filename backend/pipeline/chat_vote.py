@@ -1,42 +1,31 @@
 """Votes of chat models that are asked for the letter of one candidate.
 
-Decides what such a model is asked and how its letters become probabilities; who runs it is the model's business.
-Candidates are listed by name: what retrieval thinks of them is no hint. All that comes from tasks, label configs and
-annotators is data: it stands on one line, without the characters that delimiters and control tokens are made of.
+Decides how often such a model is asked and how its letters become probabilities; who runs it is the model's business.
 """
 
-import hashlib
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from cachetools import LRUCache
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from backend.core.chat import Answered, Asked
 from backend.core.deadline import Deadline
 from backend.core.spending import NOTHING, Bill, Spend
-from backend.core.types import FloatArray, Label
-from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter, one_line, spoken
+from backend.core.types import FloatArray
+from backend.pipeline.choice import ChoicePrompt, lettered, load_choice_prompt
+from backend.pipeline.question import NoVoter, Question, Vote, Voter
 
-PROMPTS_DIR = Path(__file__).parent / "prompts"
-PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
 N_SAMPLES = 5  # answers a text, where the model tells no log-probabilities
 WEIGHT = 0.6  # logits a nat, until labels have told
-N_CHOSEN_FROM = 19  # candidates, and "none of these": servers tell the log-probabilities of 20 tokens at most
-MAX_CHARACTERS = 4_000  # of a text: its subject stands at its beginning, and tokens cost money
-MAX_HINT, MAX_SHOT = 200, 500  # characters of a hint, of an example
 MAX_REMEMBERED = 5_000  # votes: the head of a label stream is asked about again and again
 CHARACTERS_A_TOKEN = 4.0  # of English; only until a server has counted
-NEUTRAL = "-"  # the name of a candidate that says nothing
-HARMLESS = str.maketrans("<>[]", "‹›()")  # chat templates write their control tokens with these, and we our delimiters
 
 
 class Chat(Protocol):
@@ -45,32 +34,6 @@ class Chat(Protocol):
     @property
     def name(self) -> str: ...
     def ask(self, questions: Sequence[Asked], *, deadline: Deadline) -> Sequence[Answered | None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ChoicePrompt:
-    """What a chat model is told, and what it is shown."""
-
-    template: Template
-    system: str
-    none_of_these: str
-    content_free: str  # a text that says nothing: the letter that is likely for it is likely anyway
-    hash: str  # 8 hex digits of the template
-
-    def user(self, text: str, topics: Sequence[Mapping[str, str]], shots: Sequence[Mapping[str, str]] = ()) -> str:
-        named = [*topics, {"name": self.none_of_these, "hint": ""}]
-        lettered = list(zip(ascii_uppercase, named, strict=False))
-        return self.template.render(text=text, topics=lettered, shots=shots).strip()
-
-
-def load_choice_prompt(language: str) -> ChoicePrompt:
-    """The prompt for texts of a language."""
-    name = f"choose_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
-    prompts = Environment(loader=FileSystemLoader(PROMPTS_DIR), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
-    template = prompts.get_template(name)
-    said: Any = template.make_module({"text": "", "topics": (), "shots": ()})
-    digest = hashlib.sha256((PROMPTS_DIR / name).read_bytes()).hexdigest()
-    return ChoicePrompt(template, said.system, said.none_of_these, said.content_free, digest[:8])
 
 
 @dataclass
@@ -124,11 +87,11 @@ class ChatVoter:
         return False
 
     def prompt_for(self, question: Question) -> str:
-        return f"{self.prompt.system}\n\n{self._user(question)}"
+        return f"{self.prompt.system}\n\n{self.prompt.user(question)}"
 
     def vote(self, questions: Sequence[Question], *, deadline: Deadline, bill: Bill | None = None) -> list[Vote | None]:
         """See backend.pipeline.question.Voter."""
-        users = [self._user(question) for question in questions]
+        users = [self.prompt.user(question) for question in questions]
         found, new = self._sorted(questions, users)
         with self._once(new, deadline) as mine:
             since, own = time.monotonic(), Bill()
@@ -148,7 +111,7 @@ class ChatVoter:
 
     def expected(self, questions: Sequence[Question]) -> Spend:
         """By the length of the prompts, and what such lengths took; what was asked before takes nothing."""
-        _, new = self._sorted(questions, [self._user(question) for question in questions])
+        _, new = self._sorted(questions, [self.prompt.user(question) for question in questions])
         return self._took.expected(sum(map(len, new)))
 
     def _sorted(
@@ -158,7 +121,7 @@ class ChatVoter:
         with self._lock:
             known = {user: self._votes[user] for user in users if user in self._votes}
         new = {
-            user: len(_listed(question)) + 1
+            user: len(lettered(question)) + 1
             for user, question in zip(users, questions, strict=True)
             if question.candidates and user not in known
         }
@@ -221,7 +184,7 @@ class ChatVoter:
 
     def _measured(self, sizes: set[int], deadline: Deadline, bill: Bill) -> dict[int, FloatArray]:
         """The letters' log-probabilities without a text, by their number; each is asked for once."""
-        missing = {self._user_without(n): n for n in sizes if n not in self._priors}
+        missing = {self.prompt.user_without(n): n for n in sizes if n not in self._priors}
         came = self._answers([(user, n, 0) for user, n in missing.items()], deadline, bill)
         self._priors.update({missing[user]: _logs(answer) for (user, _), answer in came.items() if answer.logprobs})
         return {n: self._priors[n] for n in sizes if n in self._priors}
@@ -234,16 +197,6 @@ class ChatVoter:
                 counts[ascii_uppercase.index(answer.choice)] += 1
         return np.asarray(counts / counts.sum(), np.float32)
 
-    def _user(self, question: Question) -> str:
-        listed = _listed(question)
-        topics = [{"name": _data(spoken(each.name)), "hint": _data(each.hint, MAX_HINT)} for each in listed]
-        letters = {spoken(each.name): letter for each, letter in zip(listed, ascii_uppercase, strict=False)}
-        shots = [_shown(shot, letters[shot.answer]) for shot in question.shots if shot.answer in letters]
-        return self.prompt.user(_data(question.text, MAX_CHARACTERS), topics, shots)
-
-    def _user_without(self, n: int) -> str:
-        return self.prompt.user(self.prompt.content_free, [{"name": NEUTRAL, "hint": ""}] * (n - 1))
-
 
 def load_chat_voter(
     model: Chat, *, language: str, languages: Sequence[str] = (), n_samples: int = N_SAMPLES, temperature: float = 1.0,
@@ -255,25 +208,11 @@ def load_chat_voter(
     return ChatVoter(model, load_choice_prompt(language), n_samples, temperature, weight)
 
 
-def _listed(question: Question) -> list[Label]:
-    """The candidates as they are lettered."""
-    return sorted(question.candidates[:N_CHOSEN_FROM], key=lambda label: (spoken(label.name), label.value))
-
-
 def _vote(question: Question, probs: FloatArray, tokens: int) -> Vote:
     """From letters to the candidates' own order."""
-    of = dict(zip((label.value for label in _listed(question)), probs[:-1], strict=True))
+    of = dict(zip((label.value for label in lettered(question)), probs[:-1], strict=True))
     shown = [of.get(label.value, 0.0) for label in question.candidates]
     return Vote(np.array(shown, np.float32), float(probs[-1]), tokens)
-
-
-def _shown(shot: Shot, letter: str) -> dict[str, str]:
-    return {"text": _data(shot.text, MAX_SHOT), "letter": letter}
-
-
-def _data(text: str, limit: int = MAX_HINT) -> str:
-    """What others wrote, as it may stand in a prompt."""
-    return one_line(text)[:limit].translate(HARMLESS)
 
 
 def _logs(answer: Answered) -> FloatArray:

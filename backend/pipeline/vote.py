@@ -1,15 +1,13 @@
 """Votes of local language models over candidates.
 
-Decides what a model is asked and how its scores become probabilities; how they are computed is the model's business.
-Labels do not stand in the prompt but as answers to it, so that they are asked in no order that could be a hint, and
-prompts with the same shots begin alike.
+Decides how scores become probabilities; what is asked is the wording's business, how scores are computed the model's.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,16 +16,18 @@ from backend.core.errors import BadInputError
 from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec
 from backend.core.scoring import Prompted
 from backend.core.spending import Bill, Spend
-from backend.pipeline.prompts import Prompt, answers_of, load_prompt
-from backend.pipeline.question import NoVoter, Question, Vote, Voter, spoken
+from backend.pipeline.ballots import Ballot, Continued, Listed, Wording
+from backend.pipeline.choice import load_choice_prompt
+from backend.pipeline.conversation import frame_of
+from backend.pipeline.prompts import load_prompt
+from backend.pipeline.question import NoVoter, Question, Vote, Voter
 from backend.pipeline.respondent import Answers, Before, Respondent, Scorer, Told
 
-N_VOTED = 20  # candidates that are looked at, however many are given: each costs time
 TEMPERATURE = 1.5  # least log loss of SmolLM2-135M on CLINC150 names; without it the model is too sure of itself
-N_SHOTS = 0  # examples before a text: with up to 0.5B parameters names are found no better, in twice the time
 WEIGHT = 0.6  # logits a nat: small models mistake the plausible for the likely
 MODEL_OPTIONS = frozenset({"n_ctx", "n_threads"})
-VOTER_OPTIONS = frozenset({"temperature", "weight", "n_shots", "explains"})
+VOTER_OPTIONS = frozenset({"temperature", "weight"})
+WORDING_OPTIONS = frozenset({"n_shots", "explains", "listed"})
 
 
 class Weights(Protocol):
@@ -36,38 +36,24 @@ class Weights(Protocol):
     def path(self, spec: ModelSpec) -> Path: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ballot:
-    """A question as this model is asked it."""
-
-    before: Before
-    without: Before  # the same, but a text that says nothing
-    answers: tuple[str, ...]  # the candidates that are looked at, in their order, and "none of these"
-    n_candidates: int
-
-
 @dataclass(frozen=True)
 class LlmVoter:
-    """Scores the candidates' names, and "none of these", as continuations of a prompt with the text.
+    """Scores the answers to a question: the candidates, and "none of these".
 
-    A name's score is taken relative to its score after a text that says nothing, so that frequent and short names do
-    not win by themselves.
+    An answer's score is taken relative to its score after a text that says nothing, so that frequent and short names,
+    or a letter that a model likes, do not win by themselves.
     """
 
     model: Scorer
-    prompt: Prompt
+    wording: Wording
     answers: Answers
     temperature: float = TEMPERATURE
     weight: float = WEIGHT
-    n_shots: int = N_SHOTS
-    explains: bool = False  # a few labels' hints before every text: up to 1.5B parameters names are found worse by it
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        shown = f"-{self.n_shots}" if self.n_shots else ""
-        explained = "-explained" if self.explains else ""
-        return f"{self.model.name}-{self.prompt.hash}-{self.temperature:g}{shown}{explained}"
+        return f"{self.model.name}-{self.wording.name}-{self.temperature:g}"
 
     @property
     def lasting(self) -> bool:
@@ -91,17 +77,11 @@ class LlmVoter:
         return Respondent(self.model, self.answers, self._turn)
 
     def _ballot(self, question: Question) -> Ballot:
-        names = [*(spoken(label.name) for label in question.candidates[:N_VOTED]), self.prompt.none_of_these]
-        shots = question.shots[max(0, len(question.shots) - self.n_shots) :]
-        labels = question.explained if self.explains else ()
-        fewer = [*((shots[at:], labels) for at in range(len(shots) + 1)), ((), ())]
-        for shown, explained in fewer:
-            before = self.prompt.parts(question.text, shown, explained)
-            answers = answers_of(names, short=bool(shown or explained))
-            if self.model.fits(Prompted(before, answers)):
+        """The first that finds room, or the last."""
+        for ballot in self.wording.ballots(question):
+            if self.model.fits(Prompted(ballot.before, ballot.answers)):
                 break
-        without = self.prompt.parts(self.prompt.content_free, shown, explained)
-        return Ballot(before, without, answers, len(question.candidates))
+        return ballot
 
     def _vote(self, ballot: Ballot, told: Told) -> Vote | None:
         found = told.probs(ballot.before, ballot.answers, without=ballot.without, temperature=self.temperature)
@@ -135,7 +115,7 @@ def load_voter(
         MissingExtraError: the library that runs them is not installed.
         BadInputError: the profile's entry is not one for a voter.
     """
-    unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS - {"languages"}
+    unknown = spec.options.keys() - MODEL_OPTIONS - VOTER_OPTIONS - WORDING_OPTIONS - {"languages"}
     if spec.kind != LOCAL or unknown:
         raise BadInputError(
             f"a voter must be of kind {LOCAL} with known options, was {spec.kind} with {sorted(unknown)}; "
@@ -145,7 +125,23 @@ def load_voter(
         return NoVoter()
     options = {name: value for name, value in spec.options.items() if name in MODEL_OPTIONS}
     model = load(store.path(spec), **options)
-    chosen = {name: spec.options[name] for name in VOTER_OPTIONS & spec.options.keys()}
-    voter = LlmVoter(model, load_prompt(language), answers, **chosen)
-    model.score([Prompted(voter.prompt.parts(""), (f" {voter.prompt.none_of_these}",))], deadline=FOREVER)
+    voter = LlmVoter(
+        model, wording_of(spec.options, model, language), answers,
+        **{name: spec.options[name] for name in VOTER_OPTIONS & spec.options.keys()},
+    )  # fmt: skip
+    ballot = next(voter.wording.ballots(Question("", ())))
+    model.score([Prompted(ballot.before, ballot.answers)], deadline=FOREVER)
     return voter
+
+
+def wording_of(options: Mapping[str, Any], model: Scorer, language: str) -> Wording:
+    """How a profile's entry wants its model to be asked.
+
+    Raises:
+        ArtefactError: the model has no chat template to be shown a list in.
+    """
+    n_shots = int(options.get("n_shots", 0))
+    if not options.get("listed"):
+        return Continued(load_prompt(language), n_shots, bool(options.get("explains")))
+    prompt = load_choice_prompt(language)
+    return Listed(prompt, frame_of(model.chat_template, model=model.name, system=prompt.system), n_shots)

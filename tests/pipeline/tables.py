@@ -7,6 +7,7 @@ import numpy as np
 
 from backend.core.deadline import Deadline
 from backend.core.scoring import Part, Prompted, Scored
+from backend.pipeline.ballots import Continued
 from backend.pipeline.prompts import load_prompt
 from backend.pipeline.vote import LlmVoter
 
@@ -30,6 +31,7 @@ class Table:
     scores: Scores = field(default_factory=dict)
     name: str = "table"
     checksum: str = "0123456789abcdef"
+    chat_template: str = ""
     room: Callable[[tuple[Part, ...]], bool] = always
     asked: list[Prompted] = field(default_factory=list)
     calls: int = 0
@@ -95,4 +97,4 @@ def voter_of(
 ) -> LlmVoter:
     """A voter that asks a table of its own."""
     model = Table(scores or {}, name=name, checksum=name)
-    return LlmVoter(model, load_prompt("en"), Kept(), temperature=temperature, weight=weight)
+    return LlmVoter(model, Continued(load_prompt("en")), Kept(), temperature=temperature, weight=weight)

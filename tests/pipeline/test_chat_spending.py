@@ -13,7 +13,8 @@ from backend.core.spending import NOTHING, Bill, Spend
 from backend.core.types import Label
 from backend.models.chat_server import ChatServer
 from backend.models.server_options import ServerOptions
-from backend.pipeline.chat_vote import ChatVoter, load_choice_prompt
+from backend.pipeline.chat_vote import ChatVoter
+from backend.pipeline.choice import load_choice_prompt
 from backend.pipeline.question import Question
 from tests.models.chat_servers import ChatServerOfTests, serving, written
 

@@ -14,7 +14,8 @@ from backend.core.deadline import FOREVER, Deadline
 from backend.core.types import Label
 from backend.models.chat_server import ChatServer
 from backend.models.server_options import ServerOptions
-from backend.pipeline.chat_vote import ChatVoter, load_chat_voter, load_choice_prompt
+from backend.pipeline.chat_vote import ChatVoter, load_chat_voter
+from backend.pipeline.choice import load_choice_prompt
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter
 from tests.models.chat_servers import ChatServerOfTests, Reply, serving, written
 

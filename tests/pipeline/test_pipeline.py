@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace
+from backend.pipeline.ballots import Continued
 from backend.pipeline.fuse import WEIGHTS, Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Classification
@@ -24,7 +25,7 @@ ODD_TEXTS = ["", " ", "\0", "...", "<br>", "👍", "a" * 1_000_000, "чай", "\
 def saying(name: str, *texts: str) -> tuple[LlmVoter, Table]:
     """A voter that chooses the label of a name for these texts, and the model that it asks."""
     model = Table({text: {name: 4.0} for text in texts})
-    return LlmVoter(model, load_prompt("en"), Kept()), model
+    return LlmVoter(model, Continued(load_prompt("en")), Kept()), model
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,14 @@ from backend.core.types import Label
 from backend.models.answers import NoAnswers, StoredAnswers
 from backend.models.llm import MAX_ANSWERS, LlamaModel
 from backend.models.weights import WeightStore
+from backend.pipeline.ballots import N_VOTED, Continued
 from backend.pipeline.prompts import load_prompt
 from backend.pipeline.question import NoVoter, Question, Shot, Vote, Voter
-from backend.pipeline.vote import N_VOTED, LlmVoter, load_voter
+from backend.pipeline.vote import LlmVoter, load_voter, wording_of
 from tests.pipeline.tables import TOKENS, Kept, Scores, Table, shots_of
 
 NONE = "none of these"
+TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endfor %}<assistant>"
 SHOTS = (Shot("weak", "w"), Shot("middling", "m"), Shot("strong", "s"))
 
 
@@ -46,7 +48,7 @@ def asked_of(
     model: Table, answers: Kept | StoredAnswers | None = None, *, temperature: float = 1.0, n_shots: int = 0,
     explains: bool = True,
 ) -> LlmVoter:  # fmt: skip
-    return LlmVoter(model, load_prompt("en"), answers or Kept(), temperature, n_shots=n_shots, explains=explains)
+    return LlmVoter(model, Continued(load_prompt("en"), n_shots, explains), answers or Kept(), temperature)
 
 
 def voter_of(scores: Scores, *, temperature: float = 1.0, n_shots: int = 0) -> LlmVoter:
@@ -133,7 +135,7 @@ def test_a_label_may_be_called_as_none_of_them_is() -> None:
 def test_texts_of_another_model_or_prompt_are_asked_anew() -> None:
     kept = Kept()
     for model, language in [(Table(), "en"), (Table(checksum="other"), "en"), (Table(), "ru")]:
-        voter = LlmVoter(model, load_prompt(language), kept)
+        voter = LlmVoter(model, Continued(load_prompt(language)), kept)
         assert vote_of(voter, "hi", "a").tokens == 2 * TOKENS
     assert vote_of(asked_of(Table(name="renamed"), kept), "hi", "a").tokens == 0
 
@@ -392,12 +394,15 @@ def test_a_vote_is_a_distribution_over_the_candidates_and_none(
 
 
 def test_a_voter_is_named_by_all_that_makes_its_votes_its_own() -> None:
-    ways: list[dict[str, Any]] = [{}, {"temperature": 3.0}, {"n_shots": 4}, {"explains": True}]
+    ways: list[dict[str, Any]] = [
+        {}, {"temperature": 3.0}, {"n_shots": 4}, {"explains": True}, {"listed": True}, {"listed": True, "n_shots": 4},
+    ]  # fmt: skip
     names = {
-        LlmVoter(Table(name=model), load_prompt(language), Kept(), **way).name
-        for model in ("one", "other") for language in ("en", "ru") for way in ways
+        LlmVoter(model, wording_of(way, model, language), Kept(), way.get("temperature", 1.0)).name
+        for model in (Table(name=name, chat_template=TEMPLATE) for name in ("one", "other"))
+        for language in ("en", "ru") for way in ways
     }  # fmt: skip
-    assert len(names) == 16
+    assert len(names) == 2 * 2 * len(ways)
 
 
 @pytest.mark.parametrize(
@@ -440,15 +445,21 @@ def loaded(path: Path, answers: Kept, **options: object) -> tuple[LlmVoter, Tabl
 
 def test_options_of_an_entry_reach_the_voter_and_its_model(tmp_path: Path) -> None:
     voter, _ = loaded(tmp_path / "m.gguf", Kept(), n_ctx=512, temperature=2.0, weight=0.3, n_shots=4, explains=True)
-    assert (voter.temperature, voter.weight, voter.n_shots, voter.explains) == (2.0, 0.3, 4, True)
+    assert (voter.temperature, voter.weight) == (2.0, 0.3)
+    assert voter.wording == Continued(load_prompt("en"), n_shots=4, explains=True)
 
 
 def test_a_loaded_models_prompt_is_evaluated_however_much_was_answered_before(tmp_path: Path) -> None:
     answers = Kept()
     for _ in range(2):
         voter, model = loaded(tmp_path / "m.gguf", answers)
-        assert [asked.parts for asked in model.asked] == [voter.prompt.parts("")]
+        assert [asked.parts for asked in model.asked] == [load_prompt("en").parts("")]
         vote_of(voter, "hi", "a")
+
+
+def test_a_model_that_is_to_be_shown_a_list_but_has_no_chat_template_is_left_out(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="table must carry a chat template to be asked in a conversation, has none"):
+        loaded(tmp_path / "m.gguf", Kept(), listed=True)
 
 
 @pytest.fixture(scope="module")
