@@ -55,8 +55,8 @@ class Confusion:
 
 def preferred(vote: Feature, space: LabelSpace) -> list[str]:
     """The label that a voter holds likeliest of each text; empty where it holds none."""
-    held = np.where(vote.present, vote.raw, 0.0)[:, : len(space)]
-    return [space.values[int(row.argmax())] if row.any() else "" for row in held]
+    held = np.where(vote.present, vote.values, -np.inf)[:, : len(space)]
+    return [space.values[int(row.argmax())] if np.isfinite(row).any() else "" for row in held]
 
 
 def confused(vote: Feature, space: LabelSpace, known: Sequence[Confusion]) -> Feature:

@@ -88,7 +88,7 @@ class LlmVoter:
         if not ballot.n_candidates or found is None:
             return None
         probs = np.zeros(ballot.n_candidates, np.float32)
-        probs[: len(found) - 1] = found[:-1]
+        probs[: len(found) - 1] = np.maximum(found[:-1], np.finfo(np.float32).tiny)  # 0 is for what was not looked at
         return Vote(probs, float(found[-1]), told.take_tokens(ballot.before, ballot.without))
 
 

@@ -318,3 +318,30 @@ def test_nobody_judges_in_languages_that_the_profile_leaves_out(
 ) -> None:
     entry = f'uri = "file:{weights}"\noptions = {{ languages = ["en"] }}'
     assert assembly_with([entry], tmp_path, monkeypatch).judges("fits", "ru", "").judges == ()
+
+
+def test_two_ways_to_ask_one_model_are_one_judge(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = f'uri = "file:{weights}"'
+    panel = assembly_with([entry, f"{entry}\noptions = {{ listed = true }}"], tmp_path, monkeypatch).judges(
+        "fits", "en", ""
+    )
+    assert {judge.name.rsplit("-", 1)[1] for judge in panel.judges} == {f"{each:g}" for each in TEMPERATURES}
+
+
+def test_a_model_without_chat_template_is_not_shown_a_list_but_asked_otherwise(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plain.gguf").write_bytes(
+        weights.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_nothing_")
+    )
+    plain, whole = f'uri = "file:{tmp_path}/plain.gguf"', f'uri = "file:{weights}"'
+    listed = "\noptions = { listed = true }"
+    assembly = assembly_with([plain, plain + listed, whole + listed], tmp_path, monkeypatch)
+    with structlog.testing.capture_logs() as logs:
+        names = [voter.name for voter in assembly.voters("en", "")]
+    assert [name.split("-")[0] for name in names] == ["plain", weights.stem.split("-")[0]]
+    assert "listed" in names[1]
+    (said,) = [entry["reason"] for entry in logs if entry["event"] == "voter_missing"]
+    assert "must carry a chat template" in said
