@@ -31,11 +31,14 @@ from backend.core.settings import load_settings
 from backend.core.spending import NOTHING, Bill, Spend
 from backend.core.types import BoolArray, Example, FloatArray, IntArray, LabelSpace
 from backend.logs import configure_logs
-from backend.pipeline.evidence import VOTE, Evidence
+from backend.models.answers import NoAnswers
+from backend.pipeline.evidence import CONFUSED, VOTE, Evidence
+from backend.pipeline.fuse import Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.pipeline import CHUNK, Pipeline
 from backend.pipeline.question import Question, Vote, Voter
 from backend.pipeline.retrieve import columns_of
+from backend.pipeline.vote import LlmVoter
 from backend.pipeline.voting import Voting
 from benchmarks.datasets import clinc, massive, space_of
 from training.run import TrainingOptions, train
@@ -43,6 +46,7 @@ from training.run import TrainingOptions, train
 N_ASKED = 200  # test texts
 PER_LABEL = (0, 1, 3, 10, 100)  # labels a class; 100: all there are
 COMPARED_AT = 3  # labels a class at which voters and ways to put them together are compared
+N_TIMED = 50  # texts that a voter's cost is measured on
 N_BOOTSTRAPS = 2000
 SETS: dict[str, tuple[str, Callable[[], list[Example]], Callable[[], list[Example]]]] = {
     "CLINC150": ("en", lambda: clinc("train", oos=False), lambda: clinc("test", oos=False)),
@@ -194,6 +198,7 @@ def compared(table: Table, title: str, pipeline: Pipeline, asked: Sequence[Examp
         "weighted by accuracy": np.einsum("v,vtl->tl", list(accuracies.values()), stacked).argmax(axis=1),
         "Dawid and Skene": dawid_skene(np.stack(list(said.values())), stacked.shape[2]),
         "no votes": pipeline.fuser.fuse(before)[:, :-1].argmax(axis=1),
+        "the learned fuser without confusions": _without_confusions(pipeline).fuse(after)[:, :-1].argmax(axis=1),
         "the learned fuser": pipeline.fuser.fuse(after)[:, :-1].argmax(axis=1),
     }
     fused = (ways["the learned fuser"] == columns).astype(np.float32)
@@ -204,12 +209,20 @@ def compared(table: Table, title: str, pipeline: Pipeline, asked: Sequence[Examp
         )
 
 
+def _without_confusions(pipeline: Pipeline) -> Fuser:
+    weights = pipeline.fuser.weights["vote"]
+    return pipeline.fuser.with_votes({name: of for name, of in weights.items() if not name.startswith(CONFUSED)})
+
+
 def agreeing(table: Table, title: str, pipeline: Pipeline, asked: Sequence[Example]) -> None:
     """Each voter: how often it answers, is right, agrees with the others, errs where they err, and what it costs."""
     if not isinstance(pipeline.voting, Voting):
         return
-    _, after = voted(pipeline, asked)
+    before, after = voted(pipeline, asked)
     columns = columns_of(asked, pipeline.labels)
+    few = np.arange(len(asked)) < N_TIMED
+    questions = pipeline.voting.questions(before, pipeline.fuser.fuse(before), where=few)
+    costs = {voter.name: _cost(voter, questions) for voter in pipeline.voting.voters}
     said = {voter.name: _probs(after, VOTE + voter.name) for voter in pipeline.voting.voters}
     for name, probs in said.items():
         best, wrong = probs.argmax(axis=1), probs.argmax(axis=1) != columns
@@ -220,8 +233,19 @@ def agreeing(table: Table, title: str, pipeline: Pipeline, asked: Sequence[Examp
         candidates = after.present[:, :, after.names.index(VOTE + name)]
         table.add_row(
             title, name, f"{answered.mean():.2f}", f"{1 - wrong.mean():.3f}", f"{agreement:.2f}", f"{errors:.2f}",
-            str(int((answered & ~candidates[np.arange(len(best)), best]).sum())),
+            str(int((answered & ~candidates[np.arange(len(best)), best]).sum())), *costs[name],
         )  # fmt: skip
+
+
+def _cost(voter: Voter, questions: Sequence[Question]) -> tuple[str, str]:
+    """Tokens and milliseconds a text, of a voter that remembers nothing."""
+    if not isinstance(voter, LlmVoter):
+        return "", ""
+    since = time.perf_counter()
+    votes = replace(voter, answers=NoAnswers()).vote(questions, deadline=FOREVER)
+    seconds = time.perf_counter() - since
+    tokens = sum(vote.tokens for vote in votes if vote)
+    return f"{tokens / len(questions):.0f}", f"{1000 * seconds / len(questions):.0f}"
 
 
 def _correlation(one: BoolArray, other: BoolArray) -> float:
@@ -264,7 +288,7 @@ def main() -> None:
         "all asked", "votes against that, points",
     )  # fmt: skip
     ways = Table("data", "way", "right", "the learned fuser against it, points")
-    voters = Table("data", "voter", "answers", "right", "agrees", "errors correlate", "invalid")
+    voters = Table("data", "voter", "answers", "right", "agrees", "errors correlate", "invalid", "tokens", "ms")
     with tempfile.TemporaryDirectory() as folder:
         for title, (language, read_known, read_asked) in SETS.items():
             known, asked = read_known(), read_asked()
