@@ -1,13 +1,13 @@
 """What the language models' votes are worth: with them, without them, each by itself, and put together in other ways.
 
     PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> \
-        python -m benchmarks.votes [GGUF=WEIGHT[,listed] ...]
+        python -m benchmarks.votes [TEXTS] [GGUF=WEIGHT[,listed] ...]
 
 The voters are those of the profile, or the given files with the weight that each has before labels have told; "listed"
 ones are shown a list and asked for a letter. For each number of labels a class a model is trained on the train split,
-the votes' worth learned from them, and N_ASKED texts of the test split are decided without the voters, with them where
-the gate lets them, and with all of them asked about all texts. Then the voters are compared on these, and their votes
-put together in other ways. Intervals are paired bootstraps over texts (95 %).
+the votes' worth learned from them, and TEXTS (N_ASKED) of the test split are decided without the voters, with them
+where the gate lets them, and with all of them asked about all texts. Then the voters are compared on these, and their
+votes put together in other ways. Intervals are paired bootstraps over texts (95 %).
 """
 
 import os
@@ -144,9 +144,7 @@ def some(examples: Sequence[Example], k: int) -> list[Example]:
 
 def worth(table: Table, name: str, k: int, pipeline: Pipeline, asked: Sequence[Example]) -> None:
     texts = [example.text for example in asked]
-    since = time.perf_counter()
     with_votes = pipeline.run(texts, deadline_s=float("inf"))
-    seconds = time.perf_counter() - since
     without = pipeline.without_llm().run(texts, deadline_s=float("inf"))
     right = [
         np.array([one is not None and one.alternatives[0].label == e.label for one, e in zip(said, asked, strict=True)])
@@ -158,8 +156,8 @@ def worth(table: Table, name: str, k: int, pipeline: Pipeline, asked: Sequence[E
     all_asked = pipeline.fuser.fuse(of_all)[:, :-1].argmax(axis=1) == columns_of(asked, pipeline.labels)
     row = (
         name, str(k), f"{right[0].mean():.3f}", f"{right[1].mean():.3f}", gain, f"{share:.2f}",
-        f"{pipeline.gate.thresholds['classify']:.2f}", f"{1000 * seconds / len(texts):.0f}",
-        f"{all_asked.mean():.3f}", interval(right[1].astype(np.float32) - all_asked),
+        f"{pipeline.gate.thresholds['classify']:.2f}", f"{all_asked.mean():.3f}",
+        interval(right[1].astype(np.float32) - all_asked),
     )  # fmt: skip
     table.add_row(*row)
     print(*row, file=sys.stderr, flush=True)
@@ -282,9 +280,10 @@ def dawid_skene(said: IntArray, n_labels: int) -> IntArray:
 
 def main() -> None:
     configure_logs("WARNING")
-    bench = Bench(load_settings(), files=entries_of(sys.argv[1:]))
+    n_texts = next((int(one) for one in sys.argv[1:] if one.isdigit()), N_ASKED)
+    bench = Bench(load_settings(), files=entries_of([one for one in sys.argv[1:] if not one.isdigit()]))
     gains = Table(
-        "data", "labels a class", "without", "with votes", "gain, points", "asked", "up to", "ms a text",
+        "data", "labels a class", "without", "with votes", "gain, points", "asked", "up to",
         "all asked", "votes against that, points",
     )  # fmt: skip
     ways = Table("data", "way", "right", "the learned fuser against it, points")
@@ -293,7 +292,7 @@ def main() -> None:
         for title, (language, read_known, read_asked) in SETS.items():
             known, asked = read_known(), read_asked()
             space = space_of(known)
-            chosen = [asked[at] for at in np.random.default_rng(1).permutation(len(asked))[:N_ASKED].tolist()]
+            chosen = [asked[at] for at in np.random.default_rng(1).permutation(len(asked))[:n_texts].tolist()]
             for k in PER_LABEL:
                 pipeline = trained(bench, some(known, k), space, language, Path(folder) / f"{title}-{k}")
                 worth(gains, title, k, pipeline, chosen)
