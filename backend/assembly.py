@@ -76,7 +76,7 @@ class Assembly:
     settings: Settings
     memory: Memory[Any] = field(default_factory=Memory)  # without a limit: commands load one model and end
     timed: Timed = untimed  # what times the stages of all pipelines
-    missing_voters: set[str] = field(default_factory=set)  # URIs that could not be loaded, for doctor and metrics
+    missing_voters: set[str] = field(default_factory=set)  # that could not be loaded, by URI, for doctor and metrics
     missing_rerankers: set[str] = field(default_factory=set)  # the same of cross-encoders
     recalled: Counter[str] = field(default_factory=Counter)  # answers that were known before, or not; see open_answers
     servers: dict[tuple[str, str], ChatServer] = field(default_factory=dict)  # that were asked, by profile and entry
@@ -245,7 +245,8 @@ class Assembly:
         if spec.kind == SERVER_KIND:
             server = self.server(spec)
             return self.memory.model(f"voter {' '.join(_entry(spec))} {language}", lambda: _asking(server, language))
-        with self._left_out("voter", spec.uri, self.missing_voters):
+        name = f"{spec.uri} (listed)" if spec.options.get("listed") else spec.uri
+        with self._left_out("voter", name, self.missing_voters):
             return load_voter(spec, self.store, self.answers, language=language, load=partial(self._llm, spec.uri))
         return None
 

@@ -312,9 +312,9 @@ class Context:
         padding = [Node(nodes[0].id, at, [PADDING]) for at in range(-len(nodes) % BATCH_MULTIPLE)]
         self._fill([*nodes, *padding])
         failed = self._lib.llama_decode(self._context, self._batch)
+        self.forget(PADDING)
         if failed:
             raise OutsideError(f"llama.cpp must evaluate {len(nodes)} tokens, but returned {failed}; free some memory")
-        self.forget(PADDING)
         return {at: self._logits(at) for at, node in enumerate(nodes) if node.output}
 
     def _fill(self, nodes: Sequence[Node]) -> None:
