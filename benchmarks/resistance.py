@@ -210,7 +210,7 @@ def invalid(model: LlamaModel, n_votes: int) -> list[Row]:
         n, bad = 0, 0
         for language, examples in texts.items():
             rng = np.random.default_rng((turn, len(language)))
-            share = n_votes // (len(pools) * len(texts))
+            share = -(-n_votes // (len(pools) * len(texts)))
             questions = [_drawn(example.text, names, rng) for example in _sample(examples, share, seed=turn)]
             votes = votes_on(voter_of(model, language, Kept()), questions)
             n += len(votes)
