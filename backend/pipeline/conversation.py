@@ -43,7 +43,7 @@ def frame_of(template: str, *, model: str, system: str = "") -> Frame:
         except _RefusedError:
             message["content"] = f"{system}\n\n{MESSAGE}"
             written = _written(template, [message])
-    except (TemplateError, _RefusedError, TypeError, ValueError) as err:
+    except (TemplateError, _RefusedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
         raise ArtefactError(f"the chat template of {model} must write a message down, but fails; {REMEDY}") from err
     before, found, after = written.partition(MESSAGE)
     if not found or MESSAGE in after:

@@ -37,6 +37,8 @@ def test_a_frame_is_what_the_template_writes_around_a_message(
         ("the message is left out", "hello", "must show a message once, but does not"),
         ("twice", "{{ messages[0].content }}{{ messages[0].content }}", "must show a message once, but does not"),
         ("a way out of the sandbox", "{{ ''.__class__.__mro__ }}", "must write a message down, but fails"),
+        ("without end", "{% for n in range(1000000000) %}x{% endfor %}", "must write a message down, but fails"),
+        ("no number", "{{ 1 / 0 }}", "must write a message down, but fails"),
         ("more than it is given", "{{ messages[3].content }}", "must write a message down, but fails"),
     ],
 )
