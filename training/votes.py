@@ -5,7 +5,7 @@ none; what was right where a voter preferred a label is remembered by label. Tex
 confidence at which their votes stop paying for themselves, and none is where they never do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -90,8 +90,9 @@ def _learned(
 ) -> Learned:
     ours = (VOTE, NONE, CONFUSED)
     rest = {name: weight for name, weight in fuser.weights["vote"].items() if not name.startswith(ours)}
-    confusions = {voter.name: _confusion(voted, columns, voter.name) for voter in voting.voters}
-    voted = _with_confusions(voted, columns, confusions)
+    pairs = {voter.name: _pairs(voted, columns, voter.name) for voter in voting.voters}
+    confusions = {name: _confusion(of_voter) for name, of_voter in pairs.items()}
+    voted = _with_confusions(voted, pairs, confusions)
     features = stated(voting.voters) | {CONFUSED + name: CONFUSED_WEIGHT for name in confusions}
     groups = [(name,) for name in features if not name.startswith(NONE)]
     fitted = fit_weights(voted, columns, {**rest, **features}, [*groups, tuple(rest)])
@@ -111,10 +112,10 @@ def _learned(
     )  # fmt: skip
 
 
-def _confusion(voted: Evidence, columns: IntArray, voter: str) -> Confusion:
+def _confusion(pairs: Sequence[tuple[str, str]]) -> Confusion:
     """Of a voter, by the examples that it voted on and that have a label."""
-    pairs = [pair for pair in _pairs(voted, columns, voter) if all(pair)]
-    return Confusion.of([said for said, _ in pairs], [right for _, right in pairs])
+    known = [pair for pair in pairs if all(pair)]
+    return Confusion.of([said for said, _ in known], [right for _, right in known])
 
 
 def _pairs(voted: Evidence, columns: IntArray, voter: str) -> list[tuple[str, str]]:
@@ -124,11 +125,13 @@ def _pairs(voted: Evidence, columns: IntArray, voter: str) -> list[tuple[str, st
     return list(zip(said, [[*voted.labels.values, ""][column] for column in columns], strict=True))
 
 
-def _with_confusions(voted: Evidence, columns: IntArray, confusions: Mapping[str, Confusion]) -> Evidence:
+def _with_confusions(
+    voted: Evidence, pairs: Mapping[str, Sequence[tuple[str, str]]], confusions: Mapping[str, Confusion]
+) -> Evidence:
     """With what is known of each voter from all examples but the one in question."""
     features = []
     for name, confusion in confusions.items():
-        known = [confusion.without(*pair) if all(pair) else confusion for pair in _pairs(voted, columns, name)]
+        known = [confusion.without(*pair) if all(pair) else confusion for pair in pairs[name]]
         vote = voted.feature(VOTE + name)
         if vote is not None:
             features.append(confused(vote, voted.labels, known))

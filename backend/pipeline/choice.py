@@ -4,20 +4,17 @@ Candidates are listed by name: what retrieval thinks of them is no hint. All tha
 annotators is data: it stands on one line, without the characters that delimiters and control tokens are made of.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from backend.core.types import Label
+from backend.pipeline.prompts import PROMPTS_DIR, file_name, template_of
 from backend.pipeline.question import Question, Shot, one_line, spoken
 
-PROMPTS_DIR = Path(__file__).parent / "prompts"
-PROMPT_LANGUAGES = ("en", "ru")  # others are asked in English
 N_CHOSEN_FROM = 19  # candidates, and "none of these": servers tell the log-probabilities of 20 tokens at most
 MAX_CHARACTERS = 4_000  # of a text: its subject stands at its beginning, and tokens cost money
 MAX_HINT, MAX_SHOT = 200, 500  # characters of a hint, of an example
@@ -60,12 +57,9 @@ class ChoicePrompt:
 
 def load_choice_prompt(language: str) -> ChoicePrompt:
     """The prompt for texts of a language."""
-    name = f"choose_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
-    prompts = Environment(loader=FileSystemLoader(PROMPTS_DIR), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
-    template = prompts.get_template(name)
+    template, digest = template_of(PROMPTS_DIR, file_name("choose", language))
     said: Any = template.make_module({"text": "", "topics": (), "shots": ()})
-    digest = hashlib.sha256((PROMPTS_DIR / name).read_bytes()).hexdigest()
-    return ChoicePrompt(template, said.system, said.none_of_these, said.content_free, digest[:8])
+    return ChoicePrompt(template, said.system, said.none_of_these, said.content_free, digest)
 
 
 def lettered(question: Question) -> list[Label]:

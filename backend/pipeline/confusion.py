@@ -7,6 +7,7 @@ training. Where there are none of a label, nothing is known and nothing is said.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -37,14 +38,19 @@ class Confusion:
         of_it = self.counts[preferred]
         return Confusion({**self.counts, preferred: {**of_it, right: of_it[right] - 1}})
 
+    @cached_property
+    def _accuracy(self) -> float:
+        """Of all that was preferred; one half where nothing was."""
+        n_right = sum(of_it.get(said, 0) for said, of_it in self.counts.items())
+        n_asked = sum(sum(of_it.values()) for of_it in self.counts.values())
+        return (n_right + 1) / (n_asked + 2)
+
     def shares(self, preferred: str, candidates: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """How often each candidate is right where one of them is preferred, and how often by the voter's average.
 
         (n_candidates,) each.
         """
-        n_right = sum(of_it.get(said, 0) for said, of_it in self.counts.items())
-        n_asked = sum(sum(of_it.values()) for of_it in self.counts.values())
-        accuracy = (n_right + 1) / (n_asked + 2)
+        accuracy = self._accuracy
         others = (1 - accuracy) / max(len(candidates) - 1, 1)
         average = np.array([accuracy if label == preferred else others for label in candidates], np.float32)
         of_it = self.counts.get(preferred, {})

@@ -118,9 +118,9 @@ def load_prompt(language: str, *, folder: Path = PROMPTS_DIR) -> Prompt:
     Raises:
         BadInputError: the template is none, or asks for what nobody gives it.
     """
-    name = _file_name("vote", language)
+    name = file_name("vote", language)
     with _read_as(name, "text, shots and labels that sets none_of_these and content_free"):
-        template, digest = _template(folder, name)
+        template, digest = template_of(folder, name)
         said: Any = template.make_module({"text": "", "shots": [], "labels": []})
         prompt = Prompt(str(said.none_of_these), str(said.content_free), digest, template)
         prompt.parts("text", [Shot("text", "answer")], [Label("label", "label", "hint")])
@@ -135,9 +135,9 @@ def load_judge_prompt(question: str, language: str, *, n_answers: int, folder: P
     Raises:
         BadInputError: the template is none, asks for what nobody gives it, or has another number of answers.
     """
-    name = _file_name(f"judge_{question}", language)
+    name = file_name(f"judge_{question}", language)
     with _read_as(name, "text and label that sets answers and content_free"):
-        template, digest = _template(folder, name)
+        template, digest = template_of(folder, name)
         said: Any = template.make_module({"text": "", "label": ""})
         answers = tuple(str(answer) for answer in said.answers)
         prompt = JudgePrompt(answers_of(answers), str(said.content_free), digest, template)
@@ -148,11 +148,12 @@ def load_judge_prompt(question: str, language: str, *, n_answers: int, folder: P
     return prompt
 
 
-def _file_name(kind: str, language: str) -> str:
+def file_name(kind: str, language: str) -> str:
+    """Of the template for texts of a language."""
     return f"{kind}_{language if language in PROMPT_LANGUAGES else 'en'}.j2"
 
 
-def _template(folder: Path, name: str) -> tuple[Template, str]:
+def template_of(folder: Path, name: str) -> tuple[Template, str]:
     """A template, and 8 hex digits of its file."""
     prompts = Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)  # noqa: S701 (plain text, not HTML)
     return prompts.get_template(name), hashlib.sha256((folder / name).read_bytes()).hexdigest()[:8]

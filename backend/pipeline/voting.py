@@ -43,7 +43,7 @@ class Voting:
         if not len(rows) or deadline.passed:
             return evidence
         chosen = [self._likeliest(probs[row]) for row in rows]
-        questions = self.questions(evidence, probs, where=where)
+        questions = [self._question(evidence, row, columns) for row, columns in zip(rows.tolist(), chosen, strict=True)]
         with self.timed("vote"):
             cast = {
                 voter.name: self.budget.ask(voter, questions, deadline=deadline.part(1.0 / (len(self.voters) - at)))
