@@ -14,8 +14,8 @@ from structlog.typing import EventDict, Processor
 from backend.core.errors import LabelStudioError, PrelabelError
 
 TRACE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-QUOTED = re.compile(  # how errors, ours and libraries', quote a value
-    r"""(?<!\w)b?(['"])(?:\\.|[^\\])*?\1(?!\w)""", re.DOTALL
+QUOTED = re.compile(  # how errors, ours and libraries', quote a value; one that never ends is all that follows
+    r"""(?<!\w)b?(['"])(?:\\.|[^\\])*?(?:\1(?!\w)|\\?\Z)""", re.DOTALL
 )
 
 

@@ -21,8 +21,8 @@ REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Stu
 N_PERCENT = 5  # labels whose percent is shown
 WORTH_TELLING = 0.05  # of a probability, in a line of text: less would come and go with every refresh
 SAME_PERCENT = 5  # percents closer than this read the same
-PERCENT = re.compile(r"(\d+) ?%")
-PERCENT_OR_ID = re.compile(r"\d+ ?%|#\w+")
+PERCENT = re.compile(r"(\d{1,3}) ?%")
+PERCENT_OR_ID = re.compile(r"\d{1,3} ?%|#\w+")
 LINK = re.compile(
     r"(?:[a-z][a-z0-9+.-]*://|www\.|/data/(?:upload|local-files)/)\S+|data:[\w/+.-]*;base64,\S*", re.IGNORECASE
 )

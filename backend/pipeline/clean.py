@@ -13,6 +13,7 @@ from backend.core.reading import READ_CHARACTERS
 CLEANING = 1  # raise it with any change of what `clean` returns; it stands in every model's manifest
 MAX_CHARACTERS = 50_000  # far more than models read, and a text of a megabyte must not cost seconds
 
+ENDLESS_REFERENCE = regex.compile(r"&#[0-9]{4000,}+;?")  # a number that Python refuses to read
 TAG = regex.compile(r"<!--.{0,2000}?-->|</?[a-zA-Z][^<>]{0,1000}>", regex.DOTALL)
 URL = regex.compile(r"\b(?:https?|ftp)://\S+|\bwww\.\S+", regex.IGNORECASE)
 EMAIL = regex.compile(r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
@@ -26,7 +27,7 @@ SPACE = regex.compile(r"\s+")
 
 def clean(text: str) -> str:
     """One line without links, tags, addresses, phone numbers, emoji and control characters; never raises."""
-    text = html.unescape(text[:MAX_CHARACTERS])
+    text = html.unescape(ENDLESS_REFERENCE.sub("\ufffd", text[:MAX_CHARACTERS]))
     for pattern in (TAG, URL, EMAIL, EMOJI, CONTROL, PHONE):
         text = pattern.sub(" ", text)
     return SPACE.sub(" ", text).strip()

@@ -28,7 +28,7 @@ CPU_WHEELS_WITHIN_S = 3.0
 TAIL_BYTES = 8000
 STAMP = "prelabel-stamp.json"  # written last: an environment without it is not complete
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
-NAMES_AN_ERROR = re.compile(r"(?i:error: )|[\w.]*(Error|Exception)\b.*: ")
+NAMES_AN_ERROR = re.compile(r"(?i:error: )|[\w.]*+(?:(?<=Error)|(?<=Exception)).*: ")
 COMPILERS = ("c++", "g++", "clang++")
 
 Progress = Callable[[str], None]
