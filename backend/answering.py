@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -52,21 +52,24 @@ class Answering:
     def setup(self, request: SetupRequest) -> str:
         """The version that serves the project; asks for a refresh where its label config is new.
 
+        A project that nobody connected is answered, too, or Label Studio would not take the backend,
+        but nothing of it is kept.
+
         Raises:
             LabelConfigError: the config is not well-formed XML.
         """
         key = str(request.key)
-        folder = self.projects.loader.folder(key)
-        with _carrying_on("control", key):
-            folder.remember_control(request.control)
+        folder, row = self.projects.loader.folder(key), self._row(key)
+        if row is not None:
+            with _carrying_on("control", key):
+                folder.remember_control(request.control)
         settings = folder.settings()
+        settings = replace(settings, control=settings.control or request.control)
         if isinstance(served_control(request.label_config, settings), Unusable):
             return UNCONFIGURED
         present = config_hash(request.label_config, settings, folder.descriptions())
-        with _carrying_on("config", key):
-            row = self.ledger.project(key)
-            if row is None or row.config_hash != present:
-                self._ask("refresh", key)
+        if row is not None and row.config_hash != present:
+            self._ask("refresh", key)
         return self.projects.version(key) or cold_version(present, settings.profile or self.settings.profile)
 
     def predict(self, request: PredictRequest) -> list[Json | None]:
@@ -138,6 +141,12 @@ class Answering:
 
     def obstacles(self) -> list[str]:
         return self.watch.obstacles()
+
+    def _row(self, key: str) -> ProjectRow | None:
+        """What is known of a project; None where nobody connected it, or the database is away."""
+        with _carrying_on("config", key):
+            return self.ledger.project(key)
+        return None
 
     def _predictions(
         self, key: str, served: Served, control: Control, decisions: Mapping[int, Decision | None], n_tasks: int

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 import redis
 import structlog
@@ -44,6 +45,9 @@ JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ takes no other
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
 WAITING_TTL_S = 7200  # a job may wait as long as others run (JOBS); one that was lost must not silence it for ever
 RESULT_TTL_S = 600
+FAILURE_TTL_S = 7 * 24 * 3600
+COUNT_TTL_S = 30 * 24 * 3600  # longer than any job is kept: a count from the start must name no job that is there
+ASIDE_LIMIT = 100_000  # tasks put aside for a project: what came too late is predicted again by and by
 NOTE_TTL_S = 24 * 3600
 FIGURES = "prelabel:figures"  # what workers count, by worker
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
@@ -95,7 +99,8 @@ class JobQueue:
         """
         name, timeout_s = JOBS[job]
         with _answering():
-            number = self.connection.incr(f"prelabel:dirty:{job}:{project_key}")
+            number = self.connection.incr(_count(job, project_key))
+            self.connection.expire(_count(job, project_key), COUNT_TTL_S)
             job_id = f"{job}-{project_key}-{number}"
             if not self.connection.set(_mark(job, project_key), job_id, nx=True, ex=MARK_TTL_S):
                 waiting = self.connection.get(_mark(job, project_key))
@@ -105,7 +110,7 @@ class JobQueue:
             meta = {"project": project_key, "trace": present_trace()}
             queue(self.connection, name).enqueue(
                 f"backend.jobs.{job}", project_key, job_id=job_id, job_timeout=timeout_s,
-                result_ttl=RESULT_TTL_S, failure_ttl=7 * 24 * 3600, meta=meta,
+                result_ttl=RESULT_TTL_S, failure_ttl=FAILURE_TTL_S, meta=meta,
             )  # fmt: skip
             self.connection.expire(_mark(job, project_key), WAITING_TTL_S)
         log.info("job_queued", asked=job_id, project=project_key)
@@ -188,8 +193,9 @@ class JobQueue:
 
     def put_aside(self, what: str, project_key: str, task_ids: Iterable[int]) -> None:
         """Keep tasks for a job to come; they may be lost."""
-        if ids := list(task_ids):
-            with _answering():
+        with _answering():
+            room = ASIDE_LIMIT - self.connection.scard(_aside(what, project_key))
+            if ids := list(islice(task_ids, max(0, room))):
                 self.connection.sadd(_aside(what, project_key), *ids)
                 self.connection.expire(_aside(what, project_key), NOTE_TTL_S)
 
@@ -250,6 +256,10 @@ def _renew(lock: Lock, done: threading.Event) -> None:
 def _release(lock: Lock) -> None:
     with _answering(), suppress(LockError):  # it ran out, because Redis was away: then it is nobody's to release
         lock.release()
+
+
+def _count(job: str, project_key: str) -> str:
+    return f"prelabel:dirty:{job}:{project_key}"
 
 
 def _lease(what: str, project_key: str) -> str:

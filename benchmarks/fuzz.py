@@ -97,7 +97,6 @@ class Found:
     statuses: Counter[str] = field(default_factory=Counter)
     faults: list[dict[str, str]] = field(default_factory=list)
     slowest: tuple[float, str] = (0.0, "")
-    set_up: set[str] = field(default_factory=set)
     health_s: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -109,8 +108,6 @@ class Found:
             name = shot.route or "another path"
             self.statuses[f"{name} {answer.status or 'closed'}"] += 1
             self.slowest = max(self.slowest, (round(answer.seconds, 2), name))
-            if (shot.route, shot.method, answer.status) == ("/setup", "POST", OK):
-                self.set_up.add(str(ProjectKey.parse(json.loads(shot.body)["project"])))
             for what in faults_of(shot, answer):
                 self.fault(what, shot.raw)
 
@@ -152,8 +149,8 @@ def fuzz(aim: Target, n: int) -> tuple[dict[str, object], list[dict[str, str]]]:
             memory[f"after {part + 1} of {N_PARTS}"] = aim.pss_mb()
     if aim.workers() != workers:
         found.fault(f"the process was {workers}, is {aim.workers()}", b"")
-    for folder in aim.projects() - folders - found.set_up:
-        found.fault("a state folder was made for a project that was never set up", folder.encode())
+    for folder in aim.projects() - folders:
+        found.fault("a state folder was made for a project that was never connected", folder.encode())
     lines = aim.log.read_bytes()[logged:].decode("utf-8", "replace").splitlines()
     for line in filter(told_too_much, lines):
         found.fault("the log holds a traceback, or a text, or a label", line.encode())

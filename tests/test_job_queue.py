@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 from backend import job_queue, jobs
 from backend.core.errors import QueueError
 from backend.core.settings import Settings
-from backend.job_queue import JOBS, LEASE_S, QUEUES, JobQueue, connect, queue
+from backend.job_queue import ASIDE_LIMIT, JOBS, LEASE_S, QUEUES, UNVOTED, JobQueue, connect, queue
 from backend.ledger import open_ledger
 from tests.stack import ROOT, free_port, wait_for
 
@@ -116,6 +116,24 @@ def test_a_job_that_waits_long_is_not_queued_again_and_one_that_was_lost_is(work
     assert isinstance(left_s, int)
     longest_s = max(timeout_s for _, timeout_s in JOBS.values())
     assert longest_s < left_s < 24 * 3600
+
+
+def test_whatever_is_kept_for_a_project_ends_by_itself(work: JobQueue) -> None:
+    for job in JOBS:
+        work.enqueue(job, KEY)
+    work.note("what", KEY, "text")
+    work.put_aside(UNVOTED, KEY, [1])
+    with work.lease("push", KEY):
+        kept = {name.decode(): work.connection.ttl(name) for name in work.connection.keys("prelabel:*")}
+    assert len(kept) == 2 * len(JOBS) + 3
+    assert all(left_s > 0 for left_s in kept.values()), kept
+
+
+def test_no_more_is_put_aside_than_a_project_needs(work: JobQueue) -> None:
+    work.put_aside(UNVOTED, KEY, range(ASIDE_LIMIT - 1))
+    work.put_aside(UNVOTED, KEY, range(10**6, 10**6 + 10))
+    work.put_aside(UNVOTED, KEY, [5 * 10**6])
+    assert work.connection.scard(f"prelabel:aside:{UNVOTED}:{KEY}") == ASIDE_LIMIT
 
 
 def test_a_queue_that_is_down_is_said_at_once(tmp_path: Path) -> None:

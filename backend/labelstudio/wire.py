@@ -17,6 +17,7 @@ Json = dict[str, Any]
 Textless = Literal["link", "no_text"]
 
 MAX_TASKS = 100_000  # of one request
+CONTROL_LENGTH = 200  # of a control's name that is kept in a file: people write ten signs
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
 N_PERCENT = 5  # labels whose percent is shown
 WORTH_TELLING = 0.05  # of a probability, in a line of text: less would come and go with every refresh
@@ -87,7 +88,7 @@ def setup_request(body: object) -> SetupRequest:
     return SetupRequest(
         key=ProjectKey.parse(_string(fields, "project")),
         label_config=_string(fields, "schema"),
-        control=_storable(control) if isinstance(control, str) else "",
+        control=_storable(control)[:CONTROL_LENGTH] if isinstance(control, str) else "",
     )
 
 
