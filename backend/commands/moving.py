@@ -24,6 +24,7 @@ from backend.moving.importing import ImportOptions, import_rows
 from backend.moving.new_config import config_of
 from backend.moving.opening import STDIN
 from backend.moving.reading import FORMATS, FileSource
+from backend.moving.remarks import remarks_on
 from backend.moving.rows import LABELS_AS, LabelsAs, Names
 from backend.moving.target import Target, open_project, open_titled, opened_ledger
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from backend.loop.desk import ProjectDesk
     from backend.moving.predicting import Predicting, Watch
 
-NO = 1  # the exit code for: rows were rejected
+NO = 1  # the exit code for: something was left out
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -47,6 +48,10 @@ def import_data(
     id_column: Annotated[
         str, typer.Option("--id", help="The column that tells rows apart; else `id`, or the text.")
     ] = "",
+    no_id: Annotated[
+        bool, typer.Option("--no-id", help="The column `id` tells no rows apart: their texts do.")
+    ] = False,
+    id_prefix: Annotated[str, typer.Option(help="Put before each id, where this file's ids begin anew.")] = "",
     label: Annotated[str, typer.Option(help="The column of labels that exist already; else `label`.")] = "",
     labels_as: Annotated[str, typer.Option(help="What these become: predictions or annotations.")] = "predictions",
     kind: Annotated[str, typer.Option("--format", help=f"Where the name does not tell: {', '.join(FORMATS)}.")] = "",
@@ -60,11 +65,13 @@ def import_data(
 ) -> None:
     """Import a file's rows into a project: each once, however often it is run.
 
-    Stopped at any moment, the same command goes on. Exit code 1: some rows were rejected, see the rejects file.
+    Stopped at any moment, the same command goes on. Exit code 1: something of the file is not in the project; it is
+    told, and the rejects file has the rows.
     """
     printer = Printer(json)
     as_ = _checked(labels_as, kind, profile=profile, predict=predict)
-    options = ImportOptions(Names(text, id_column, label), as_, dry_run, rejects or _rejects_of(data))
+    names = _names(text, id_column, label, no_id=no_id, id_prefix=id_prefix)
+    options = ImportOptions(names, as_, dry_run, rejects or _rejects_of(data))
     checked_suffix(options.rejects)
     settings, source = load_settings(), FileSource(data, kind, encoding, printer.step)
     new_config = partial(config_of, source, options.names)
@@ -78,9 +85,11 @@ def import_data(
             )  # fmt: skip
     if predict and not dry_run:
         _predict_now(settings, goal.project_id)
-    rejected = {"rejects": str(options.rejects)} if done.rejected and not dry_run else {}
+    for remark in remarks_on(done, options):
+        printer.step(remark)
+    rejected = {"rejects": str(options.rejects)} if done.left_out and not dry_run else {}
     printer.result({"project": goal.project_id, **done.figures(), **rejected})
-    if done.rejected:
+    if done.left_out:
         raise typer.Exit(NO)
 
 
@@ -145,6 +154,12 @@ def _target_of(
     titled = partial(open_titled, new_config=new_config, dry_run=dry_run)
     with open_project(settings, project) if project else titled(settings, title, label_config) as found:
         yield found
+
+
+def _names(text: str, id_column: str, label: str, *, no_id: bool, id_prefix: str) -> Names:
+    if no_id and (id_column or id_prefix):
+        raise BadInputError("--no-id must go without --id and --id-prefix; leave one out")
+    return Names(text, id_column, label, no_id, id_prefix)
 
 
 def _checked(labels_as: str, kind: str, *, profile: str, predict: bool) -> LabelsAs:

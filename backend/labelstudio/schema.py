@@ -24,6 +24,7 @@ WHY_KEY = "prelabel_why"  # task data: the reason in one line
 AUTO_KEY = "prelabel_auto"  # task data: that the label was accepted without a person, to filter by
 OWN_KEYS = (TOP_KEY, WHY_KEY, AUTO_KEY)
 ID_KEY = "prelabel_id"  # task data: which row of a file a task is; written by `import`, and it stays
+COLUMN_KEY = "prelabel_column"  # task data: the column that the text stood in, where the label config's key differs
 IMPORTED = "imported"  # the version of predictions that are labels which came with the data
 OOS_NAMES = frozenset(
     (

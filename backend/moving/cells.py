@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.labelstudio.schema import ID_KEY, OWN_KEYS
+from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, OWN_KEYS
 
-OWN = (*OWN_KEYS, ID_KEY)  # keys of task data that are prelabel's
+OWN = (*OWN_KEYS, ID_KEY, COLUMN_KEY)  # keys of task data that are prelabel's
 
 
 def as_cell(value: object) -> str:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from backend.core.projects import ProjectSettings
 from backend.labelstudio.records import Annotation, Json, Task
-from backend.labelstudio.schema import ID_KEY, Control
+from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, Control
 from backend.ledger import Accepted
-from backend.moving.cells import OWN
-from backend.moving.columns import ADDED, LABEL, with_added
+from backend.moving.cells import OWN, as_cell
+from backend.moving.columns import ADDED, LABEL, as_columns, with_added
 from training.dataset import TaskLabel, label_of_annotation, label_of_result, latest_of_each, task_label, trains
 
 What = Literal["training", "tasks", "annotations", "predictions"]
@@ -110,9 +110,21 @@ class TaskRows:
         return {"predicted_label": label, "confidence": item.get("score"), "model_version": version}
 
     def _data(self, task: Task) -> Json:
-        data = {name: value for name, value in task.data.items() if self.own_keys or name not in OWN}
+        """The columns as they came, and what an import must know of them: the row's identity, the text's column."""
+        told = task.data if self.own_keys else {**_without_own(task.data), **_text_column(task.data)}
+        columns = as_columns(told, self.control.text_key)
         identity = task.data.get(ID_KEY)
-        return data if "id" in data or identity is None else {"id": identity, **data}
+        if identity is None or as_cell(columns.get("id")) == identity:
+            return columns
+        return {"id" if "id" not in columns else ID_KEY: identity, **columns}
+
+
+def _without_own(data: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in data.items() if name not in OWN}
+
+
+def _text_column(data: Mapping[str, Any]) -> Json:
+    return {COLUMN_KEY: data[COLUMN_KEY]} if COLUMN_KEY in data else {}
 
 
 def _shown(known: Accepted) -> Json:

@@ -85,7 +85,6 @@ def import_rows(
             run.send(chunk, _place(source, run.done.read))
             watch(Progress(run.done.read, run.done.new, source.share))
         done = run.end()
-        done.rejected = rejects.n
         if not done.read:
             raise BadInputError(
                 f"{source.name} must hold at least one row, but holds none; check that it is the right one"
@@ -95,10 +94,9 @@ def import_rows(
 
 @dataclass
 class Rejects:
-    """The file of rejected rows: made with the first one, whole with the last."""
+    """The file of rows that were left out: made with the first one, whole with the last. It holds no text."""
 
-    path: Path | None  # None only counts
-    n: int = 0
+    path: Path | None  # None writes nothing
     _stack: ExitStack = field(default_factory=ExitStack)
     _write: Callable[[Json], None] | None = None
 
@@ -109,12 +107,11 @@ class Rejects:
         self._stack.__exit__(*raised)  # type: ignore[arg-type]
 
     def add(self, reject: Reject) -> None:
-        self.n += 1
         if self.path is None:
             return
         if self._write is None:
             self._write = self._stack.enter_context(writing_rows(self.path))
-        self._write({"row": reject.number, "reason": reject.reason})
+        self._write({"row": reject.number, "id": reject.id, "reason": reject.reason})
 
 
 def _alone(path: Path, report: Report) -> FileLock:
@@ -135,6 +132,9 @@ def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
     for record in source.records():
         run.done.read += 1
         found = reader.read(record)
+        if record.number == 1:
+            for remark in reader.remarks(record):
+                run.report(remark)
         if isinstance(found, Reject):
             run.reject(found)
         elif run.lacks(found):

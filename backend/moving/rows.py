@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from backend.core.errors import BadInputError
-from backend.labelstudio.schema import ID_KEY, IMPORTED, TOP_KEY, Control
+from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, IMPORTED, TOP_KEY, Control
 from backend.labelstudio.wire import Json, choice, shown_data
 from backend.moving.cells import OWN, as_cell, as_json, fingerprint, strings_in
-from backend.moving.columns import is_export, without_added
+from backend.moving.columns import as_data, column_named, is_export, set_aside, without_added
 from backend.moving.reading import Record
 
 MAX_ID = 200  # characters: an identity is a name, and stands in every index
@@ -26,6 +26,8 @@ class Names:
     text: str = ""  # else the key that the label config reads, else "text"
     id: str = ""  # else "id", where there is one
     label: str = ""  # else "label", where there is one
+    no_id: bool = False  # the column `id` tells no rows apart: their texts do
+    id_prefix: str = ""  # put before every id of a file whose ids begin anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Row:
     data: Json  # of the task, prelabel_id included
     label: str  # a value of the label config; empty for none
     fingerprint: bytes
+    unlabelled: bytes  # the fingerprint that it would have without its column of labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Reject:
 
     number: int
     reason: str  # holds neither text nor label of the row
+    id: str = ""  # as the row has it
+    unknown_label: str = ""  # which the label config lacks; for the terminal alone
 
 
 @dataclass(frozen=True)
@@ -68,48 +73,91 @@ class RowReader:
         if record.problem:
             return Reject(record.number, record.problem)
         columns = without_added(record.columns) if is_export(record.columns) else dict(record.columns)
-        key = self._text_column(record.number, columns)
-        if key not in columns:
-            return Reject(record.number, f"must have the column {key!r}; add it")
-        problem = _problem(columns, columns[key])
-        if problem:
-            return Reject(record.number, problem)
+        if record.number == 1:
+            self._require_columns(columns)
+        given, text = self._given_id(columns), self._text_column(columns)
+        problem = _problem(columns, columns[text]) if text else f"must have the column {self._text_name()!r}; add it"
+        if problem or not text:
+            return Reject(record.number, problem, given)
         label = self._label(record.columns, columns)
         if label is None:
-            return Reject(record.number, "label must be one of the label config; correct it, or add it there")
-        return self._row(record.number, columns, key, label)
+            reason = "label must be one of the label config; correct it, or add it there"
+            return Reject(record.number, reason, given, self._spelled_label(record.columns, columns))
+        return self._row(record.number, columns, text, label)
 
-    def _row(self, number: int, columns: Mapping[str, Any], key: str, label: str) -> Row | Reject:
-        text = columns[key]
-        identity = self._identity(columns, as_cell(text))
+    def remarks(self, record: Record) -> list[str]:
+        """What whoever imports should know of how the columns of a row are understood."""
+        columns = without_added(record.columns) if is_export(record.columns) else dict(record.columns)
+        text, label = self._text_column(columns), self._label_column(columns)
+        told = [
+            f"the column {name!r} stays as {kept!r} in Label Studio, where {self.control.text_key!r} is the text; an "
+            "export gives it its own name back"
+            for name, kept in set_aside(columns, text or "", self.control.text_key).items()
+        ]
+        for found, name in ((text, self._text_name()), (label, self.names.label or "label")):
+            told += [f"the column {found!r} is taken for {name!r}"] if found and _differ(found, name) else []
+        return told
+
+    def _row(self, number: int, columns: Mapping[str, Any], text: str, label: str) -> Row | Reject:
+        identity = self._identity(columns, as_cell(columns[text]))
         if len(identity) > MAX_ID:
             return Reject(number, f"the id must have at most {MAX_ID} characters, has {len(identity)}; shorten it")
-        kept = {name: as_json(value) for name, value in columns.items() if name not in OWN and name != key}
-        data = {**kept, self.control.text_key: text}
+        kept = {name: value if name == text else as_json(value) for name, value in columns.items() if name not in OWN}
+        data = as_data(kept, text, self.control.text_key)
         shown = {TOP_KEY: shown_data(None, self.control)[TOP_KEY]} if self.control.dynamic else {}
-        return Row(number, identity, {**data, **shown, ID_KEY: identity}, label, fingerprint(data, identity))
+        label_column = self._label_column(columns)
+        others = {name: value for name, value in data.items() if name != label_column}
+        return Row(
+            number, identity, {**data, **shown, ID_KEY: identity}, label, fingerprint(data, identity),
+            fingerprint(others, identity),
+        )  # fmt: skip
 
-    def _text_column(self, number: int, columns: Mapping[str, Any]) -> str:
-        wanted = self.names.text or (self.control.text_key if self.control.text_key in columns else "text")
-        if number == 1:
-            for name in (wanted, *filter(None, (self.names.id, self.names.label))):
-                if name not in columns:
-                    found = ", ".join(map(str, columns)) or "none"
-                    raise BadInputError(f"the rows must have the column {name!r}, have {found}; name it, or add it")
-        return wanted
+    def _require_columns(self, columns: Mapping[str, Any]) -> None:
+        wanted = (self.names.id, self.names.label, "" if self._text_column(columns) else self._text_name())
+        for name in filter(None, wanted):
+            if column_named(columns, name) is None:
+                found = ", ".join(map(str, columns)) or "none"
+                raise BadInputError(f"the rows must have the column {name!r}, have {found}; name it, or add it")
+
+    def _text_name(self) -> str:
+        return self.names.text or "text"
+
+    def _text_column(self, columns: Mapping[str, Any]) -> str | None:
+        """The one that was named; else what an export says, the key of the label config, `text`."""
+        if self.names.text:
+            return column_named(columns, self.names.text)
+        told = columns.get(COLUMN_KEY)
+        names = (*([told] if isinstance(told, str) and told in columns else []), self.control.text_key, "text")
+        return next((found for name in names if (found := column_named(columns, name))), None)
+
+    def _label_column(self, columns: Mapping[str, Any]) -> str | None:
+        found = column_named(columns, self.names.label or "label")
+        return None if found == self._text_column(columns) else found
 
     def _identity(self, columns: Mapping[str, Any], text: str) -> str:
-        given = as_cell(columns.get(self.names.id or "id")) or as_cell(columns.get(ID_KEY))
+        given = self._given_id(columns)
         if given:
             return given
         digest = hashlib.sha256(text.encode()).hexdigest()
         return f"{digest}-{self.occurrence(digest)}"
 
+    def _given_id(self, columns: Mapping[str, Any]) -> str:
+        """What a file says a row is; empty where it says nothing. An export's own word goes before its column `id`."""
+        if self.names.no_id:
+            return ""
+        kept = "" if self.names.id else as_cell(columns.get(ID_KEY))
+        named = column_named(columns, self.names.id) if self.names.id else "id"
+        given = as_cell(columns.get(named or ""))
+        return kept or (f"{self.names.id_prefix}{given}" if given else "")
+
     def _label(self, all_columns: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
         """Empty for no label; None for one that the label config does not have."""
-        source = all_columns if self.names.label else columns  # named, an export's own label may be meant
-        given = as_cell(source.get(self.names.label or "label")).strip()
+        given = self._spelled_label(all_columns, columns)
         return self._values.get(given) if given else ""
+
+    def _spelled_label(self, all_columns: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
+        source = all_columns if self.names.label else columns  # named, an export's own label may be meant
+        return as_cell(source.get(self._label_column(source) or "")).strip()
 
     @cached_property
     def _values(self) -> dict[str, str]:
@@ -141,6 +189,11 @@ def _problem(columns: Mapping[str, Any], text: object) -> str:
         if not _is_unicode(part):
             return "must be UTF-8, holds bytes or characters that are not; correct them, or say --encoding"
     return ""
+
+
+def _differ(found: str, name: str) -> bool:
+    """Whether two names look alike, and are not; nobody wonders at a capital."""
+    return found.casefold() != name.casefold() and column_named([found], name) is not None
 
 
 def _is_unicode(part: str) -> bool:

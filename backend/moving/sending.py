@@ -20,6 +20,8 @@ PATIENCE_S = 120.0  # for a Label Studio that is started again
 LOOK_S = 1.0
 ATTEMPTS = 3
 SHOWN_IDS = 10
+SHOWN_LABELS = 20
+CHANGED = "task {task} has this id and says something else; give the row an id of its own, or change the task"
 REFUSED, FAILED = 400, 500
 
 Report = Callable[[str], None]
@@ -43,13 +45,20 @@ class Imported:
 
     read: int = 0
     new: int = 0  # tasks that were made, or, in a dry run, would be
+    labelled: int = 0  # of these, with a label
     known: int = 0  # stood in the project already, and say the same
     changed: int = 0  # stood in the project already, and say something else there; left as they are
     repeated: int = 0  # stood in the file before, and say the same
     rejected: int = 0
     doubles_removed: int = 0
     changed_ids: list[str] = field(default_factory=list)  # the first few
+    unknown_labels: dict[str, int] = field(default_factory=dict)  # of rejected rows: the first few, and how many rows
     seconds: float = 0.0  # in a dry run, how long it should take
+
+    @property
+    def left_out(self) -> int:
+        """Rows that say something which the project does not hold now."""
+        return self.rejected + self.changed
 
     def figures(self) -> Json:
         return {**asdict(self), "seconds": round(self.seconds, 1)}
@@ -64,7 +73,7 @@ class Run:
     control: Control
     catalogue: Catalogue
     labels_as: LabelsAs
-    reject: Callable[[Reject], None]
+    write_reject: Callable[[Reject], None]
     report: Report
     pool: ThreadPoolExecutor
     dry: bool = False
@@ -90,23 +99,34 @@ class Run:
             self.done.repeated += 1
             return False
         if before is not None:
-            self.reject(
-                Reject(row.number, f"the id must be of one row, but row {before[0]} has it too; make them differ")
-            )
+            taken = f"the id must be of one row, but row {before[0]} has it too; make them differ, or say --no-id"
+            self.reject(Reject(row.number, taken, row.identity))
             return False
         known = self.catalogue.known(row.identity)
         if known is None:
             return True
         self.done.known += known.fingerprint == row.fingerprint
         if known.fingerprint != row.fingerprint:
-            self.done.changed += 1
-            self.done.changed_ids += [row.identity] if len(self.done.changed_ids) < SHOWN_IDS else []
+            self._leave(row, known.task_id)
         return False
+
+    def reject(self, reject: Reject) -> None:
+        """Count a row that cannot come in, and write down why."""
+        self.done.rejected += 1
+        self.write_reject(reject)
+        label, counts = reject.unknown_label, self.done.unknown_labels
+        if label and (label in counts or len(counts) < SHOWN_LABELS):
+            counts[label] = counts.get(label, 0) + 1
+
+    def _leave(self, row: Row, task_id: int) -> None:
+        self.done.changed += 1
+        self.done.changed_ids += [row.identity] if len(self.done.changed_ids) < SHOWN_IDS else []
+        self.write_reject(Reject(row.number, CHANGED.format(task=task_id), row.identity))
 
     def send(self, rows: list[Row], place: str) -> None:
         """Send rows once those before them have arrived."""
         if self.dry:
-            self.done.new += len(rows)
+            self._count(rows)
             return
         self.arrive()
         self.catalogue.keep(on_its_way=rows[0].identity, place=place)
@@ -145,7 +165,11 @@ class Run:
 
     def _enter(self, rows: Sequence[Row], ids: Sequence[int]) -> None:
         self.catalogue.add([(row.identity, id_, row.fingerprint) for row, id_ in zip(rows, ids, strict=True)])
+        self._count(rows)
+
+    def _count(self, rows: Sequence[Row]) -> None:
         self.done.new += len(rows)
+        self.done.labelled += sum(bool(row.label) for row in rows)
 
     def _mend(self, rows: Sequence[Row], err: LabelStudioError) -> None:
         if err.status == REFUSED:
@@ -162,9 +186,8 @@ class Run:
             self._wait_for_answer(err)
             self._settle(rows[0].identity)
             self.catalogue.catch_up(self.client, self.project_id)
-            lacking = [row for row in rows if self.catalogue.known(row.identity) is None]
-            self.done.new += len(rows) - len(lacking)
-            rows = lacking
+            self._count([row for row in rows if self.catalogue.known(row.identity) is not None])
+            rows = [row for row in rows if self.catalogue.known(row.identity) is None]
             if not rows:
                 return
             try:
@@ -184,7 +207,8 @@ class Run:
 
     def _halve(self, rows: Sequence[Row], err: LabelStudioError) -> None:
         if len(rows) == 1:
-            self.reject(Reject(rows[0].number, f"Label Studio must take it, but: {err}"))
+            refused = f"Label Studio must take it, but: {err.summary or err}"  # its own words quote the text
+            self.reject(Reject(rows[0].number, refused, rows[0].identity))
             return
         for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             try:

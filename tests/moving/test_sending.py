@@ -14,6 +14,7 @@ from backend.labelstudio.schema import ID_KEY, Control, read_config
 from backend.moving import sending
 from backend.moving.importing import CHUNK_ROWS, ImportOptions, import_rows
 from backend.moving.reading import RowsSource
+from backend.moving.rows import Names
 from backend.moving.tables import writing_table
 from tests.moving.playground import CONFIG
 
@@ -79,7 +80,7 @@ def expired(_: FakeLabelStudio, __: Sequence[Json]) -> None:
 
 def one_is_bad(_: FakeLabelStudio, tasks: Sequence[Json]) -> None:
     if any(task["data"][ID_KEY] == "7" for task in tasks):
-        raise LabelStudioError("no such thing in a task", status=400)
+        raise LabelStudioError("no such thing in 'text 7'", status=400, summary="no such thing")
 
 
 def all_are_bad(_: FakeLabelStudio, __: Sequence[Json]) -> None:
@@ -93,13 +94,44 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bring(label_studio: FakeLabelStudio, folder: Path, n: int = N_ROWS) -> sending.Imported:
+    return bring_rows(label_studio, folder, [{"id": number, "text": f"text {number}"} for number in range(n)])
+
+
+def bring_rows(
+    label_studio: FakeLabelStudio, folder: Path, rows: Sequence[Json], names: Names = Names()  # noqa: B008
+) -> sending.Imported:  # fmt: skip
     control = read_config(CONFIG)
     assert isinstance(control, Control)
-    rows = RowsSource([{"id": number, "text": f"text {number}"} for number in range(n)])
+    options = ImportOptions(names, rejects=folder / "rejects.csv")
     return import_rows(
-        rows, label_studio, 1, control, folder=folder, options=ImportOptions(rejects=folder / "rejects.csv"),
-        report=lambda _: None, watch=lambda _: None,
+        RowsSource(rows), label_studio, 1, control, folder=folder, options=options, report=lambda _: None,
+        watch=lambda _: None,
     )  # fmt: skip
+
+
+WEEK_1 = [{"id": 1, "text": "parcel is late"}, {"id": 2, "text": "money back please"}]
+WEEK_2 = [{"id": 1, "text": "courier was rude"}, {"id": 2, "text": "money back please"}]
+
+
+def test_ids_that_begin_anew_are_told_and_their_rows_come_in_once_the_id_is_no_identity(tmp_path: Path) -> None:
+    label_studio = FakeLabelStudio()
+    bring_rows(label_studio, tmp_path, WEEK_1)
+    told = bring_rows(label_studio, tmp_path, WEEK_2)
+    assert (told.new, told.known, told.changed, told.left_out) == (0, 1, 1, 1)
+    (_, line) = (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()
+    assert line.startswith("1,1,")
+    assert "courier" not in line
+    assert bring_rows(label_studio, tmp_path, WEEK_2, Names(id_prefix="week 2: ")).new == 2
+    assert bring_rows(label_studio, tmp_path, WEEK_2, Names(no_id=True)).new == 2
+    for names in (Names(id_prefix="week 2: "), Names(no_id=True)):
+        again = bring_rows(label_studio, tmp_path, WEEK_2, names)
+        assert (again.known, again.left_out) == (2, 0)
+
+
+def test_labels_that_the_config_lacks_are_counted_by_name(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": "yse" if n < 2 else "yes"} for n in range(5)]
+    done = bring_rows(FakeLabelStudio(), tmp_path, rows)
+    assert (done.new, done.labelled, done.left_out, done.unknown_labels) == (3, 3, 2, {"yse": 2})
 
 
 @pytest.mark.parametrize("trouble", [answer_lost, restarted])
@@ -124,7 +156,8 @@ def test_one_row_that_label_studio_refuses_is_rejected_and_the_others_go_in(tmp_
     label_studio = FakeLabelStudio([one_is_bad] * 99)
     done = bring(label_studio, tmp_path, 20)
     assert (done.new, done.rejected) == (19, 1)
-    assert (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()[1].startswith("8,")
+    (_, line) = (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()
+    assert line == '8,7,"Label Studio must take it, but: no such thing"', "its own words quote the text"
     assert label_studio.rows == [str(number) for number in range(20) if number != 7]
 
 
