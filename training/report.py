@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.artefacts import Manifest, write_atomically
 from backend.core.disk import writing
@@ -25,6 +25,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 PAGE, METRICS = "report.html", "metrics.json"
 OWNERS_FOLDER, OWNERS_FILE = 0o700, 0o600
 FEW = 100  # judged texts under which all figures are rough
+JUDGED_ON = {  # what judged a model, as the end of "judged on 300 ..."
+    "holdout": "texts that were held out",
+    "gold": "gold texts, which never train",
+    "out_of_fold": "of them, each while it was left out",
+    "file": "texts of this file",
+}
 WORST = 15  # labels shown at once; the others unfold
 
 
@@ -74,13 +80,13 @@ def page(report: Report, drawn: Mapping[str, str], found: Mapping[str, Interval]
     """The page as HTML."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, undefined=StrictUndefined,  # a part that is missing is an error, not a gap in a sentence
     )  # fmt: skip
     names = {label.value: label.name for label in report.manifest.labels.labels}
     judged, metrics = report.judged, report.metrics
     targets = sorted({*PROMISES, metrics["target_precision"]})
     return environment.get_template("report.html.j2").render(
-        report=report, metrics=metrics, pictures=drawn, few=FEW, worst=WORST,
+        report=report, metrics=metrics, pictures=drawn, few=FEW, worst=WORST, judged_on=JUDGED_ON,
         name=lambda value: names.get(value, value) or "(no label)",
         figures=list(_figures(metrics, found)),
         labels=per_label(judged.outcomes), pairs=confused_pairs(judged), bill=bill(judged.outcomes),

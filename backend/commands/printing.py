@@ -1,23 +1,70 @@
-"""How commands speak: results on standard output, progress on standard error; JSON where it was asked for."""
+"""How commands speak: results on standard output, progress on standard error; JSON where it was asked for.
+
+Decides how wide a line is and when a table becomes blocks; knows nothing of what is printed.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import regex
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
-FILE_WIDTH = 10_000  # characters a line where nobody looks on
+DIGITS = 4  # after the point, of what people read; JSON has them all
+GAP = "  "  # between two columns, and before the lines of a block
+CONTROLS = regex.compile(r"[\p{Cc}--[\n\t]]|\p{Cs}", regex.V1)  # what would move a terminal's cursor, or has no bytes
+
+
+class Count(ProgressColumn):
+    """How many are done, and of how many where that is known; nothing before the first."""
+
+    def render(self, task: Task) -> Text:
+        done = f"{task.completed:,.0f}" if task.completed else ""
+        return Text(f"{done or 0} of {task.total:,.0f}" if task.total else done, style="green")
+
+
+class TimeLeft(ProgressColumn):
+    """How long it still takes, where that is known."""
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        return Text("" if left is None or task.finished else f"{clock(left)} left", style="cyan")
 
 
 def counting() -> Progress:
-    """Counts on standard error, and leaves nothing there."""
-    return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+    """Progress on standard error, which leaves nothing there: a count and, where the end is known, the time left."""
+    shown = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        Count(),
+        TimeElapsedColumn(),
+        TimeLeft(),
+    )
+    return Progress(*shown, console=Console(stderr=True), transient=True)
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it: 40 s, 12 min, 3 h."""
+    whole = math.ceil(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    return f"{round(whole / 60)} min" if whole < 100 * 60 else f"{round(whole / 3600)} h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +74,129 @@ class Printer:
     as_json: bool = False
 
     def step(self, message: str) -> None:
-        Console(stderr=True).print(f"[dim]·[/dim] {message}", highlight=False)
+        """Say on standard error what is being done."""
+        line = Text.assemble(("· ", "dim"), visible(message))
+        Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
     def result(self, values: Mapping[str, Any]) -> None:
-        """One object: as JSON, or a line an entry."""
+        """Print one object: as JSON, or a line an entry."""
         if self.as_json:
-            Console(soft_wrap=True).out(json.dumps(values, ensure_ascii=False), highlight=False)
+            self._out(json_of(values))
             return
         for name, value in values.items():
-            Console(soft_wrap=True).out(f"{name}: {value}", highlight=False)
+            self.text(f"{name}: {told(value)}")
 
     def text(self, lines: str) -> None:
-        """Lines for people, as they are."""
-        Console(soft_wrap=True).out(lines, highlight=False)
+        """Print lines for people, as they are."""
+        self._out(visible(lines))
 
-    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table, nothing of it cut; as JSON a list of objects under "rows"."""
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a table, nothing of it cut; as JSON a list of objects under "rows".
+
+        In a terminal that is too narrow for it each row becomes a block of lines, an entry each. Programs are given a
+        row a line, as wide as it is.
+        """
         if self.as_json:
             self.result({"rows": [dict(zip(columns, row, strict=True)) for row in rows]})
             return
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
+        cells = [[visible(told(value)).replace("\n", " ") for value in row] for row in rows]
         console = Console()
-        # a program that reads a table wants a row a line
-        console.print(table, width=None if console.is_terminal else FILE_WIDTH, crop=console.is_terminal)
+        lines = table_lines(columns, cells)
+        if console.is_terminal and max(map(cell_len, lines)) > console.width:
+            lines = list(block_lines(columns, cells, console.width))
+        self._out("\n".join(lines))
+
+    def _out(self, lines: str) -> None:
+        Console(soft_wrap=True).out(lines, highlight=False)
+
+
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row under a line of names, each column as wide as its widest cell."""
+    widths = [max(cell_len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
+    return [GAP.join(map(_padded, row, widths)).rstrip() for row in (columns, *rows)]
+
+
+def block_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Each row as lines of name and value, what is empty left out; an empty line between two rows.
+
+    Words are never broken: one that is longer than the line, such as a path, is left to the terminal.
+    """
+    name_width = max(map(cell_len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        for name, cell in zip(columns, row, strict=True):
+            if cell:
+                yield from entry_lines(_padded(name, name_width), cell, width)
+
+
+def entry_lines(name: str, value: str, width: int) -> Iterator[str]:
+    """A name and its value, wrapped between words, further lines under the value."""
+    head = f"{name}{GAP}"
+    for part in wrapped(value, width - cell_len(head)):
+        yield f"{head}{part}".rstrip()
+        head = " " * cell_len(head)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Text in lines of at most `width` columns of a terminal; a longer word stays whole on a line of its own."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cell_len(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def told(value: object) -> str:
+    """A value as people read it; nothing for None and for what is no number."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return "" if math.isnan(value) else str(round(value, DIGITS))
+        case Mapping():
+            return ", ".join(f"{name}: {told(each)}" for name, each in value.items())
+        case list() | tuple():
+            return ", ".join(map(told, value))
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case _:
+            return str(value)
+
+
+def json_of(values: Mapping[str, Any]) -> str:
+    """A JSON object on one line: what is empty or no number is null, times are ISO 8601."""
+    text = json.dumps(_plain(values), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # half a character becomes JSON's own escape
+
+
+def visible(text: str) -> str:
+    """Text without signs that steer a terminal: these are shown by their codes."""
+    return str(CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text))
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Mapping():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case float() if not math.isfinite(value):
+            return None
+        case "":
+            return None
+        case Path():
+            return str(value)
+        case _:
+            return value
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - cell_len(cell))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -197,17 +197,27 @@ _VERSION_COLUMNS = (
 )
 
 
-def _version_cells(line: versions.VersionLine) -> tuple[str, ...]:
+def _version_cells(line: versions.VersionLine) -> tuple[Any, ...]:
     manifest, training = line.manifest, line.training
     metrics = dict(manifest.metrics) if manifest else {}
-    figures = (f"{metrics[name]:.3f}" if name in metrics else "" for name in ("accuracy", "macro_f1", "ece"))
-    when = datetime.fromtimestamp(training.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S") if training else "never"
     serves = " ".join(word for word, holds in (("serves", line.serves), ("shown", line.shown)) if holds)
-    n_examples = str(manifest.data.n_examples) if manifest else "unusable"
-    judged_on = manifest.judged_on if manifest else ""
-    verdict = training.reason if training else ""
-    report = str(line.report) if line.report else ""
-    return (line.version, serves, when, n_examples, judged_on, *figures, str(line.n_predictions), verdict, report)
+    return (
+        line.version,
+        serves,
+        datetime.fromtimestamp(training.started_at, UTC) if training else None,
+        manifest.data.n_examples if manifest else None,
+        manifest.judged_on if manifest else None,
+        *map(metrics.get, ("accuracy", "macro_f1", "ece")),
+        line.n_predictions,
+        _verdict(line),
+        line.report,
+    )
+
+
+def _verdict(line: versions.VersionLine) -> str:
+    if line.manifest is None:
+        return "cannot be used: its files are damaged; roll back to another"
+    return line.training.reason if line.training else "never trained"
 
 
 def create(desk: Desk, title: str, label_config: Path | None) -> Project:

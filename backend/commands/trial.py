@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.commands.printing import Printer
+from backend.commands.printing import Printer, counting
 from backend.core.errors import BadInputError
 from backend.core.projects import ProjectSettings
 from backend.core.settings import load_settings
@@ -46,7 +44,7 @@ def trial(
 
     printer = Printer(as_json)
     options = TrainingOptions(language=language or own.language, profile=profile or own.profile)
-    with _progress() as progress:
+    with counting() as progress:
         task = progress.add_task(f"replaying {len(space)} labels", total=len(history))
         found = run_trial(
             history, space, options=options, assembly=Assembly(load_settings()),
@@ -142,11 +140,4 @@ def _told(found: "Trial") -> str:
     return "\n".join(
         [*lines, "", f"A right tick is taken to save {RIGHT_SAVES:.0%} of a task's time, a wrong one to cost "
          f"{WRONG_COSTS:.0%}.", "Models were trained each time the labels had doubled; in service it is more often."]
-    )  # fmt: skip
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
     )  # fmt: skip

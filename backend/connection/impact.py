@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.artefacts import oldest_first, write_atomically
 from backend.ledger import Accepted
@@ -126,7 +126,12 @@ def write_page(folder: Path, impact: Impact) -> None:
     """Write impact.html and its picture; what stood there under these names is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     _draw(impact, folder / PICTURE)
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
     page = environment.get_template("impact.html.j2").render(impact=impact, columns=Group.columns(), picture=PICTURE)
     write_atomically(folder / "impact.html", page)
 

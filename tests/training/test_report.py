@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from training.breakdown import bill, confused_pairs, per_label
 from training.curve import Point
 from training.evaluate import Outcome, metrics_of
 from training.judge import Judged
-from training.report import Report, write_report
+from training.report import JUDGED_ON, Report, write_report
 
 CURVE = (Point.of(150, 0.71, 300), Point.of(300, 0.78, 300), Point.of(600, 0.83, 300), Point.of(1200, 0.86, 300))
 
@@ -43,6 +44,14 @@ def test_a_report_shows_texts_and_so_is_its_owners_alone(tmp_path: Path) -> None
     assert "where is &lt;b&gt;my&lt;/b&gt; card" in page.read_text(encoding="utf-8")
     modes = {path.stat().st_mode & 0o777 for path in page.parent.iterdir()}
     assert (page.parent.stat().st_mode & 0o777, modes) == (0o700, {0o600})
+
+
+@pytest.mark.parametrize("judged_on", JUDGED_ON)
+def test_what_judged_a_model_is_named(judged_on: str, tmp_path: Path) -> None:
+    space = space_of(3)
+    judged = replace(judged_of(space, 600), on=judged_on)
+    page = write_report(tmp_path / "r", report_of(space, judged)).read_text(encoding="utf-8")
+    assert f"judged on 600 {JUDGED_ON[judged_on]}. Ranges are 95 % intervals." in page
 
 
 def test_few_texts_are_told_to_be_few(tmp_path: Path) -> None:
