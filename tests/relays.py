@@ -26,11 +26,13 @@ class Relay(ThreadingHTTPServer):
 
     def __init__(
         self, target: Address, *, prefix: str = "", tls: ssl.SSLContext | None = None, ahead_s: float = 0.0,
-        forbidden: str = "",
+        forbidden: str = "", lost: str = "", repeated: str = "",
     ) -> None:  # fmt: skip
         super().__init__(("127.0.0.1", 0), RelayHandler)
         self.target, self.prefix, self.ahead_s = target, prefix, ahead_s
         self.forbidden = forbidden  # the end of a request that is not handed on, as in "POST /import"
+        self.lost = lost  # of one that is handed on, and whose answer is a failure all the same
+        self.repeated = repeated  # of one that is handed on twice
         self.asked: list[str] = []  # "GET http://host/path", "CONNECT host:port"
         self.authorizations: set[str] = set()  # as a proxy
         if tls is not None:
@@ -55,18 +57,21 @@ class RelayHandler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        method, _, end = self.server.forbidden.partition(" ")
-        if method == self.command and parts.path.endswith(end):
+        if self.meant(self.server.forbidden):
             self.send_error(403)
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        inner = http.client.HTTPConnection(*self.server.target, timeout=300)
-        try:
-            inner.request(self.command, path.removeprefix(self.server.prefix), body or None, headers)
-            answer = inner.getresponse()
-            content = answer.read()
-        finally:
-            inner.close()
+        for _ in range(2 if self.meant(self.server.repeated) else 1):
+            inner = http.client.HTTPConnection(*self.server.target, timeout=300)
+            try:
+                inner.request(self.command, path.removeprefix(self.server.prefix), body or None, headers)
+                answer = inner.getresponse()
+                content = answer.read()
+            finally:
+                inner.close()
+        if self.meant(self.server.lost):
+            self.send_error(500)
+            return
         self.send_response(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in HOP_BY_HOP:
@@ -75,6 +80,11 @@ class RelayHandler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def meant(self, request: str) -> bool:
+        """Whether this is a request such as "POST /import", by its method and the end of its path."""
+        method, _, end = request.partition(" ")
+        return bool(request) and method == self.command and urlsplit(self.path).path.endswith(end)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = relay  # noqa: N815
 

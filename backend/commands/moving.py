@@ -76,13 +76,13 @@ def import_data(
     settings, source = load_settings(), FileSource(data, kind, encoding, printer.step)
     new_config = partial(config_of, source, options.names)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
-        if predict and not dry_run:
-            _connect(settings, client.project(goal.project_id), profile, printer)
         with _bar(f"importing {source.name}") as advance:
             done = import_rows(
                 source, goal.sink, goal.project_id, goal.control, folder=goal.folder, options=options,
                 report=printer.step, watch=lambda at: advance(f"{at.read} rows read, {at.new} new", at.share),
             )  # fmt: skip
+        if predict and not dry_run:
+            _connect(settings, client.project(goal.project_id), profile, printer)
     if predict and not dry_run:
         _predict_now(settings, goal.project_id)
     for remark in remarks_on(done, options):

@@ -20,6 +20,9 @@ that logs can leave it out: it may be a label.
 """
 
 
+FAILED = 500  # the first HTTP status of those that say: the server could not, and may have begun
+
+
 class PrelabelError(Exception):
     """Anything prelabel raises on purpose."""
 
@@ -72,6 +75,11 @@ class LabelStudioError(OutsideError):
         super().__init__(message)
         self.status = status
         self.summary = summary or message
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether what was asked may have been done all the same, wholly or in part."""
+        return self.status == 0 or self.status >= FAILED
 
 
 class QueueError(OutsideError):

@@ -1,6 +1,7 @@
 """What can be asked of a Label Studio, and told to it: plain dataclasses in and out."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import structlog
 
 from backend.core.errors import LabelStudioError
+from backend.core.labels import spelled
 from backend.core.settings import Settings
 from backend.labelstudio.api import PUSH_TIMEOUT_S, Api, open_api
 from backend.labelstudio.bodies import bodies
@@ -23,6 +25,8 @@ PAGE = 200  # tasks of one page
 BULK_PAGE = 1000  # where all tasks are read
 CARRIED = ("annotations", "predictions")  # by an imported task
 IMPORT_ATTEMPTS = 3
+APPEARS_S = 10.0  # in which a request without an answer is carried out, or never will be
+LOOK_S = 1.0
 LIGHT = "id,data,created_at,updated_at,total_annotations"  # six times faster than all of a task
 
 log = structlog.get_logger()
@@ -52,8 +56,38 @@ class LabelStudioClient:
                 return found
             page += 1
 
-    def create_project(self, **fields: object) -> Project:
-        return project_of(self.api.json("POST", "api/projects/", body=fields))
+    def create_project(self, *, title: str, **fields: object) -> Project:
+        """Make a project, and no second one of its title.
+
+        A Label Studio whose SQLite was locked carries a request out again that was half done
+        (1.23.2), and an answer may be lost after the project was made: it is looked for then.
+        """
+        before = max((project.id for project in self.projects()), default=0)
+        try:
+            made = project_of(self.api.json("POST", "api/projects/", body={"title": title, **fields}))
+        except LabelStudioError as err:
+            if not err.unanswered:
+                raise
+            found = self._appeared(title, above=before)
+            if found is None:
+                raise
+            made = found
+        for double in self._named(title, above=before):
+            if double.id < made.id and not self.count(double.id, []):
+                self.delete_project(double.id)
+        return made
+
+    def _appeared(self, title: str, *, above: int) -> Project | None:
+        """A project whose making nobody saw the end of; None where it did not come into being."""
+        deadline = time.monotonic() + APPEARS_S
+        while not (found := self._named(title, above=above)) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        return found[-1] if found else None
+
+    def _named(self, title: str, *, above: int) -> list[Project]:
+        """Projects of a title, by rising id, that are younger than the one with the id `above`."""
+        found = [project for project in self.projects() if project.id > above]
+        return sorted((each for each in found if spelled(each.title) == spelled(title)), key=lambda each: each.id)
 
     def update_project(self, project_id: int, **fields: object) -> Project:
         return project_of(self.api.json("PATCH", f"api/projects/{project_id}/", body=fields))

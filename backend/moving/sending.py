@@ -22,7 +22,7 @@ ATTEMPTS = 3
 SHOWN_IDS = 10
 SHOWN_LABELS = 20
 CHANGED = "task {task} has this id and says something else; give the row an id of its own, or change the task"
-REFUSED, FAILED = 400, 500
+REFUSED = 400
 
 Report = Callable[[str], None]
 
@@ -174,7 +174,7 @@ class Run:
     def _mend(self, rows: Sequence[Row], err: LabelStudioError) -> None:
         if err.status == REFUSED:
             self._part(rows, err)
-        elif err.status == 0 or err.status >= FAILED:
+        elif err.unanswered:
             self._again(rows, err)
         else:
             raise self._stopped(err) from err
@@ -230,7 +230,7 @@ class Run:
             try:
                 self.client.project(self.project_id)
             except LabelStudioError as away:
-                if time.monotonic() > deadline or 0 < away.status < FAILED:
+                if time.monotonic() > deadline or not away.unanswered:
                     raise self._stopped(away) from err
                 time.sleep(LOOK_S)
             else:

@@ -2,12 +2,16 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from backend.core.errors import BadInputError
+from filelock import FileLock
+
+from backend.core.disk import writing
+from backend.core.errors import BadInputError, LabelStudioError
+from backend.core.labels import spelled
 from backend.core.projects import ProjectSettings, project_folder
 from backend.core.settings import Settings
 from backend.files import read_text
@@ -48,6 +52,8 @@ def open_titled(
 ) -> Iterator[tuple[LabelStudioClient, Target]]:
     """The project of a title, created where there is none: a second run must find the first one's.
 
+    Titles are one where they read alike, as labels are; blanks around them make no second project.
+
     Args:
         label_config: an XML file; of a project that exists, it must have the same labels.
         new_config: gives the XML of a project that is created where there is no such file.
@@ -55,24 +61,54 @@ def open_titled(
     Raises:
         BadInputError: several have that title, or the label config cannot be read or served, or is another one's.
     """
-    with closing(open_client(settings)) as client:
-        named = [project for project in client.projects() if project.title == title]
-        if len(named) > 1:
-            numbers = ", ".join(str(project.id) for project in named)
-            raise BadInputError(f"--title must name one project, there are {len(named)} ({numbers}); use --project")
-        if named:
-            found = _target(settings, client, named[0])
-            if label_config is not None:
-                _require_same(found, _control(read_text(label_config), found.settings), title)
-            yield client, found
-            return
-        xml = read_text(label_config) if label_config is not None else new_config()
-        control = _control(xml, ProjectSettings())
-        if not dry_run:
-            yield client, _target(settings, client, client.create_project(title=title, label_config=xml))
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            yield client, Target(NoProject(), 0, "", control, Path(folder), ProjectSettings())
+    with closing(open_client(settings)) as client, ExitStack() as stack:
+        with _one_at_a_time(settings.home / "moves"):
+            known = _titled(client, title)
+            if known is not None:
+                found = _target(settings, client, known)
+                if label_config is not None:
+                    _require_same(found, _control(read_text(label_config), found.settings), title)
+            else:
+                xml = read_text(label_config) if label_config is not None else new_config()
+                control = _control(xml, ProjectSettings())
+                if dry_run:
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                    found = Target(NoProject(), 0, "", control, folder, ProjectSettings())
+                else:
+                    made = stack.enter_context(_made(client, spelled(title), xml))
+                    found = _target(settings, client, made)
+        yield client, found
+
+
+def _titled(client: LabelStudioClient, title: str) -> Project | None:
+    named = [project for project in client.projects() if spelled(project.title) == spelled(title)]
+    if len(named) > 1:
+        numbers = ", ".join(str(project.id) for project in named)
+        raise BadInputError(f"--title must name one project, there are {len(named)} ({numbers}); use --project")
+    return named[0] if named else None
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """So that two imports into one new title make one project."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "creating.lock")
+    with lock:
+        yield
+
+
+@contextmanager
+def _made(client: LabelStudioClient, title: str, xml: str) -> Iterator[Project]:
+    """A new project, which is gone again where the block fails before a task came in."""
+    project = client.create_project(title=title, label_config=xml)
+    try:
+        yield project
+    except BaseException:
+        with suppress(LabelStudioError):  # it stays then, and a next run takes it by its title
+            if not client.count(project.id, []):
+                client.delete_project(project.id)
+        raise
 
 
 @contextmanager

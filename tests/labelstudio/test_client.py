@@ -20,6 +20,7 @@ from backend.labelstudio.client import PAGE, LabelStudioClient, open_client
 from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
 from backend.labelstudio.filters import having_version, id_above, lacking_version, newer_than, unlabelled
 from backend.labelstudio.records import Project
+from tests.relays import Relay, relaying
 from tests.stack import RunningLabelStudio, free_port
 from training.dataset import read_export
 
@@ -66,6 +67,26 @@ def test_a_project_is_made_found_changed_and_deleted(client: LabelStudioClient) 
     with pytest.raises(LabelStudioError, match="was it deleted") as raised:
         client.project(made.id)
     assert raised.value.status == 404
+
+
+TWICE = [
+    ("the answer was lost", {"lost": "POST /api/projects/"}),
+    ("a locked database had it carried out twice", {"repeated": "POST /api/projects/"}),
+    ("both", {"lost": "POST /api/projects/", "repeated": "POST /api/projects/"}),
+]
+
+
+@pytest.mark.parametrize("trouble", [row[1] for row in TWICE], ids=[row[0] for row in TWICE])
+def test_a_project_is_made_once_however_its_making_went(
+    client: LabelStudioClient, label_studio: RunningLabelStudio, trouble: dict[str, str]
+) -> None:
+    title = f"once {sorted(trouble)}"
+    relay = Relay(label_studio.program.address, **trouble)  # type: ignore[arg-type]
+    url = f"http://127.0.0.1:{relay.port}"
+    with relaying(relay), closing(open_to(url, label_studio.token)) as troubled:
+        made = troubled.create_project(title=title, label_config=CONFIG)
+    assert [project.id for project in client.projects() if project.title == title] == [made.id]
+    client.delete_project(made.id)
 
 
 def test_the_account_of_the_token_is_known(client: LabelStudioClient, label_studio: RunningLabelStudio) -> None:

@@ -113,7 +113,9 @@ def test_a_project_is_created_by_its_title_once(playground: Playground, tmp_path
     data, title = write(tmp_path / "a.csv", "text\ntea\n"), f"created {tmp_path.name}"
     options = ("import", data, "--title", title, "--label-config", config, "--json")
     assert json.loads(playground.run(*options, "--dry-run").stdout)["project"] == 0
-    first, second = (json.loads(playground.run(*options).stdout) for _ in range(2))
+    first = json.loads(playground.run(*options).stdout)
+    options = ("import", data, "--title", f" {title} ", "--label-config", config, "--json")
+    second = json.loads(playground.run(*options).stdout)
     assert first["project"] == second["project"]
     assert (first["new"], second["new"], second["known"]) == (1, 0, 1)
     playground.client.delete_project(first["project"])
@@ -134,6 +136,14 @@ def test_without_labels_to_find_a_new_project_is_not_made(playground: Playground
     title, data = f"unlabelled {tmp_path.name}", write(tmp_path / "a.csv", "text\ntea\n")
     refused = playground.run("import", data, "--title", title, expected=2)
     assert "--label-config" in refused.stderr.decode()
+    assert title not in [project.title for project in playground.client.projects()]
+
+
+def test_an_import_that_fails_leaves_no_project_behind(playground: Playground, tmp_path: Path) -> None:
+    config = write(tmp_path / "config.xml", playground.client.project(playground.project_id).label_config)
+    title, data = f"failed {tmp_path.name}", write(tmp_path / "a.csv", "body\ntea\n")
+    refused = playground.run("import", data, "--title", title, "--label-config", config, expected=2)
+    assert "must have the column 'text', have body" in " ".join(refused.stderr.decode().split())
     assert title not in [project.title for project in playground.client.projects()]
 
 
