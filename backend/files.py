@@ -11,12 +11,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from backend.core.disk import writing
 from backend.core.errors import BadInputError
+from backend.core.labels import key, spelled
+from backend.core.spellings import Spellings
 from backend.core.types import Example
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -24,6 +26,7 @@ SUFFIXES = (*DELIMITERS, ".jsonl")
 MAX_FIELD = 64 * 2**20  # characters; csv's own limit of 128 KiB is less than a long text
 HALF = "backslashreplace"  # half a character (a lone surrogate) has no UTF-8; in JSON this writes its escape
 Columns = Mapping[str, Any]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Row:
 
     id: str  # the id column; without one, a hash of the text and how often it stood in the file before
     text: str
-    label: str  # empty where there is none
+    label: str  # as it reads; empty where there is none
     columns: Columns  # all of the row's columns as they came
 
 
@@ -79,25 +82,40 @@ def read_rows(path: Path, *, where: str = "", labelled: bool = False) -> Iterato
             number,
             ["text", *(["label"] if labelled else []), *([condition.column] if condition else [])],
         )
-        text, label = _text(columns["text"], path, number), columns.get("label")
+        text = _text(columns["text"], path, number)
         identity = _identity(columns.get("id"), text, seen)
         if condition is None or condition.holds(columns):
-            yield Row(identity, text, "" if label is None else str(label), columns)
+            yield Row(identity, text, _label(columns.get("label"), path, number), columns)
     if not number:
         raise BadInputError(f"{path} must hold at least one row, but holds none")
 
 
-def read_labelled(path: Path, *, where: str = "") -> list[Example]:
-    """Labelled rows as examples; rows without a label are no examples.
+def read_labelled(path: Path, *, where: str = "", report: Report = lambda _: None) -> list[Example]:
+    """Labelled rows as examples; see `labelled_rows`."""
+    rows = labelled_rows(path, where=where, report=report)
+    return [Example(row.id, row.text, row.label) for row in rows]
+
+
+def labelled_rows(path: Path, *, where: str = "", report: Report = lambda _: None) -> list[Row]:
+    """The rows that have a label, each label in one spelling.
+
+    Args:
+        report: is told of labels that were written in several ways, or only look alike.
 
     Raises:
         BadInputError: as `read_rows`, or no row has a label.
     """
-    rows = read_rows(path, where=where, labelled=True)
-    examples = [Example(row.id, row.text, row.label) for row in rows if row.label]
-    if not examples:
-        raise BadInputError(f"{path} must hold a row with a label{f' and {where}' if where else ''}, but holds none")
-    return examples
+    rows = [row for row in read_rows(path, where=where, labelled=True) if row.label]
+    if not rows:
+        condition = f" and {where}" if where else ""
+        raise BadInputError(f"{path} must hold a row with a label{condition}, but holds none")
+    spellings = Spellings()
+    for row in rows:
+        spellings.add(row.columns["label"])
+    for note in spellings.notes():
+        report(f"{path.name}: {note}")
+    chosen = spellings.chosen()
+    return [replace(row, label=chosen[key(row.label)]) for row in rows]
 
 
 def read_list(path: Path, column: str) -> Iterator[tuple[str, Columns]]:
@@ -217,6 +235,13 @@ def _text(value: Any, path: Path, number: int) -> str:
     if not isinstance(value, str):
         raise BadInputError(f"{path} row {number}: text must be a string, was of type {type(value).__name__}")
     return value
+
+
+def _label(value: Any, path: Path, number: int) -> str:
+    try:
+        return spelled(value)
+    except BadInputError as err:
+        raise BadInputError(f"{path} row {number}: {err}") from err
 
 
 def _identity(given: Any, text: str, seen: Counter[str]) -> str:

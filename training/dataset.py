@@ -38,14 +38,16 @@ def label_of_annotation(annotation: Annotation, control: Control) -> str:
 def label_of_result(result: Iterable[Mapping[str, Any]], control: Control) -> str:
     """The choice in an annotation's or a prediction's result; empty where there is none, or several.
 
-    A label that the project has renamed is told by its present name.
+    It is the config's own value, also of a label that the project has renamed; one that the config
+    does not have stays as it is.
     """
     for region in result:
         value = region.get("value")
         if region.get("from_name") == control.from_name and isinstance(value, dict):
             choices = value.get("choices")  # of any type: Label Studio checks no annotation that a script submits
             chosen = str(choices[0]) if isinstance(choices, list) and len(choices) == 1 else ""
-            return control.renamed.get(chosen, chosen)
+            value = control.labels.value_of(chosen)
+            return chosen if value is None else value
     return ""
 
 

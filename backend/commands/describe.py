@@ -13,6 +13,7 @@ from backend.commands.printing import Printer, counting
 from backend.core.artefacts import write_atomically
 from backend.core.descriptions import Description, descriptions_from, fitting
 from backend.core.errors import BadInputError
+from backend.core.labels import LabelNames
 from backend.core.settings import load_settings
 from backend.core.types import Example, LabelSpace
 from backend.files import appearing, read_labelled, read_text
@@ -71,7 +72,10 @@ def describe(
         _approve(printer, project, approve)
     else:
         _check_new(out)
-        material = _of_project(project) if project else _of_files(data, label_config, where, oos_label)
+        material = (
+            _of_project(project) if project
+            else _of_files(printer, data, label_config, where, oos_label)
+        )  # fmt: skip
         asked = replace(material, profile=profile or material.profile, language=language or material.language)
         found = _described(printer, asked, model, k)
         if out is not None:
@@ -87,9 +91,10 @@ def _check_new(out: Path | None) -> None:
         raise BadInputError(f"--out must not exist, but {out} does, and may hold what a person edited; name another")
 
 
-def _of_files(data: Path | None, label_config: Path | None, where: str, oos_label: str) -> Material:
-    examples = read_labelled(data, where=where) if data else []
-    return Material(label_space_of(examples, label_config, oos_label), examples)
+def _of_files(printer: Printer, data: Path | None, label_config: Path | None, where: str, oos_label: str) -> Material:
+    examples = read_labelled(data, where=where, report=printer.step) if data else []
+    space = label_space_of(examples, label_config, oos_label)
+    return Material(space, LabelNames(space).of_examples(examples))
 
 
 def _of_project(number: int) -> Material:

@@ -15,9 +15,10 @@ import typer
 from backend.commands.printing import Printer, counting
 from backend.core.descriptions import described, descriptions_from, fitting
 from backend.core.errors import BadInputError
+from backend.core.labels import LabelNames, space_of
 from backend.core.settings import Settings, load_settings
 from backend.core.spending import Spend
-from backend.core.types import Decision, Example, Label, LabelSpace
+from backend.core.types import Decision, Example, LabelSpace
 from backend.files import Row, checked_suffix, read_labelled, read_rows, read_text, writing_rows
 
 if TYPE_CHECKING:
@@ -59,10 +60,13 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a file of labelled texts; rows without a label tell what labels' names leave open."""
-    examples = read_labelled(data, where=where)
+    printer = Printer(as_json)
+    labelled = read_labelled(data, where=where, report=printer.step)
     pool = [row.text for row in read_rows(data, where=where, labelled=True) if not row.label]
-    judging = read_labelled(gold) if gold else []
-    space = label_space_of(examples, label_config, oos_label)
+    space = label_space_of(labelled, label_config, oos_label)
+    names = LabelNames(space)
+    examples = names.of_examples(labelled)
+    judging = names.of_examples(read_labelled(gold, report=printer.step)) if gold else []
     if descriptions is not None:
         written = descriptions_from(read_text(descriptions), where=str(descriptions))
         space = described(space, fitting(written, space))
@@ -77,7 +81,7 @@ def train(
         manifest = train_model(
             examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging, pool=pool
         )
-    Printer(as_json).result(
+    printer.result(
         {
             "model": str(out), "model_version": manifest.version, "family": manifest.family,
             "language": manifest.language, "n_trained": manifest.data.n_examples,
@@ -189,15 +193,14 @@ def _judged(pipeline: "Pipeline", rows: Iterator[Row], space: LabelSpace) -> "tu
     from training.evaluate import outcome_of
     from training.judge import Judged
 
-    known = {*space.values, *filter(None, [space.oos_value])}
-    examples, outcomes, n_unknown = [], [], 0
+    names, examples, outcomes, n_unknown = LabelNames(space), [], [], 0
     with counting() as progress:
         task = progress.add_task("evaluating", total=None)
         for row, decision in _decided(pipeline, rows):
             progress.advance(task)
-            if row.label in known:
-                examples.append(Example(row.id, row.text, row.label))
-                outcomes.append(outcome_of(row.id, row.label, decision))
+            if label := names.value_of(row.label):
+                examples.append(Example(row.id, row.text, label))
+                outcomes.append(outcome_of(row.id, label, decision))
             else:
                 n_unknown += 1
     return Judged("file", examples, outcomes), n_unknown
@@ -224,10 +227,7 @@ def label_space_of(examples: Sequence[Example], label_config: Path | None, oos_l
         from backend.labelstudio.schema import label_space
 
         return label_space(read_text(label_config), oos_label=oos_label)
-    values = sorted({example.label for example in examples})
-    if oos_label and oos_label not in values:
-        raise BadInputError(f"--oos-label must be a label of the data, but no row has {oos_label!r}")
-    return LabelSpace(tuple(Label(value, value) for value in values if value != oos_label), oos_label)
+    return space_of((example.label for example in examples), oos_label)
 
 
 def _started(rows: Iterator[Row]) -> Iterator[Row]:

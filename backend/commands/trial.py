@@ -8,9 +8,10 @@ import typer
 
 from backend.commands.printing import Printer, counting
 from backend.core.errors import BadInputError
+from backend.core.labels import space_of
 from backend.core.projects import ProjectSettings
 from backend.core.settings import load_settings
-from backend.core.types import Label, LabelSpace
+from backend.core.types import LabelSpace
 
 if TYPE_CHECKING:
     from training.trial import Labelled, Trial
@@ -37,12 +38,12 @@ def trial(
     """
     if (data is None) == (not project):
         raise BadInputError("exactly one of DATA and --project must be given")
-    history, space, own = _of_file(data, where, order_by, oos_label) if data else _of_project(project)
+    printer = Printer(as_json)
+    history, space, own = _of_file(printer, data, where, order_by, oos_label) if data else _of_project(project)
     from backend.assembly import Assembly
     from training.run import TrainingOptions
     from training.trial import run_trial
 
-    printer = Printer(as_json)
     options = TrainingOptions(language=language or own.language, profile=profile or own.profile)
     with counting() as progress:
         task = progress.add_task(f"replaying {len(space)} labels", total=len(history))
@@ -56,22 +57,17 @@ def trial(
 
 
 def _of_file(
-    path: Path, where: str, order_by: str, oos_label: str
+    printer: Printer, path: Path, where: str, order_by: str, oos_label: str
 ) -> "tuple[list[Labelled], LabelSpace, ProjectSettings]":
-    from backend.files import read_rows
+    from backend.files import labelled_rows
     from training.trial import Labelled
 
-    rows = [row for row in read_rows(path, where=where, labelled=True) if row.label]
-    if not rows:
-        raise BadInputError(f"{path} must hold a row with a label, but holds none")
+    rows = labelled_rows(path, where=where, report=printer.step)
     if order_by:
         if any(order_by not in row.columns for row in rows):
             raise BadInputError(f"--order-by must name a column of every row, {order_by!r} is not")
         rows.sort(key=lambda row: _moment(row.columns[order_by]))
-    values = sorted({row.label for row in rows})
-    if oos_label and oos_label not in values:
-        raise BadInputError(f"--oos-label must be a label of the data, but no row has {oos_label!r}")
-    space = LabelSpace(tuple(Label(value, value) for value in values if value != oos_label), oos_label)
+    space = space_of((row.label for row in rows), oos_label)
     history = [Labelled(row.text, row.label, _seconds(row.columns.get(SECONDS), path)) for row in rows]
     return history, space, ProjectSettings()
 

@@ -12,6 +12,7 @@ from typing import Any
 import regex
 
 from backend.core.errors import BadInputError
+from backend.core.labels import LabelNames
 from backend.core.types import LabelSpace
 
 FORMAT = 1
@@ -60,19 +61,14 @@ def descriptions_from(text: str, *, where: str) -> tuple[Description, ...]:
 
 
 def fitting(descriptions: Sequence[Description], space: LabelSpace) -> tuple[Description, ...]:
-    """The approved ones.
+    """The approved ones, with the space's own values of their labels.
 
     Raises:
         BadInputError: a line names a label that the space does not have, or none is approved.
     """
-    known = set(space.values)
-    for label in (label for each in descriptions for label in (each.label, *each.differences)):
-        if label not in known:
-            raise BadInputError(
-                f"descriptions must be of labels of the label config, {label!r} is none (none of these has none"
-                " either); correct its name or remove the line"
-            )
-    approved = tuple(each for each in descriptions if each.approved)
+    names = LabelNames(replace(space, oos_value=""))
+    fit = [_fit(each, names) for each in descriptions]
+    approved = tuple(each for each in fit if each.approved)
     if not approved:
         raise BadInputError(
             f"at least one of the {len(descriptions)} descriptions must be approved, none is; read and edit them, then"
@@ -81,9 +77,25 @@ def fitting(descriptions: Sequence[Description], space: LabelSpace) -> tuple[Des
     return approved
 
 
+def _fit(description: Description, names: LabelNames) -> Description:
+    differences = {_value(label, names): told for label, told in description.differences.items()}
+    return replace(description, label=_value(description.label, names), differences=differences)
+
+
+def _value(label: str, names: LabelNames) -> str:
+    value = names.value_of(label)
+    if not value:
+        raise BadInputError(
+            f"descriptions must be of labels of the label config, {label!r} is none (none of these has"
+            " none either); correct its name or remove the line"
+        )
+    return value
+
+
 def described(space: LabelSpace, descriptions: Iterable[Description]) -> LabelSpace:
     """The space with descriptions as the hints of those labels that have none."""
-    hints = {each.label: each.description for each in descriptions}
+    names = LabelNames(space)
+    hints = {names.value_of(each.label): each.description for each in descriptions}
     return replace(
         space, labels=tuple(replace(label, hint=label.hint or hints.get(label.value, "")) for label in space.labels)
     )

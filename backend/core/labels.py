@@ -11,14 +11,14 @@ import math
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral, Real
 
 import regex
 
 from backend.core.errors import BadInputError
-from backend.core.types import LabelSpace
+from backend.core.types import Example, Label, LabelSpace
 
 # Between letters of these scripts, and between emoji, joiners change what is seen.
 JOINED = (
@@ -65,7 +65,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, list | tuple | set | dict):
         kind = "an object" if isinstance(value, dict) else f"a list of {len(value)}"
-        raise BadInputError(f"{ONE_LABEL}, was {kind}; give each text the one label that fits best")
+        raise BadInputError(f"{ONE_LABEL}, was {kind}; write one label a row")
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -95,11 +95,13 @@ class LabelNames:
         Raises:
             BadInputError: it is a list or an object.
         """
-        common = key(given)
-        if not common:
-            return ""
-        now = self._renamed.get(common)
+        now = self._renamed.get(key(given)) if self.renamed else None
         return self._present(given if now is None else now)
+
+    def of_examples(self, examples: Iterable[Example]) -> list[Example]:
+        """Examples with the config's own values; a label that it does not have stays as it is."""
+        values = ((each, self.value_of(each.label)) for each in examples)
+        return [replace(each, label=value) if value else each for each, value in values]
 
     def _present(self, given: object) -> str | None:
         if isinstance(given, str) and given in self._exact:
@@ -126,6 +128,19 @@ class LabelNames:
         names = [(label.name, label.value) for label in self.space.labels]
         outside = (self.oos_name, self.space.oos_value)
         return [*names, outside] if all(outside) else names
+
+
+def space_of(values: Iterable[str], oos_label: str) -> LabelSpace:
+    """The label space of a source without a label config.
+
+    Raises:
+        BadInputError: no value is the label that `oos_label` names.
+    """
+    labels = tuple(Label(value, value) for value in sorted(set(values)))
+    outside = LabelNames(LabelSpace(labels)).value_of(oos_label)
+    if outside is None:
+        raise BadInputError(f"--oos-label must be a label of the data, but no row has {oos_label!r}")
+    return LabelSpace(tuple(label for label in labels if label.value != outside), outside)
 
 
 def _unambiguous(called: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -15,7 +15,8 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from backend.core.descriptions import MAX_HINT, UNWRITABLE, Description
 from backend.core.errors import BadInputError
-from backend.core.types import Label
+from backend.core.labels import LabelNames, key, spelled
+from backend.core.types import Label, LabelSpace
 from backend.labelstudio.schema import LABEL_SET, OWN_KEYS, TOP_KEY, WHY_KEY, Control
 
 CONTROL, TEXT = "label", "text"  # names of the tags
@@ -41,23 +42,32 @@ def listed_label(columns: Mapping[str, Any], where: str) -> Listed:
     Raises:
         BadInputError: the label is missing, empty, too long or cannot be written into XML.
     """
-    name = _line(columns, "label", where, MAX_LABEL)
+    name = _label(columns, "label", where)
     if not name:
         raise BadInputError(f"{where}: a label must have a character, is empty; fill it in or remove the row")
     if name.startswith("$"):
         raise BadInputError(f"{where}: a label must not begin with $, which names task data; begin it otherwise")
-    alias = _line(columns, "alias", where, MAX_LABEL)
-    return Listed(where, Label(alias or name, name, _line(columns, "hint", where, MAX_HINT)))
+    alias = _label(columns, "alias", where)
+    return Listed(where, Label(alias or name, name, _hint(columns, where)))
 
 
-def _line(columns: Mapping[str, Any], column: str, where: str, longest: int) -> str:
+def _label(columns: Mapping[str, Any], column: str, where: str) -> str:
+    try:
+        text = spelled(columns.get(column))
+    except BadInputError as err:
+        raise BadInputError(f"{where}: {err}") from err
+    return _writable(text, column, where, MAX_LABEL)
+
+
+def _hint(columns: Mapping[str, Any], where: str) -> str:
     """A column as one line without white space around it; empty where the row lacks it."""
-    value = columns.get(column)
-    if value is None:
-        return ""
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise BadInputError(f"{where}: {column} must be a string, was of type {type(value).__name__}")
-    text = " ".join(str(value).split())
+    value = columns.get("hint")
+    if value is not None and not isinstance(value, str):
+        raise BadInputError(f"{where}: hint must be a string, was of type {type(value).__name__}")
+    return _writable(" ".join((value or "").split()), "hint", where, MAX_HINT)
+
+
+def _writable(text: str, column: str, where: str, longest: int) -> str:
     if len(text) > longest:
         raise BadInputError(f"{where}: {column} must have at most {longest} characters, has {len(text)}; shorten it")
     if UNWRITABLE.search(text):
@@ -75,8 +85,10 @@ def distinct(listed: Sequence[Listed]) -> tuple[Label, ...]:
         raise BadInputError("the label file must hold at least one label, holds none")
     if len(listed) > MAX_LABELS:
         raise BadInputError(f"labels must be at most {MAX_LABELS}, are {len(listed)}; a person cannot choose from more")
-    _check_differ([(item.label.name.casefold(), item.where) for item in listed], "labels must differ in more than case")
-    _check_differ([(item.label.value, item.where) for item in listed], "what is stored (the alias, or else the label)")
+    names = [(key(item.label.name).casefold(), item.where) for item in listed]
+    _check_differ(names, "labels must differ in more than case")
+    values = [(key(item.label.value), item.where) for item in listed]
+    _check_differ(values, "what is stored (the alias, or else the label)")
     return tuple(item.label for item in listed)
 
 
@@ -94,11 +106,11 @@ def with_hints(labels: Sequence[Label], hints: Iterable[Listed]) -> tuple[Label,
     Raises:
         BadInputError: a hint is for no label, or a label has two.
     """
-    names = {spelled: label.value for label in labels for spelled in (label.value, label.name)}
+    names = LabelNames(LabelSpace(tuple(labels)))
     given: dict[str, Listed] = {}
     for item in hints:
-        value = names.get(item.label.name)
-        if value is None:
+        value = names.value_of(item.label.name)
+        if not value:
             raise BadInputError(
                 f"{item.where}: a hint must be for one of the labels, this one is not; correct its label"
             )
@@ -138,14 +150,14 @@ def hinted(xml: str, control: Control, descriptions: Iterable[Description]) -> s
     Args:
         control: the served one of this config.
     """
-    hints = {each.label: each.description for each in descriptions}
+    hints = {key(each.label): each.description for each in descriptions}
     parser = DefusedXMLParser(target=TreeBuilder(insert_comments=True), forbid_dtd=True)
     parser.feed(xml)
     root: Element = parser.close()
     source = LABEL_SET if control.dynamic else control.from_name
     sources = [element for element in root.iter("Choices") if element.get("name") == source]
     for choice in (choice for element in sources for choice in element.iter("Choice")):
-        hint = hints.get(choice.get("alias") or choice.get("value") or "", "")
+        hint = hints.get(key(choice.get("alias") or choice.get("value")), "")
         if hint and not choice.get("hint"):
             choice.set("hint", hint)
     return tostring(root, encoding="unicode") + "\n"

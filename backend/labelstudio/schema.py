@@ -8,13 +8,14 @@ with what to do about it, and nothing is guessed.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
 from defusedxml.ElementTree import fromstring
 
 from backend.core.errors import BadInputError, LabelConfigError
+from backend.core.labels import LabelNames, key
 from backend.core.projects import ProjectSettings
 from backend.core.types import Label, LabelSpace
 
@@ -39,7 +40,7 @@ SHOWN_CONTROLS = 3  # of the controls that are no Choices
 WRITES_ONE = "`prelabel label-config` writes a config that works"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Control:
     """The control that prelabel fills in, and where its text comes from."""
 
@@ -53,6 +54,11 @@ class Control:
     turn_text: str = "text"  # of a conversation: under which key each turn has its words
     turn_author: str = "author"  # and its speaker
     renamed: Mapping[str, str] = field(default_factory=dict)  # values of older annotations -> what they are now
+
+    @cached_property
+    def labels(self) -> LabelNames:
+        """Its labels by everything that they are called."""
+        return LabelNames(self.space, self.oos_name, self.renamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,7 @@ def file_control(xml: str, *, oos_label: str = "") -> Control:
     found = read_config(xml, oos_value=oos_label or None)
     if isinstance(found, Unusable):
         raise BadInputError(found.message)
-    if oos_label and found.space.oos_value != oos_label:
+    if oos_label and found.labels.value_of(oos_label) != found.space.oos_value:
         raise BadInputError(f"--oos-label must be a choice of the label config, was {oos_label!r}")
     return found
 
@@ -297,7 +303,7 @@ def _problem(name: str, labels: tuple[Label, ...]) -> str:
     values = [label.value for label in labels]
     if not values:
         return f"Choices {name!r} must hold at least one Choice; it has none"
-    if not all(values):
+    if not all(key(value) for value in values):
         return f"every Choice of {name!r} must have a value; one has none"
     if len(set(values)) < len(values):
         return f"the choices of {name!r} must differ; some stand twice"
@@ -307,14 +313,14 @@ def _problem(name: str, labels: tuple[Label, ...]) -> str:
 def _space(labels: tuple[Label, ...], oos_value: str | None) -> LabelSpace:
     if oos_value is None:
         oos_value = next((label.value for label in labels if _means_oos(label)), "")
-    elif oos_value not in {label.value for label in labels}:
-        oos_value = ""
+    else:
+        oos_value = LabelNames(LabelSpace(labels)).value_of(oos_value) or ""
     return LabelSpace(tuple(label for label in labels if label.value != oos_value), oos_value)
 
 
 def _means_oos(label: Label) -> bool:
-    spelled = {re.sub(r"[\s_-]+", " ", name).strip().lower() for name in (label.value, label.name)}
-    return bool(spelled & OOS_NAMES)
+    names = {re.sub(r"[\s_-]+", " ", key(name)).strip().lower() for name in (label.value, label.name)}
+    return bool(names & OOS_NAMES)
 
 
 def _choose(served: list[Control], refused: list[Unusable], name: str) -> Control | Unusable:

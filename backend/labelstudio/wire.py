@@ -174,10 +174,8 @@ def score_of(decision: Decision) -> float:
 
 def prediction(decision: Decision, control: Control, version: str) -> Json:
     """One decision as Label Studio stores it; an empty result where nothing is to be ticked."""
-    value = decision.predicted_label
-    ticked = bool(value) and decision.kind != "abstain"
-    known = value in control.space.values or (value == control.space.oos_value and bool(value))
-    result = [choice(control, value)] if ticked and known else []
+    value = control.labels.value_of(decision.predicted_label)
+    result = [choice(control, value)] if value and decision.kind != "abstain" else []
     return {"result": result, "score": score_of(decision), "model_version": version}
 
 
@@ -253,7 +251,8 @@ def _plain(value: str, name: str) -> Json:
 def _likeliest(decision: Decision, control: Control) -> list[tuple[str, str, float]]:
     """Value, name and probability of up to N_PERCENT choices, out-of-scope among them."""
     names = _names(control)
-    shares = [(item.label, item.probability) for item in decision.alternatives if item.label in names]
+    known = [(control.labels.value_of(item.label), item.probability) for item in decision.alternatives]
+    shares = [(value, share) for value, share in known if value in names]
     if control.space.oos_value:
         shares.append((control.space.oos_value, decision.p_out_of_scope))
     return [(value, names[value], share) for value, share in sorted(shares, key=lambda item: -item[1])[:N_PERCENT]]

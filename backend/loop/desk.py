@@ -156,8 +156,8 @@ class ProjectDesk:
     @property
     def keywords(self) -> dict[str, Sequence[str]]:
         """The project's keyword rules for labels that its config has; doctor names the others."""
-        known = (*self.control.space.values, self.control.space.oos_value)
-        return {label: words for label, words in self.settings.keywords.items() if label in known}
+        rules = {self.control.labels.value_of(x): words for x, words in self.settings.keywords.items()}
+        return {value: words for value, words in rules.items() if value}
 
     def served(self) -> Served | None:
         return self.desk.served(self.key)

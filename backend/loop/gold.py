@@ -27,18 +27,18 @@ def keep_gold(work: ProjectDesk, examples: Sequence[Example]) -> None:
         BadInputError: a label is none of the label config's.
         StateError: the state folder takes no writes.
     """
-    control = work.control
-    values = {*control.space.values, *filter(None, [control.space.oos_value])}
-    unknown = sorted({example.label for example in examples} - values)
+    names = work.control.labels
+    unknown = sorted({each.label for each in examples if not names.value_of(each.label)})
     if unknown:
         raise BadInputError(
             f"a gold row's label must be one of the label config, {unknown[0]!r} is not ({len(unknown)} such labels); "
             "correct it, or add it there"
         )
-    lines = [json.dumps({"id": e.id, "text": e.text, "label": e.label}, ensure_ascii=False) for e in examples]
+    rows = names.of_examples(examples)
+    lines = [json.dumps({"id": e.id, "text": e.text, "label": e.label}, ensure_ascii=False) for e in rows]
     write_atomically(_path(work), "".join(line + "\n" for line in lines))
-    rows = work.desk.ledger.index_rows(work.key)
-    moved = [(row.task_id, row.text, row.label, bucket_of(work, row.text), row.bucket) for row in rows]
+    known = work.desk.ledger.index_rows(work.key)
+    moved = [(row.task_id, row.text, row.label, bucket_of(work, row.text), row.bucket) for row in known]
     work.desk.ledger.put_index(work.key, [new[:4] for new in moved if new[3] != new[4]])
 
 

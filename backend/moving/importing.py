@@ -85,6 +85,8 @@ def import_rows(
             run.send(chunk, _place(source, run.done.read))
             watch(Progress(run.done.read, run.done.new, source.share))
         done = run.end()
+        for note in reader.spellings.notes():
+            report(f"{source.name}: {note}")
         if not done.read:
             raise BadInputError(
                 f"{source.name} must hold at least one row, but holds none; check that it is the right one"

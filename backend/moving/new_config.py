@@ -1,9 +1,12 @@
 """The label config of a project that is made for a file: the labels that the file's rows have."""
 
+from contextlib import suppress
+
 from backend.core.errors import BadInputError
-from backend.labelstudio.label_config import KEY, MAX_LABELS, TEXT, Listed, distinct, label_config, listed_label
+from backend.core.labels import key
+from backend.core.spellings import Spellings
+from backend.labelstudio.label_config import KEY, MAX_LABELS, TEXT, distinct, label_config, listed_label
 from backend.labelstudio.schema import OWN_KEYS
-from backend.moving.cells import as_cell
 from backend.moving.reading import FileSource
 from backend.moving.rows import Names
 
@@ -19,11 +22,12 @@ def config_of(source: FileSource, names: Names) -> str:
     if source.is_stream:
         raise BadInputError(f"a new project must have a label config, and standard input can be read once: {REMEDY}")
     column = names.label or "label"
-    found: dict[str, Listed] = {}
+    found: dict[str, str] = {}  # by label, where it stands first
+    spellings = Spellings()
     for record in source.records():
-        value = as_cell(record.columns.get(column)).strip()
-        if value and value not in found:
-            found[value] = listed_label({"label": value}, f"{source.name}, row {record.number}")
+        with suppress(BadInputError):  # a list: the row is rejected when it is to become a task
+            if label := spellings.add(record.columns.get(column)):
+                found.setdefault(key(label), f"{source.name}, row {record.number}")
         if len(found) > MAX_LABELS:
             raise BadInputError(
                 f"a project must have at most {MAX_LABELS} labels, but the column {column!r} of {source.name} holds "
@@ -34,5 +38,7 @@ def config_of(source: FileSource, names: Names) -> str:
             f"a new project must have labels, but {source.name} holds none in the column {column!r}; say which column "
             f"it is with --label, or {REMEDY}"
         )
-    key = names.text if KEY.fullmatch(names.text) and names.text not in OWN_KEYS else TEXT
-    return label_config(distinct([found[value] for value in sorted(found)]), text_key=key)
+    text_key = names.text if KEY.fullmatch(names.text) and names.text not in OWN_KEYS else TEXT
+    chosen = sorted(spellings.chosen().items(), key=lambda item: item[1])
+    listed = [listed_label({"label": written}, found[common]) for common, written in chosen]
+    return label_config(distinct(listed), text_key=text_key)

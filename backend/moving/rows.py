@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from backend.core.errors import BadInputError
+from backend.core.labels import spelled
+from backend.core.spellings import Spellings
 from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, IMPORTED, TOP_KEY, Control
 from backend.labelstudio.wire import Json, choice, shown_data
 from backend.moving.cells import OWN, as_cell, as_json, fingerprint, strings_in
@@ -63,6 +64,7 @@ class RowReader:
     control: Control
     names: Names
     occurrence: Callable[[str], int]
+    spellings: Spellings = field(default_factory=Spellings)  # of the labels that were read
 
     def read(self, record: Record) -> Row | Reject:
         """A row, or why it is none.
@@ -79,10 +81,14 @@ class RowReader:
         problem = _problem(columns, columns[text]) if text else f"must have the column {self._text_name()!r}; add it"
         if problem or not text:
             return Reject(record.number, problem, given)
-        label = self._label(record.columns, columns)
+        given_label = self._given_label(record.columns, columns)
+        try:
+            label = self._label(given_label)
+        except BadInputError as err:
+            return Reject(record.number, str(err), given)
         if label is None:
             reason = "label must be one of the label config; correct it, or add it there"
-            return Reject(record.number, reason, given, self._spelled_label(record.columns, columns))
+            return Reject(record.number, reason, given, spelled(given_label))
         return self._row(record.number, columns, text, label)
 
     def remarks(self, record: Record) -> list[str]:
@@ -150,22 +156,16 @@ class RowReader:
         given = as_cell(columns.get(named or ""))
         return kept or (f"{self.names.id_prefix}{given}" if given else "")
 
-    def _label(self, all_columns: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
+    def _label(self, given: object) -> str | None:
         """Empty for no label; None for one that the label config does not have."""
-        given = self._spelled_label(all_columns, columns)
-        return self._values.get(given) if given else ""
+        value = self.control.labels.value_of(given)
+        if value:
+            self.spellings.add(given)
+        return value
 
-    def _spelled_label(self, all_columns: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
+    def _given_label(self, all_columns: Mapping[str, Any], columns: Mapping[str, Any]) -> object:
         source = all_columns if self.names.label else columns  # named, an export's own label may be meant
-        return as_cell(source.get(self._label_column(source) or "")).strip()
-
-    @cached_property
-    def _values(self) -> dict[str, str]:
-        space = self.control.space
-        names = {label.name: label.value for label in space.labels}
-        if space.oos_value:
-            names |= {self.control.oos_name: space.oos_value, space.oos_value: space.oos_value}
-        return {**names, **{label.value: label.value for label in space.labels}}
+        return source.get(self._label_column(source) or "")
 
 
 def as_task(row: Row, control: Control, labels_as: LabelsAs) -> Json:

@@ -7,6 +7,7 @@ import numpy as np
 import regex
 
 from backend.core.errors import BadInputError
+from backend.core.labels import LabelNames
 from backend.core.types import LabelSpace
 from backend.pipeline.evidence import Feature
 
@@ -27,10 +28,11 @@ class KeywordRules:
             BadInputError: a label that the project does not have.
         """
         columns = {value: column for column, value in enumerate((*space.values, space.oos_value))}
-        for value in rules:
-            if not value or value not in columns:
-                raise BadInputError("keyword rules must name labels of the project; one names another label")
-        return cls(tuple((columns[value], _pattern(words)) for value, words in rules.items() if words))
+        names = LabelNames(space)
+        ruled = [(names.value_of(label), words) for label, words in rules.items()]
+        if not all(value for value, _ in ruled):
+            raise BadInputError("keyword rules must name labels of the project; one names another label")
+        return cls(tuple((columns[value], _pattern(words)) for value, words in ruled if value and words))
 
     def append(self, texts: Sequence[str], n_columns: int) -> tuple[Feature, ...]:
         """One feature (n_texts, n_columns): 1 where a label's words occur; nothing where there are no rules."""

@@ -74,7 +74,7 @@ def test_a_label_keeps_its_own_spelling_of_a_number() -> None:
     [(["a", "b"], "a list of 2"), (["a"], "a list of 1"), ({"choices": ["a"]}, "an object")],
 )
 def test_several_labels_for_a_text_are_refused(several: object, named: str) -> None:
-    with pytest.raises(BadInputError, match=f"must be one value, was {named}; give each text"):
+    with pytest.raises(BadInputError, match=f"must be one value, was {named}; write one label a row"):
         spelled(several)
 
 

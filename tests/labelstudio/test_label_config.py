@@ -68,8 +68,10 @@ BAD = [
     ("the same but for case", [{"label": "Refund"}, {"label": "refund"}], "row 2 repeats row 1"),
     ("the same alias", [{"label": "a", "alias": "x"}, {"label": "b", "alias": "x"}], "row 2 repeats row 1"),
     ("an alias that is another's label", [{"label": "a"}, {"label": "b", "alias": "a"}], "what is stored"),
-    ("a list", [{"label": ["a"]}], "row 1: label must be a string, was of type list"),
-    ("a control character", [{"label": "a\x07"}], "row 1: label must hold no control characters"),
+    ("a list", [{"label": ["a"]}], "row 1: a label must be one value, was a list of 1; write one label a row"),
+    ("a control character", [{"label": "a", "hint": "b\x07"}], "row 1: hint must hold no control characters"),
+    ("a hint that is a number", [{"label": "a", "hint": 1}], "row 1: hint must be a string, was of type int"),
+    ("the same with another blank", [{"label": "a b"}, {"label": "a\u00a0b\u200b"}], "row 2 repeats row 1"),
     ("the name of task data", [{"label": "$a"}], r"must not begin with \$"),
     ("too many", [{"label": f"l{i}"} for i in range(2001)], "labels must be at most 2000, are 2001"),
 ]  # fmt: skip

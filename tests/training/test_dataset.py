@@ -78,7 +78,7 @@ VOTES: list[tuple[str, list[Annotation], str | None]] = [
     ("a label that left the config", [said("gone")], None),
     ("a label that left the config beside one that did not", [said("gone", ANN), said("gone", BOB), said("no", CYD)],
      "no"),
-    ("the name of a label that has an alias", [said("Yes")], None),
+    ("the name of a label that has an alias", [said("Yes")], "yes"),
     ("out of scope is a label", [said("other")], "other"),
     ("a person's ground truth beats the majority",
      [said("yes", ANN), said("yes", BOB), said("no", CYD, ground_truth=True)], "no"),

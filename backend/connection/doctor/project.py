@@ -54,7 +54,8 @@ def unserved(found: Unusable) -> Finding[ProjectDesk]:
 
 
 def keywords(work: ProjectDesk) -> Finding[ProjectDesk]:
-    unknown = set(work.settings.keywords) - set(work.keywords)
+    names = work.control.labels
+    unknown = {label for label in work.settings.keywords if not names.value_of(label)}
     if unknown:
         return UNKNOWN_RULES.seen(labels=", ".join(sorted(unknown)), file=work.folder.root / SETTINGS_FILE)
     return Finding(f"rules for {len(work.keywords)} labels")
