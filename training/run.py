@@ -19,12 +19,12 @@ from backend.assembly import Assembly, compose, decided_by
 from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
 from backend.core.errors import BadInputError
 from backend.core.profiles import Profile
-from backend.core.types import DataFingerprint, Example, LabelSpace
+from backend.core.types import DataFingerprint, Example, LabelSpace, Language
 from backend.models.kernel import KernelClassifier
 from backend.pipeline.budget import Budget, NoBudget
 from backend.pipeline.clean import CLEANING, clean
 from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
-from backend.pipeline.language import Language, detect_language
+from backend.pipeline.language import detect_language
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.rerank import Reranker
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable

@@ -110,7 +110,8 @@ def _of_project(number: int) -> Material:
 def _described(printer: Printer, material: Material, model: Path | None, k: int) -> list[Description]:
     from backend.assembly import Assembly  # torch takes seconds: a wrong option is told at once
     from backend.core.profiles import LOCAL, ModelSpec
-    from backend.pipeline.language import Language, detect_language
+    from backend.core.types import Language
+    from backend.pipeline.language import detect_language
     from backend.pipeline.lexical import Stemmer
     from training.describe import N_NEAREST, Describer, descriptions_of, subjects_of
     from training.wording import Wordings

@@ -183,7 +183,7 @@ def _connect(settings: Settings, project: Project, profile: str, printer: Printe
 
     with Desk(settings) as desk:
         if desk.ledger.project(str(project.key)) is None:
-            connect(desk, project, ConnectOptions(profile=profile), printer.step)
+            connect(desk, project, ConnectOptions(profile=profile or None), printer.step)
 
 
 def _predict_now(settings: Settings, project_id: int) -> None:

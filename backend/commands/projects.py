@@ -14,7 +14,7 @@ from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
 from backend.connection.connect import disconnect as untie
 from backend.connection.connect import planned_disconnect as planned_untie
-from backend.connection.status import problems, project_status, report
+from backend.connection.status import all_well, project_status, report
 from backend.connection.ties import Change
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
@@ -33,9 +33,13 @@ def connect(
     project: Annotated[int, typer.Option("--project", help="An existing project; or give --title.")] = 0,
     title: Annotated[str, typer.Option(help="Create a project of this name.")] = "",
     label_config: Annotated[Path | None, typer.Option(help="The label config of a project to create.")] = None,
-    oos_label: Annotated[str, typer.Option(help='Choice that means "none of these"; "auto" guesses.')] = "auto",
-    language: Annotated[str, typer.Option(help="en, ru or mixed; detected where left out.")] = "",
-    profile: Annotated[str, typer.Option(help="Models and parameters of this project.")] = "",
+    oos_label: Annotated[
+        str | None, typer.Option(help='Choice that means "none of these"; "auto" guesses, "": none.')
+    ] = None,
+    language: Annotated[str | None, typer.Option(help='Of the texts: en, ru or mixed; "" detects it.')] = None,
+    profile: Annotated[
+        str | None, typer.Option(help='Models and parameters of this project; "": the backend\'s.')
+    ] = None,
     replace: Annotated[bool, typer.Option(help="Take over from a foreign backend or version.")] = False,
     push_only: Annotated[
         bool, typer.Option("--push-only", help="For a Label Studio that may not call out: prelabel polls and pushes.")
@@ -112,7 +116,7 @@ def status(
     html: Annotated[Path | None, typer.Option(help="With --impact: a folder for pages with pictures.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Say where each project stands. Exits with 1 where Label Studio tells nothing of one."""
+    """Say where each project stands. Exits with 1 where something is wrong with one."""
     printer = Printer(json)
     if html and not impact:
         raise BadInputError("--html must go with --impact; add it")
@@ -126,7 +130,7 @@ def status(
             printer.result({"projects": [each.figures() for each in found]})
         else:
             printer.text(report(found))
-        if problems(found):
+        if not all_well(found):
             raise typer.Exit(1)
 
 

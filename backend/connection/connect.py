@@ -6,12 +6,12 @@ that `disconnect` can put it back, and so can a first `connect` that fails.
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from backend.connection.settings_file import write_project_settings
+from backend.connection.settings_file import change_project_settings, write_project_settings
 from backend.connection.ties import (
     TITLE,
     Change,
@@ -26,15 +26,17 @@ from backend.connection.ties import (
 )
 from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import BadInputError, LabelStudioError, OutsideError, PrelabelError
-from backend.core.projects import ProjectKey, ProjectSettings
+from backend.core.profiles import load_profile
+from backend.core.projects import ProjectKey, checked_settings, project_folder
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import AUTO_KEY, OWN_KEYS, usable_control
+from backend.labelstudio.schema import AUTO_KEY, OWN_KEYS, knows_oos_label, usable_control
 from backend.loop import push
 from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.retrain import make_cold, read_labels
+from backend.loop.upkeep import refresh
 
 UNCERTAINTY = "Uncertainty sampling"
 GONE = 404
@@ -46,20 +48,27 @@ INLINE_TASKS = 2000  # a larger project is predicted by the workers
 class ConnectOptions:
     replace: bool = False  # take over from a foreign backend or version
     order_by_uncertainty: bool = True  # set the project's task sampling
-    oos_label: str = "auto"
-    language: str = ""
-    profile: str = ""
+    oos_label: str | None = None  # this and the next two are entries of the project's settings;
+    language: str | None = None  # None leaves the entry as it is
+    profile: str | None = None
     push_only: bool = False  # no webhook and no backend: Label Studio need not reach us
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The entries of the project's settings that were given."""
+        given = {name: getattr(self, name) for name in ("profile", "language", "oos_label")}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def planned(settings: Settings, client: LabelStudioClient, project: Project, options: ConnectOptions) -> list[Change]:
     """Every change that `connect` would make.
 
     Raises:
-        BadInputError: the label config cannot be served, or something foreign is in the way.
+        BadInputError: the label config cannot be served, an option names what does not exist, or
+            something foreign is in the way.
     """
-    usable_control(project.label_config, ProjectSettings(oos_label=options.oos_label))
-    changes = [*foreign_ties(settings, client, project, replace=options.replace)]
+    changes = _planned_settings(settings, project, options)
+    changes += foreign_ties(settings, client, project, replace=options.replace)
     changes += (ties_to_remove if options.push_only else ties_to_make)(settings, client, project)
     if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
         changes.append(Change("task sampling", project.sampling, UNCERTAINTY))
@@ -67,6 +76,24 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
         changes.append(Change("shown predictions", project.model_version or "none", "prelabel's present version"))
     changes.append(Change("predictions", "none of ours", "one for each open task but the blind ones"))
     return changes
+
+
+def _planned_settings(settings: Settings, project: Project, options: ConnectOptions) -> list[Change]:
+    """The entries of the project's settings that the options change, each checked."""
+    before = project_folder(settings.projects_dir, str(project.key)).settings()
+    after = checked_settings(options.settings, before)
+    load_profile(after.profile or settings.profile)
+    control = usable_control(project.label_config, after)
+    if not knows_oos_label(control, after):
+        raise BadInputError(
+            "--oos-label must be a choice of the label config, "
+            f'"auto" to guess it or "" for none, was {after.oos_label!r}'
+        )
+    return [
+        Change(f"setting {name}", getattr(before, name) or "none", value or "none")
+        for name, value in options.settings.items()
+        if getattr(before, name) != value
+    ]
 
 
 def connect(desk: Desk, project: Project, options: ConnectOptions, report: Report) -> str:
@@ -90,6 +117,7 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
             remove_foreign(desk.settings, desk.client, project)
         untie(desk, project) if options.push_only else tie(work, report)
         remember(work, push_only=options.push_only)
+        _take_over_settings(desk.project(key), options, report)
         if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
             desk.client.update_project(project.id, sampling=UNCERTAINTY)
         _catch_up(desk.project(key), report)
@@ -120,17 +148,42 @@ def _undo(work: ProjectDesk, snapshot: Json) -> None:
     _restore(work, snapshot)
 
 
+def _take_over_settings(work: ProjectDesk, options: ConnectOptions, report: Report) -> None:
+    """Change the settings of a project that serves already, and make its versions anew.
+
+    Raises:
+        OutsideError: a worker is at it for long.
+    """
+    change_project_settings(work.folder, options.settings)
+    work = work.desk.project(work.key)
+    if work.row.config_hash == work.config_hash:
+        return
+    report("changed settings")
+    with work.desk.queue.lease("labels", work.key, wait_s=ALONE_WAIT_S) as held:
+        if not held:
+            raise OutsideError(
+                f"the settings of project {work.id} are written, but a worker is busy with it; "
+                "it takes them over by itself within minutes"
+            )
+        refresh(work)
+
+
 def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDesk:
-    """Give a project its state folder, its settings and a version that serves; nothing changes in Label Studio."""
+    """Give a project its state folder, its settings and a version that serves, where it has none.
+
+    Nothing changes in Label Studio.
+    """
     key = str(project.key)
     folder = desk.loader.folder(key)
-    write_project_settings(folder, profile=options.profile, language=options.language, oos_label=options.oos_label)
+    write_project_settings(folder)
+    if not folder.current():
+        change_project_settings(folder, options.settings)
     work = desk.project(key)
     if not work.row.watermark:  # what happens from here on is followed; what was before is read once, by `connect`
         begun = datetime.now(UTC)
         work = work.update(watermark=begun.strftime(TIME), reconciled_at=begun.timestamp())
-    work = work.update(config_hash=work.config_hash, counters=dict(project.counters))
     if not folder.current():
+        work = work.update(config_hash=work.config_hash, counters=dict(project.counters))
         make_cold(work)
     return work
 

@@ -1,5 +1,9 @@
 """A project's settings.toml as `connect` writes it: every entry with its meaning, for a person to edit."""
 
+from collections.abc import Mapping
+
+import tomlkit
+
 from backend.core.artefacts import write_atomically
 from backend.core.projects import SETTINGS_FILE, ProjectFolder, ProjectSettings
 
@@ -25,22 +29,38 @@ train_on_auto = false               # whether such annotations train
 """
 
 
-def write_project_settings(folder: ProjectFolder, *, profile: str, language: str, oos_label: str) -> None:
-    """Write the file where there is none; a person's edits stay."""
+def write_project_settings(folder: ProjectFolder) -> None:
+    """Write the file with every default where there is none; a person's file stays as it is."""
     path = folder.root / SETTINGS_FILE
     if path.exists():
         return
     defaults = ProjectSettings()
     text = TEMPLATE.format(
-        profile=_quoted(profile),
-        language=_quoted(language),
-        oos_label=_quoted(oos_label),
+        profile=_quoted(defaults.profile),
+        language=_quoted(defaults.language),
+        oos_label=_quoted(defaults.oos_label),
         blind_share=defaults.blind_share,
         head=defaults.head,
         target_precision=defaults.target_precision,
         train_on_bulk=str(defaults.train_on_bulk).lower(),
     )
     write_atomically(path, text)
+
+
+def change_project_settings(folder: ProjectFolder, given: Mapping[str, str]) -> None:
+    """Set entries of the file; all others, and a person's comments, stay as they are.
+
+    Raises:
+        BadInputError: the file is not TOML.
+    """
+    path = folder.root / SETTINGS_FILE
+    before = folder.settings()
+    changed = {name: value for name, value in given.items() if getattr(before, name) != value}
+    if not changed:
+        return
+    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    document.update(changed)
+    write_atomically(path, tomlkit.dumps(document))
 
 
 def _quoted(value: str) -> str:

@@ -3,9 +3,10 @@
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from backend.connection.doctor.examination import glance
 from backend.connection.spending import LlmSpending, llm_spending
 from backend.core.errors import PrelabelError, QueueError
 from backend.core.projects import ProjectKey
@@ -31,6 +32,7 @@ class ProjectStatus:
     title: str  # empty where Label Studio does not answer
     state: tuple[str, ...]  # pinned, frozen, push-only
     problem: str  # why Label Studio tells nothing of it; empty where it does
+    faults: tuple[str, ...]  # what doctor finds at a glance: label config, settings, the way of events
     version: str  # that serves; empty where none was published
     shown: bool  # whether Label Studio shows it
     n_tasks: int
@@ -69,6 +71,8 @@ class ProjectStatus:
 
     def lines(self, now: float) -> Iterator[tuple[str, str]]:
         """What a person reads, by name."""
+        for fault in self.faults:
+            yield "FAULT", fault
         shown = "shown" if self.shown else "not shown by Label Studio"
         yield "version", f"{self.version}, {shown}" if self.version else "none yet"
         yield "tasks", f"{self.n_annotated} of {self.n_tasks} annotated"
@@ -98,18 +102,19 @@ class ProjectStatus:
 def project_status(desk: Desk, key: str) -> ProjectStatus:
     """The status of a connected project; where Label Studio does not answer, what is known without it."""
     seen, waiting = _seen(desk, key)
-    title, shown_version, counters, auto, problem = _told_by_label_studio(desk, key)
+    told = _told_by_label_studio(desk, key)
     row = seen.row
     words = ((f"pinned to {row.pinned}", row.pinned), ("frozen", row.frozen), ("push-only", row.push_only))
     return ProjectStatus(
         key=key,
-        title=title,
+        title=told.title,
         state=tuple(word for word, holds in words if holds),
-        problem=problem,
+        problem=told.problem,
+        faults=told.faults,
         version=seen.current,
-        shown=bool(seen.current) and shown_version == seen.current,
-        n_tasks=counters.get("task_number", 0),
-        n_annotated=counters.get("num_tasks_with_annotations", 0),
+        shown=bool(seen.current) and told.shown_version == seen.current,
+        n_tasks=told.counters.get("task_number", 0),
+        n_annotated=told.counters.get("num_tasks_with_annotations", 0),
         n_waiting=None if waiting is None else len(waiting),
         oldest_waiting_s=None if waiting is None else max((job.waits_s for job in waiting), default=0.0),
         last_event_at=row.webhook_at or None,
@@ -125,7 +130,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         bands=tuple(seen.bands),
         outlook=told_outlook(desk.loader.folder(key)),
         llm=llm_spending(desk.ledger, key),
-        auto=auto,
+        auto=told.auto,
     )
 
 
@@ -141,15 +146,32 @@ def _waiting(queue: JobQueue, key: str) -> Sequence[WaitingJob] | None:
         return None
 
 
-def _told_by_label_studio(desk: Desk, key: str) -> tuple[str, str, Mapping[str, int], str, str]:
-    """Title, shown version, counters and auto-accept; and why they are missing, where they are."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What Label Studio tells of a project; `problem` says why it tells nothing."""
+
+    title: str = ""
+    shown_version: str = ""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    auto: str = ""
+    faults: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def _told_by_label_studio(desk: Desk, key: str) -> Told:
     try:
         work = desk.project(key)
+        project = work.project
+        return Told(
+            project.title,
+            project.model_version,
+            project.counters,
+            standing(work).message,
+            tuple(f"{each.name}: {each.finding}; {each.remedy}" for each in glance(work)),
+        )
     except PrelabelError as err:
         row = desk.ledger.project(key)
-        return "", "", dict(row.counters or {}) if row else {}, "", str(err)
-    project = work.project
-    return project.title, project.model_version, project.counters, standing(work).message, ""
+        return Told(counters=dict(row.counters or {}) if row else {}, problem=str(err))
 
 
 def _computed(n: int, version: str, coverage: Coverage | None) -> str:
@@ -209,6 +231,11 @@ def _days(seconds: int) -> str:
     return f"{seconds // 3600} h ago" if seconds < 48 * 3600 else f"{seconds // 86400} days ago"
 
 
+def all_well(statuses: Sequence[ProjectStatus]) -> bool:
+    """Whether Label Studio tells of every project, and no fault was seen in any."""
+    return not any(status.problem or status.faults for status in statuses)
+
+
 def problems(statuses: Sequence[ProjectStatus]) -> list[str]:
     """Why Label Studio tells nothing of some projects, each reason once."""
     return list(dict.fromkeys(status.problem for status in statuses if status.problem))
@@ -220,6 +247,8 @@ def report(statuses: Sequence[ProjectStatus]) -> str:
     blocks = ["\n".join(textwrap.wrap(problem, COLUMNS)) for problem in problems(statuses)]
     for status in statuses:
         states = (*status.state, *(["Label Studio tells nothing of it"] if status.problem else []))
+        faulty = f"{len(status.faults)} faults" if len(status.faults) > 1 else "1 fault"
+        states = (*states, *([faulty] if status.faults else []))
         head = f"{status.name}: {', '.join(states) or 'ok'}"
         blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
     return "\n\n".join(blocks) or "no project is connected; run: prelabel connect"

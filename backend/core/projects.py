@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from backend.core.artefacts import oldest_first, remove, unfinished, unpublished, write_atomically
 from backend.core.descriptions import Description, descriptions_from
 from backend.core.errors import BadInputError
 from backend.core.spending import Spend
+from backend.core.types import Language
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
@@ -207,6 +208,16 @@ class ProjectFolder:
         return settings if settings.control else replace(settings, control=self._named_control())
 
 
+def checked_settings(given: Mapping[str, Any], before: ProjectSettings) -> ProjectSettings:
+    """Settings with some entries changed.
+
+    Raises:
+        BadInputError: an entry that the settings file may not hold.
+    """
+    _checked(dict(given), "the options")
+    return replace(before, **given)
+
+
 def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
     known = {field.name: type(getattr(ProjectSettings(), field.name)) for field in fields(ProjectSettings)}
     for name, value in raw.items():
@@ -216,6 +227,11 @@ def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
             raise BadInputError(f"{where}: {name} must be of type {known[name].__name__}, was {value!r}")
         if isinstance(value, int | float) and not 0 <= value <= LIMITS.get(name, float("inf")):
             raise BadInputError(f"{where}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
+    if raw.get("language", "") not in ("", *get_args(Language)):
+        known_languages = ", ".join(get_args(Language))
+        raise BadInputError(
+            f'{where}: language must be one of {known_languages}, or "" to detect it, was {raw["language"]!r}'
+        )
     if raw.get("auto_accept", "mark") not in AUTO_ACCEPT:
         raise BadInputError(f"{where}: auto_accept must be one of {', '.join(AUTO_ACCEPT)}, was {raw['auto_accept']!r}")
     for label, now in raw.get("renamed", {}).items():

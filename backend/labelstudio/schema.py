@@ -135,6 +135,11 @@ def usable_control(xml: str, settings: ProjectSettings) -> Control:
     return found
 
 
+def knows_oos_label(control: Control, settings: ProjectSettings) -> bool:
+    """Whether the out-of-scope label that the settings name is a choice of the label config."""
+    return settings.oos_label in ("auto", "", control.space.oos_value)
+
+
 def file_control(xml: str, *, oos_label: str = "") -> Control:
     """The control of a config, for commands that work on files.
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Literal
 
-Language = Literal["en", "ru", "mixed"]
+from backend.core.types import Language
+
 SAMPLE = 2000  # texts are enough to tell
 CLEAR_SHARE = 0.9  # of the texts in one alphabet; brand names and links in the other are ordinary
 MOSTLY = 0.3  # share of Cyrillic letters from which a text is Russian: product names are often Latin

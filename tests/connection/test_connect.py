@@ -2,10 +2,14 @@
 
 import pytest
 
-from backend.connection.connect import ConnectOptions, connect, disconnect
-from backend.core.errors import LabelStudioError, QueueError
+from backend.connection.connect import ConnectOptions, connect, disconnect, planned
+from backend.connection.status import project_status
+from backend.connection.ties import Change
+from backend.core.errors import BadInputError, LabelStudioError, QueueError
 from backend.core.settings import Settings
+from backend.labelstudio.records import Project
 from backend.loop.desk import Desk
+from tests.connection.doctored import config_of
 from tests.stack import Backend, free_port
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis]
@@ -53,3 +57,75 @@ def test_a_project_that_was_deleted_in_label_studio_can_be_disconnected(backend:
         desk.client.delete_project(project.id)
         disconnect(desk, str(project.key), lambda _: None)
         assert desk.ledger.project(str(project.key)) is None
+
+
+UNKNOWN_OPTIONS = [
+    ("a language", ConnectOptions(language="xx"), "language must be one of en, ru, mixed"),
+    ("a profile", ConnectOptions(profile="huge"), "profile must be one of"),
+    ("an out-of-scope label", ConnectOptions(oos_label="nothing"), "--oos-label must be a choice"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [row[1:] for row in UNKNOWN_OPTIONS], ids=[row[0] for row in UNKNOWN_OPTIONS]
+)
+def test_an_option_that_names_what_does_not_exist_is_refused_and_changes_nothing(
+    backend: Backend, options: ConnectOptions, message: str
+) -> None:
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="options", label_config=config_of(["praise", "other"]))
+        for first in (planned_of, connect_to):
+            with pytest.raises(BadInputError, match=message):
+                first(desk, project, options)
+        assert desk.ledger.project(str(project.key)) is None
+
+
+def test_options_given_to_a_connected_project_count_and_a_persons_comments_stay(backend: Backend) -> None:
+    with Desk(backend.settings) as desk:
+        config = config_of(["praise", "complaint", "neither"])
+        project = desk.client.create_project(title="options", label_config=config)
+        desk.client.import_tasks(project.id, [{"text": "a fine thing"}, {"text": "it broke"}])
+        push_only = ConnectOptions(language="en", push_only=True)
+        first = connect(desk, project, push_only, lambda _: None)
+        folder = desk.loader.folder(str(project.key))
+        file = folder.root / "settings.toml"
+        edited = '# mine\nblind_share = 0.0\n[renamed]\nold = "praise"\n'
+        file.write_text(edited, encoding="utf-8")
+        given = ConnectOptions(oos_label="neither", language="mixed", push_only=True)
+        told = {change.what: change.after for change in planned_of(desk, desk.client.project(project.id), given)}
+        assert (told["setting oos_label"], told["setting language"]) == ("neither", "mixed")
+        second = connect(desk, desk.client.project(project.id), given, lambda _: None)
+        settings = folder.settings()
+        assert (settings.oos_label, settings.language, settings.blind_share) == ("neither", "mixed", 0.0)
+        assert settings.renamed == {"old": "praise"}
+        assert "# mine" in file.read_text(encoding="utf-8")
+        assert second != first, "another language makes another version"
+        assert desk.client.project(project.id).model_version == second
+        connect(desk, desk.client.project(project.id), ConnectOptions(push_only=True), lambda _: None)
+        assert folder.settings() == settings, "what is not given stays"
+
+
+def test_status_says_what_is_wrong_with_the_way_of_events_and_the_label_config(backend: Backend) -> None:
+    with Desk(backend.settings) as desk, backend.web():
+        project = desk.client.create_project(title="status", label_config=config_of(["praise", "other"]))
+        connect(desk, project, OPTIONS, lambda _: None)
+        key = str(project.key)
+        assert project_status(desk, key).faults == ()
+        for hook in desk.client.webhooks(project.id):
+            desk.client.delete_webhook(hook["id"])
+        (fault,) = project_status(desk, key).faults
+        assert "no webhook" in fault
+        assert "prelabel connect" in fault, "with its remedy"
+        twice = CONFIG.replace("</View>", '<Choices name="d" toName="text"><Choice value="b"/></Choices></View>')
+        desk.client.update_project(project.id, label_config=twice)
+        faults = project_status(desk, key).faults
+        assert len(faults) == 2
+        assert any("extra_params" in fault or "control" in fault for fault in faults)
+
+
+def planned_of(desk: Desk, project: Project, options: ConnectOptions) -> list[Change]:
+    return planned(desk.settings, desk.client, project, options)
+
+
+def connect_to(desk: Desk, project: Project, options: ConnectOptions) -> str:
+    return connect(desk, project, options, lambda _: None)

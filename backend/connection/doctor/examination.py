@@ -88,6 +88,13 @@ def examine_project(desk: Desk, key: str, *, before: Sequence[Result] = ()) -> l
     return first + results_of(checks, work, project=key, before=before)
 
 
+def glance(work: ProjectDesk) -> list[Result]:
+    """What is wrong with a project, as far as two quick requests tell: for `prelabel status`."""
+    way = link.POLLED if work.row.push_only else (link.WEBHOOK,)
+    results = results_of((*project.CONFIG, *way), work)
+    return [result for result in results if not result.ok and not result.waits_for]
+
+
 def examine_and_mend(desk: Desk, report: Report, project_id: int = 0) -> list[Result]:
     """Mend what can be mended, and look again; a job that was queued may not have run by then."""
     fixed = _mended(examine_all(desk, project_id), report)

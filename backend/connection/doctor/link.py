@@ -197,13 +197,19 @@ def _told(hooks: list[Json]) -> str:
     return ", ".join(f"project {hook['project']} to {hook['url']}" for hook in hooks)
 
 
+WEBHOOK: Check[ProjectDesk] = Check(
+    "webhook",
+    webhook,
+    (SINGLE_LABEL, NO_WEBHOOK, WEBHOOK_OFF, WRONG_SECRET, WRONG_PROJECT, FEW_ACTIONS),
+)
 CALLED: tuple[Check[ProjectDesk], ...] = (
-    Check("connection", connection, (NO_BACKEND, MOVED, BACKEND_ERROR, UNREACHED, BLOCKED, TWO_BACKENDS)),
     Check(
-        "webhook", webhook,
-        (SINGLE_LABEL, NO_WEBHOOK, WEBHOOK_OFF, WRONG_SECRET, WRONG_PROJECT, FEW_ACTIONS),
+        "connection",
+        connection,
+        (NO_BACKEND, MOVED, BACKEND_ERROR, UNREACHED, BLOCKED, TWO_BACKENDS),
     ),
-)  # fmt: skip
+    WEBHOOK,
+)
 POLLED: tuple[Check[ProjectDesk], ...] = (Check("polling", polling, (NOBODY_POLLS,), needs=("queue",)),)
 STRAY: tuple[Check[Desk], ...] = (
     Check("stray webhooks", strays, (STRAYS,), needs=("Label Studio", "token", "database")),

@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.core.projects import SETTINGS_FILE
-from backend.labelstudio.schema import Control, Unusable
+from backend.labelstudio.schema import Control, Unusable, knows_oos_label
 from backend.labelstudio.wire import text_of, textless
 from backend.loop.desk import ProjectDesk
 from backend.loop.retrain import annotated_tasks
@@ -18,6 +18,11 @@ READ_AT_MOST = 1000  # a second or two
 
 UNSERVED: Fault[ProjectDesk] = Fault(
     "label config without a usable control", "{reason}", "{remedy}; the config is read again by itself"
+)
+UNKNOWN_OOS: Fault[ProjectDesk] = Fault(
+    "an out-of-scope label that is not there",
+    "the settings name {label!r} as out of scope, which the config does not have",
+    "correct oos_label in {file}, or run: prelabel connect --project {project} --oos-label NAME",
 )
 UNKNOWN_RULES: Fault[ProjectDesk] = Fault(
     "keyword rules for labels that are not there", "keyword rules name labels that the config does not have: {labels}",
@@ -41,6 +46,8 @@ def config(work: ProjectDesk) -> Finding[ProjectDesk]:
     if isinstance(work.found, Unusable):
         return unserved(work.found)
     space = work.control.space
+    if not knows_oos_label(work.control, work.settings):
+        return UNKNOWN_OOS.seen(label=work.settings.oos_label, file=work.folder.root / SETTINGS_FILE, project=work.id)
     oos = f"{space.oos_value!r} means none of these" if space.oos_value else "no choice means none of these"
     n_hints = sum(bool(label.hint) for label in work.offered.labels)
     n_described = sum(bool(label.hint) for label in space.labels) - n_hints
@@ -94,7 +101,7 @@ def labels(work: ProjectDesk) -> Finding[ProjectDesk]:
 
 
 CONFIG: tuple[Check[ProjectDesk], ...] = (
-    Check("label config", config, (UNSERVED,)),
+    Check("label config", config, (UNSERVED, UNKNOWN_OOS)),
     Check("keywords", keywords, (UNKNOWN_RULES,), needs=("label config",)),
 )
 CONTENT: tuple[Check[ProjectDesk], ...] = (
