@@ -83,9 +83,10 @@ class Answering:
         share = 0.0 if request.interactive else settings.blind_share
         texts: dict[int, str] = {}
         for place, task in enumerate(request.tasks):
-            text = text_of(task.data, control)
+            data = task.data
+            text = text_of(data, control)
             if text is None:
-                self.telemetry.unanswered.labels(textless(task.data, control)).inc()
+                self.telemetry.unanswered.labels(textless(data, control)).inc()
             elif is_blind(key, task.id, share):
                 self.telemetry.unanswered.labels("blind").inc()
             else:

@@ -124,7 +124,7 @@ def test_whatever_is_kept_for_a_project_ends_by_itself(work: JobQueue) -> None:
     work.note("what", KEY, "text")
     work.put_aside(UNVOTED, KEY, [1])
     with work.lease("push", KEY):
-        kept = {name.decode(): work.connection.ttl(name) for name in work.connection.keys("prelabel:*")}
+        kept = {str(name): work.connection.ttl(name) for name in work.connection.keys("prelabel:*")}
     assert len(kept) == 2 * len(JOBS) + 3
     assert all(left_s > 0 for left_s in kept.values()), kept
 

@@ -4,7 +4,9 @@ Label Studio shows a person nothing of an error but the reason phrase, so that i
 """
 
 import hmac
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, Protocol
 
@@ -23,10 +25,12 @@ from backend.core.errors import (
 )
 from backend.core.projects import ProjectKey
 from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
+from backend.labelstudio.incoming import NO_JSON, Take, as_it_is, read_object
 from backend.labelstudio.wire import (
     Json,
     PredictRequest,
     SetupRequest,
+    TaskRef,
     predict_request,
     reason_phrase,
     results,
@@ -44,6 +48,8 @@ STATUS: tuple[tuple[type[PrelabelError], int], ...] = (  # first match wins
     (OutsideError, 503),
     (PrelabelError, 500),
 )
+
+MB = 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -124,18 +130,18 @@ def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes
     @routes.post("/setup")
     @gate.required
     def setup() -> Response:
-        return jsonify({"model_version": backend.setup(setup_request(_body()))})
+        return jsonify({"model_version": backend.setup(setup_request(_body(SETUP)))})
 
     @routes.post("/predict")
     @gate.required
     def predict() -> Response:
-        return jsonify(results(backend.predict(predict_request(_body()))))
+        return jsonify(results(backend.predict(predict_request(_body(PREDICT)))))
 
     @routes.post("/webhook")
     def webhook() -> Response:
         if not (gate.secret() or gate.basic()):
             raise AuthenticationError(f"a webhook must carry {SECRET_HEADER} or basic auth; run: prelabel doctor")
-        action, key = webhook_event(_body(), request.headers.get(PROJECT_HEADER, ""))
+        action, key = webhook_event(_body(WEBHOOK), request.headers.get(PROJECT_HEADER, ""))
         return jsonify({"status": "ok", "job": backend.event(action, key) if key else ""})
 
     @routes.get("/versions")
@@ -146,7 +152,7 @@ def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes
     @routes.post("/train")
     @gate.required
     def train() -> Response:
-        body = _body()
+        body = _body(TRAIN)
         project = body.get("project") if isinstance(body, dict) else None
         if not isinstance(project, str):
             raise BadInputError("project must be a string, <id>.<created unix>")
@@ -155,7 +161,7 @@ def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes
     @routes.post("/job_status")
     @gate.required
     def job_status() -> Response:
-        body = _body()
+        body = _body(JOB)
         job = body.get("job") if isinstance(body, dict) else None
         if not isinstance(job, str):
             raise BadInputError("job must be the string that /train answered")
@@ -199,12 +205,17 @@ def on_prelabel_error(err: PrelabelError) -> Response:
 
 
 def on_http_error(err: HTTPException) -> Response:
-    return with_reason(
-        err.code or 500, err.name if err.code != TOO_LARGE else "the body must be smaller; select fewer tasks"
-    )
+    return with_reason(err.code or 500, _too_large() if err.code == TOO_LARGE else err.name)
 
 
 TOO_LARGE = 413
+
+
+def _too_large() -> str:
+    """What a body is refused with that is longer than its route allows."""
+    limit_mb = (request.max_content_length or 0) // MB
+    remedy = "select fewer tasks, or raise PRELABEL_MAX_REQUEST_MB" if request.path == "/predict" else "send less"
+    return f"the body must be at most {limit_mb} MB for {request.path}; {remedy}"
 
 
 def on_any_error(err: Exception) -> Response:
@@ -213,15 +224,28 @@ def on_any_error(err: Exception) -> Response:
     return with_reason(500, f"unforeseen {type(err).__name__}; the log of the web process says where")
 
 
-def _body() -> object:
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a route takes of a body, and how much may be sent to it."""
+
+    kept: Mapping[str, Take]
+    limit_mb: int | None = None  # None: PRELABEL_MAX_REQUEST_MB
+
+
+SETUP = Accepted(dict.fromkeys(("project", "schema", "extra_params"), as_it_is), limit_mb=4)  # 10,000 labels are one
+PREDICT = Accepted({**dict.fromkeys(("project", "label_config", "params"), as_it_is), "tasks": TaskRef.of})
+WEBHOOK = Accepted(dict.fromkeys(("action", "project"), as_it_is), limit_mb=16)  # 5,000 tasks are 4; ours hold none
+TRAIN = Accepted({"project": as_it_is}, limit_mb=1)
+JOB = Accepted({"job": as_it_is}, limit_mb=1)
+
+
+def _body(accepted: Accepted) -> object:
+    if accepted.limit_mb is not None:
+        request.max_content_length = min(accepted.limit_mb * MB, request.max_content_length or sys.maxsize)
     try:
-        request.get_data()
+        body = read_object(request.stream.read, accepted.kept)
     except (ClientDisconnected, ParseException) as err:
         raise BadInputError("the body must arrive whole; it broke off, or its chunks are broken") from err
-    try:
-        body: object = request.get_json(force=True, silent=True)
-    except RecursionError as err:
-        raise BadInputError("the body must be JSON; it nests too deep") from err
     if body is None:
-        raise BadInputError("the body must be JSON")
+        raise BadInputError(NO_JSON)
     return body

@@ -35,6 +35,7 @@ OOS_NAMES = frozenset(
 )  # fmt: skip
 SINGLE = ("single", "single-radio")
 DATA_KEY = re.compile(r"\$[^\[\]{}$]+")
+REMEMBERED_SIGNS = 100_000  # of a label config, ten times what 150 labels take: memory must not grow with odd ones
 MAX_DEPTH = 100  # of elements in one another; people stop at ten
 SHOWN_CONTROLS = 3  # of the controls that are no Choices
 WRITES_ONE = "`prelabel label-config` writes a config that works"
@@ -81,9 +82,8 @@ class Unusable:
         return f"{self.reason}: {self.remedy}"
 
 
-@lru_cache(maxsize=256)
 def read_config(xml: str, *, control: str = "", oos_value: str | None = None) -> Control | Unusable:
-    """Find the control to serve.
+    """Find the control to serve; configs of common length are remembered.
 
     Args:
         control: the name of the control, where several could be served.
@@ -92,6 +92,12 @@ def read_config(xml: str, *, control: str = "", oos_value: str | None = None) ->
     Raises:
         LabelConfigError: the config is not well-formed XML, or nests too deep.
     """
+    read = _read_config if len(xml) <= REMEMBERED_SIGNS else _read_config.__wrapped__
+    return read(xml, control, oos_value)
+
+
+@lru_cache(maxsize=256)
+def _read_config(xml: str, control: str, oos_value: str | None) -> Control | Unusable:
     root = _parse(xml)
     hidden, conditional = _not_always_shown(root)
     names = {element.get("name", ""): element for element in root.iter()}

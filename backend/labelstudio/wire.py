@@ -1,6 +1,7 @@
 """JSON <-> dataclasses: what Label Studio sends and what it is answered. Knows no HTTP and no model."""
 
 import html
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,12 @@ from typing import Any, Literal
 from backend.core.errors import BadInputError, TooLargeError
 from backend.core.projects import ProjectKey
 from backend.core.types import Decision
+from backend.labelstudio.incoming import MAX_ITEMS
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
 
 Json = dict[str, Any]
 Textless = Literal["link", "no_text"]
 
-MAX_TASKS = 100_000  # of one request
 CONTROL_LENGTH = 200  # of a control's name that is kept in a file: people write ten signs
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
 N_PERCENT = 5  # labels whose percent is shown
@@ -32,10 +33,24 @@ LABEL_EVENTS = frozenset({"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIO
 
 @dataclass(frozen=True, slots=True)
 class TaskRef:
-    """One task of a request: its id (0 where it has none) and its data."""
+    """One task of a request. Its data stays written: as objects 100,000 tasks would fill the memory."""
 
-    id: int
-    data: Mapping[str, Any]
+    id: int  # 0 where it has none
+    written: bytes  # its data, as a JSON object
+
+    @classmethod
+    def of(cls, task: object) -> "TaskRef":
+        """What of a task is needed; all else, as its older predictions, is left out."""
+        fields = task if isinstance(task, dict) else {}
+        task_id, data = fields.get("id"), fields.get("data")
+        known = task_id if isinstance(task_id, int) and 0 < task_id < 2**63 else 0  # more no database holds
+        written = json.dumps(data if isinstance(data, dict) else {}, ensure_ascii=False)
+        return cls(known, written.encode("utf-8", "surrogatepass"))
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        data: Mapping[str, Any] = json.loads(self.written)
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +73,19 @@ def predict_request(body: object) -> PredictRequest:
 
     Raises:
         BadInputError: not the shape that Label Studio sends.
-        TooLargeError: more than MAX_TASKS tasks.
+        TooLargeError: more than MAX_ITEMS tasks.
     """
     fields = _object(body)
     tasks = fields.get("tasks")
     if not isinstance(tasks, list):
         raise BadInputError(f"tasks must be a list, was {type(tasks).__name__}")
-    if len(tasks) > MAX_TASKS:
-        raise TooLargeError(f"tasks must be at most {MAX_TASKS} a request, were {len(tasks)}; select fewer")
+    if len(tasks) > MAX_ITEMS:
+        raise TooLargeError(f"tasks must be at most {MAX_ITEMS} a request, were {len(tasks)}; select fewer")
     params = fields.get("params")
     context = params.get("context") if isinstance(params, dict) else None
     return PredictRequest(
         key=ProjectKey.parse(_string(fields, "project")),
-        tasks=tuple(_task(task) for task in tasks),
+        tasks=tuple(task if isinstance(task, TaskRef) else TaskRef.of(task) for task in tasks),
         label_config=_string(fields, "label_config"),
         interactive=context is not None,
     )
@@ -286,14 +301,6 @@ def _string(fields: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise BadInputError(f"{name} must be a string, was {type(value).__name__}")
     return value
-
-
-def _task(task: object) -> TaskRef:
-    if not isinstance(task, dict):
-        return TaskRef(0, {})
-    task_id, data = task.get("id"), task.get("data")
-    known = task_id if isinstance(task_id, int) and 0 < task_id < 2**63 else 0  # more no database holds
-    return TaskRef(known, data if isinstance(data, dict) else {})
 
 
 def results(predictions: Sequence[Json | None]) -> Json:

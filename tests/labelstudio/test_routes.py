@@ -221,6 +221,7 @@ def _check_reason(status: str) -> None:
     assert 0 < len(reason) <= 200
 
 
+MB = 1024 * 1024
 SETUP = {"project": "1.1", "schema": "<View/>"}
 BODIES: list[tuple[str, str, Any, int, str]] = [
     ("not JSON", "/predict", b"{", 400, "the body must be JSON"),
@@ -248,9 +249,13 @@ BODIES: list[tuple[str, str, Any, int, str]] = [
     ("a project that was never connected", "/train", {"project": "9.9"}, 400, "project must be connected, 9-9 is not"),
     ("a project without its time", "/webhook", {"action": "A", "project": {"id": 1}}, 400, "an integer id and a"),
     ("a project that is a number", "/predict", {"tasks": [], "project": 1}, 400, "project must be a string, was int"),
-    ("too many tasks", "/predict", {"tasks": [0] * 100_001}, 413, "at most 100000 a request, were 100001"),
-    ("too large", "/predict", b"[" + b" " * 21 * 1024 * 1024 + b"]", 413, "the body must be smaller"),
-    ("too large", "/webhook", b"[" + b" " * 21 * 1024 * 1024 + b"]", 413, "the body must be smaller"),
+    ("too many tasks", "/predict", {"tasks": [0] * 100_001}, 413, "at most 100000 a request, were more"),
+    ("too large", "/predict", b"[" + b" " * 21 * MB + b"]", 413, "at most 20 MB for /predict; select fewer tasks"),
+    ("too large", "/webhook", b"[" + b" " * 17 * MB + b"]", 413, "at most 16 MB for /webhook; send less"),
+    ("too large", "/setup", b"[" + b" " * 5 * MB + b"]", 413, "at most 4 MB for /setup; send less"),
+    ("too large", "/train", b"[" + b" " * 2 * MB + b"]", 413, "at most 1 MB for /train; send less"),
+    ("too large", "/job_status", b"[" + b" " * 2 * MB + b"]", 413, "at most 1 MB for /job_status; send less"),
+    ("a text without end", "/predict", b'{"tasks": ["' + b"a" * 9 * MB + b'"]}', 413, "under 8000000 signs"),
 ]
 
 
