@@ -54,6 +54,9 @@ def import_data(
     id_prefix: Annotated[str, typer.Option(help="Put before each id, where this file's ids begin anew.")] = "",
     label: Annotated[str, typer.Option(help="The column of labels that exist already; else `label`.")] = "",
     labels_as: Annotated[str, typer.Option(help="What these become: predictions or annotations.")] = "predictions",
+    add_labels: Annotated[
+        bool, typer.Option("--add-labels", help="Give rows that came without their labels these, as predictions.")
+    ] = False,
     kind: Annotated[str, typer.Option("--format", help=f"Where the name does not tell: {', '.join(FORMATS)}.")] = "",
     encoding: Annotated[str, typer.Option(help="Where it is not UTF-8 or UTF-16: cp1251, for example.")] = "",
     rejects: Annotated[
@@ -71,7 +74,9 @@ def import_data(
     printer = Printer(json)
     as_ = _checked(labels_as, kind, profile=profile, predict=predict)
     names = _names(text, id_column, label, no_id=no_id, id_prefix=id_prefix)
-    options = ImportOptions(names, as_, dry_run, rejects or _rejects_of(data))
+    if add_labels and as_ == "annotations":
+        raise BadInputError("--add-labels must go with predictions: Label Studio takes annotations with new tasks only")
+    options = ImportOptions(names, as_, dry_run, add_labels, rejects or _rejects_of(data))
     checked_suffix(options.rejects)
     settings, source = load_settings(), FileSource(data, kind, encoding, printer.step)
     new_config = partial(config_of, source, options.names)

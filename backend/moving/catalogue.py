@@ -6,9 +6,9 @@ that is damaged or of another format is made anew.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 OF_THIS_RUN = """
 PRAGMA temp_store = FILE;
 CREATE TEMP TABLE seen (identity TEXT PRIMARY KEY, number INTEGER NOT NULL, fingerprint BLOB NOT NULL) WITHOUT ROWID;
+CREATE TEMP TABLE late (task_id INTEGER PRIMARY KEY, label TEXT NOT NULL, number INTEGER NOT NULL,
+    identity TEXT NOT NULL);
 CREATE TEMP TABLE texts (digest TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 """
 
@@ -56,6 +58,16 @@ class Double:
 
     task_id: int
     first_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A label for a task that stands there already."""
+
+    task_id: int
+    label: str
+    number: int  # of the row that has it
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,17 @@ class Catalogue:
         """How often this run asked for a digest, this time included."""
         query = "INSERT INTO texts VALUES (?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n"
         return int(self.connection.execute(query, (digest,)).fetchone()[0])
+
+    def note_label(self, labelled: Labelled) -> None:
+        """Note that a task that stands there should have a label of this run."""
+        self.connection.execute("INSERT OR REPLACE INTO late VALUES (?, ?, ?, ?)", astuple(labelled))
+
+    def forget_labels(self, task_ids: Iterable[int]) -> None:
+        self.connection.executemany("DELETE FROM late WHERE task_id = ?", [(task_id,) for task_id in task_ids])
+
+    def noted_labels(self) -> Iterator[Labelled]:
+        for row in self.connection.execute("SELECT * FROM late ORDER BY number"):
+            yield Labelled(*row)
 
     def doubles(self, *, above: int) -> list[Double]:
         """Rows that stand twice, the second time in a task above `above`."""

@@ -45,6 +45,7 @@ class ImportOptions:
     names: Names = field(default_factory=Names)
     labels_as: LabelsAs = "predictions"
     dry_run: bool = False
+    add_labels: bool = False  # to rows that are in the project without the label that they have now
     rejects: Path = Path("rejects.csv")  # appears only where there are any
 
 
@@ -77,7 +78,16 @@ def import_rows(
         pool = stack.enter_context(ThreadPoolExecutor(1))
         rejects = stack.enter_context(Rejects(None if options.dry_run else options.rejects))
         run = Run(
-            sink, project_id, control, catalogue, options.labels_as, rejects.add, report, pool, dry=options.dry_run
+            sink,
+            project_id,
+            control,
+            catalogue,
+            options.labels_as,
+            rejects.add,
+            report,
+            pool,
+            options.dry_run,
+            options.add_labels,
         )
         run.begin(source.name)
         reader = RowReader(control, options.names, catalogue.occurrence)

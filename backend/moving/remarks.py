@@ -17,6 +17,11 @@ def remarks_on(done: Imported, options: ImportOptions) -> Iterator[str]:
             f"{', ...' if done.changed > SHOWN else ''}). Are they other rows, say --no-id (texts tell them apart) or "
             "--id-prefix; are they the same rows, change the tasks"
         )
+    if done.late:
+        yield (
+            f"{done.late} rows are in the project without the label that they have now, and it was left out; say "
+            "--add-labels to give them theirs"
+        )
     if done.unknown_labels:
         named = ", ".join(f"{label!r} in {n}" for label, n in done.unknown_labels.items())
         yield f"rows were rejected for labels that the label config lacks: {named}; correct them, or add them there"

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from backend.core.errors import LabelStudioError
 from backend.labelstudio.filters import id_above
-from backend.labelstudio.records import Json, Project, Task
+from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import Control
-from backend.moving.catalogue import Catalogue, Double, Tasks
+from backend.moving.catalogue import Catalogue, Double, Labelled
+from backend.moving.late_labels import Labels, LateLabels
 from backend.moving.rows import LabelsAs, Reject, Row, as_task
 
 ROWS_PER_S = 1000.0  # on an idle machine of two cores, before a project has a figure of its own
@@ -21,18 +22,17 @@ LOOK_S = 1.0
 ATTEMPTS = 3
 SHOWN_IDS = 10
 SHOWN_LABELS = 20
+LATE = "task {task} is there without this label; say --add-labels to give it to the task"
 CHANGED = "task {task} has this id and says something else; give the row an id of its own, or change the task"
 REFUSED = 400
 
 Report = Callable[[str], None]
 
 
-class Sink(Tasks, Protocol):
+class Sink(Labels, Protocol):
     """What an import asks of Label Studio."""
 
     def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> list[int]: ...
-
-    def project(self, project_id: int) -> Project: ...
 
     def task(self, task_id: int) -> Task: ...
 
@@ -47,6 +47,8 @@ class Imported:
     new: int = 0  # tasks that were made, or, in a dry run, would be
     labelled: int = 0  # of these, with a label
     known: int = 0  # stood in the project already, and say the same
+    late: int = 0  # stood in the project already, without the label that they have now; left as they are
+    labels_added: int = 0  # the same, and their tasks have the label now, or, in a dry run, would
     changed: int = 0  # stood in the project already, and say something else there; left as they are
     repeated: int = 0  # stood in the file before, and say the same
     rejected: int = 0
@@ -58,7 +60,7 @@ class Imported:
     @property
     def left_out(self) -> int:
         """Rows that say something which the project does not hold now."""
-        return self.rejected + self.changed
+        return self.rejected + self.changed + self.late
 
     def figures(self) -> Json:
         return {**asdict(self), "seconds": round(self.seconds, 1)}
@@ -77,9 +79,13 @@ class Run:
     report: Report
     pool: ThreadPoolExecutor
     dry: bool = False
+    add_labels: bool = False
     done: Imported = field(default_factory=Imported)
     _pending: tuple[list[Row], Future[list[int]]] | None = None
     _started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._late = LateLabels(self.client, self.project_id, self.control, self.catalogue, self.add_labels)
 
     def begin(self, source: str) -> None:
         """Find out what the project holds, and what an earlier run left behind."""
@@ -105,9 +111,13 @@ class Run:
         known = self.catalogue.known(row.identity)
         if known is None:
             return True
-        self.done.known += known.fingerprint == row.fingerprint
-        if known.fingerprint != row.fingerprint:
+        if known.fingerprint != row.fingerprint and (known.fingerprint != row.unlabelled or not row.label):
             self._leave(row, known.task_id)
+            return False
+        self.done.known += 1
+        if row.label:
+            unlabelled = known.fingerprint != row.fingerprint
+            self._late.note(Labelled(known.task_id, row.label, row.number, row.identity), unlabelled=unlabelled)
         return False
 
     def reject(self, reject: Reject) -> None:
@@ -147,6 +157,7 @@ class Run:
     def end(self) -> Imported:
         """Wait for the last rows, delete what came twice, and close the run."""
         took = time.monotonic() - self._started
+        self._add_labels()
         rate = float(self.catalogue.note("rows_per_s") or ROWS_PER_S)
         if self.dry:
             self.done.seconds = self.done.new / rate
@@ -159,6 +170,16 @@ class Run:
         self.catalogue.keep(mark="", on_its_way="", source="", place="", rows_per_s=str(rate))
         self.catalogue.commit()
         return self.done
+
+    def _add_labels(self) -> None:
+        lacking = self._late.lacking()
+        if self.add_labels and lacking:
+            self.done.labels_added = len(lacking) if self.dry else self._late.send(lacking)
+        else:
+            for each in lacking:
+                self.write_reject(Reject(each.number, LATE.format(task=each.task_id), each.identity))
+        self.done.late = len(lacking) - self.done.labels_added
+        self.done.known -= len(lacking)
 
     def _import(self, rows: Sequence[Row]) -> list[int]:
         return self.client.import_tasks(self.project_id, [as_task(row, self.control, self.labels_as) for row in rows])

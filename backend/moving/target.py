@@ -153,4 +153,4 @@ class NoProject:
     def _never(self, *_: object) -> NoReturn:
         raise AssertionError("a dry run writes nothing")
 
-    import_tasks = project = task = delete_task = _never
+    import_tasks = import_predictions = project = update_project = task = delete_task = _never

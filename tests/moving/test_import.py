@@ -74,6 +74,19 @@ def test_what_changed_is_told_and_left_as_it_is_and_what_is_new_comes_in(
     assert [task.data["text"] for task in playground.tasks()] == ["tea", "coffee", "milk"]
 
 
+def test_labels_that_come_later_are_ticked_once_they_are_asked_for(playground: Playground, tmp_path: Path) -> None:
+    playground.imported(write(tmp_path / "a.csv", "text\ntea\nmilk\nbeer\n"))
+    labels = write(tmp_path / "b.csv", "text,label\ntea,yes\nmilk,no\nbeer,no\n")
+    playground.annotate(playground.tasks()[2].id, "y")  # a person's word needs no other
+    told = playground.imported(labels)
+    assert (told.late, told.left_out, told.known) == (2, 2, 1)
+    assert playground.imported(labels, ImportOptions(add_labels=True)).labels_added == 2
+    ticked = [[item["result"][0]["value"]["choices"] for item in task.predictions] for task in playground.tasks()]
+    assert ticked == [[["y"]], [["no"]], []]
+    assert playground.client.project(playground.project_id).model_version == IMPORTED
+    assert playground.imported(labels).left_out == 0
+
+
 def test_a_row_that_a_person_deleted_comes_back(playground: Playground, tmp_path: Path) -> None:
     data = write(tmp_path / "a.csv", "id,text\n1,tea\n2,coffee\n")
     playground.imported(data)

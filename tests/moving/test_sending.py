@@ -2,7 +2,7 @@
 
 import random
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,16 +29,37 @@ class FakeLabelStudio:
 
     troubles: list[Trouble | None] = field(default_factory=list)
     tasks: list[Json] = field(default_factory=list)
+    labels: dict[int, str] = field(default_factory=dict)  # that were imported, by task
 
     def count(self, _project_id: int, filters: Sequence[Json]) -> int:
-        above = filters[0]["value"] if filters else 0
-        return sum(task["id"] > above for task in self.tasks)
+        return len(self.filtered(filters))
 
     def pages_above(
         self, _project_id: int, task_id: int, *, include: str, filters: Sequence[Json] = ()
     ) -> Iterator[list[Json]]:
-        page = [task for task in self.tasks if task["id"] > task_id]
+        page = [task for task in self.filtered(filters) if task["id"] > task_id]
         return iter([page] if page else [])
+
+    def filtered(self, filters: Sequence[Json]) -> list[Json]:
+        """Tasks above an id, with an imported label, or with an annotation, of which there are none."""
+        tasks = self.tasks
+        for each in filters:
+            kind = each["filter"].rpartition(":")[2]
+            if kind == "id":
+                tasks = [task for task in tasks if task["id"] > each["value"]]
+            elif kind == "predictions_model_versions":
+                tasks = [task for task in tasks if task["id"] in self.labels]
+            else:
+                tasks = []
+        return tasks
+
+    def import_predictions(self, _project_id: int, predictions: Iterable[Json]) -> int:
+        new = {item["task"]: item["result"][0]["value"]["choices"][0] for item in predictions}
+        self.labels |= new
+        return len(new)
+
+    def update_project(self, project_id: int, **_: object) -> Project:
+        return self.project(project_id)
 
     def import_tasks(self, _project_id: int, tasks: Sequence[Json]) -> list[int]:
         trouble = self.troubles.pop(0) if self.troubles else None
@@ -48,7 +69,9 @@ class FakeLabelStudio:
 
     def keep(self, tasks: Sequence[Json]) -> list[int]:
         ids = list(range(len(self.tasks) + 1, len(self.tasks) + len(tasks) + 1))
-        self.tasks += [{"id": id_, "data": task["data"]} for id_, task in zip(ids, tasks, strict=True)]
+        for id_, task in zip(ids, tasks, strict=True):
+            self.tasks.append({"id": id_, "data": task["data"]})
+            self.import_predictions(1, [{"task": id_, **item} for item in task.get("predictions", ())])
         return ids
 
     def project(self, project_id: int) -> Project:
@@ -98,11 +121,12 @@ def bring(label_studio: FakeLabelStudio, folder: Path, n: int = N_ROWS) -> sendi
 
 
 def bring_rows(
-    label_studio: FakeLabelStudio, folder: Path, rows: Sequence[Json], names: Names = Names()  # noqa: B008
+    label_studio: FakeLabelStudio, folder: Path, rows: Sequence[Json], names: Names = Names(), *,  # noqa: B008
+    add_labels: bool = False,
 ) -> sending.Imported:  # fmt: skip
     control = read_config(CONFIG)
     assert isinstance(control, Control)
-    options = ImportOptions(names, rejects=folder / "rejects.csv")
+    options = ImportOptions(names, add_labels=add_labels, rejects=folder / "rejects.csv")
     return import_rows(
         RowsSource(rows), label_studio, 1, control, folder=folder, options=options, report=lambda _: None,
         watch=lambda _: None,
@@ -126,6 +150,29 @@ def test_ids_that_begin_anew_are_told_and_their_rows_come_in_once_the_id_is_no_i
     for names in (Names(id_prefix="week 2: "), Names(no_id=True)):
         again = bring_rows(label_studio, tmp_path, WEEK_2, names)
         assert (again.known, again.left_out) == (2, 0)
+
+
+LATER = [
+    ("the file had no column of labels", [{"text": "tea"}, {"text": "milk"}], Names()),
+    (
+        "the column had another name",
+        [{"text": "tea", "label": "yes"}, {"text": "milk", "label": "no"}],
+        Names(label="x"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "names"), [row[1:] for row in LATER], ids=[row[0] for row in LATER])
+def test_labels_that_come_later_are_told_and_added_on_request(tmp_path: Path, first: list[Json], names: Names) -> None:
+    label_studio = FakeLabelStudio()
+    labels = [{"text": "tea", "label": "yes"}, {"text": "milk", "label": "no"}]
+    bring_rows(label_studio, tmp_path, [{**row, "x": ""} for row in first], names)
+    told = bring_rows(label_studio, tmp_path, labels)
+    assert (told.late, told.left_out, label_studio.labels) == (2, 2, {})
+    added = bring_rows(label_studio, tmp_path, labels, add_labels=True)
+    assert (added.labels_added, added.left_out, label_studio.labels) == (2, 0, {1: "y", 2: "no"})
+    again = bring_rows(label_studio, tmp_path, labels, add_labels=True)
+    assert (again.labels_added, again.known, again.left_out) == (0, 2, 0)
 
 
 def test_labels_that_the_config_lacks_are_counted_by_name(tmp_path: Path) -> None:
