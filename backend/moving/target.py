@@ -150,7 +150,7 @@ class NoProject:
     ) -> Iterator[list[Json]]:  # fmt: skip
         return iter(())
 
-    def _never(self, *_: object) -> NoReturn:
+    def _never(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("a dry run writes nothing")
 
     import_tasks = import_predictions = project = update_project = task = delete_task = _never
