@@ -12,6 +12,7 @@ from importlib import import_module
 import typer
 from rich.console import Console
 
+from backend.core.disk import keep_private
 from backend.core.errors import OutsideError, PrelabelError
 from backend.logs import configure_logs
 
@@ -75,6 +76,7 @@ def main() -> None:
     """Run the command; an error of ours is one line on standard error, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before any library that reads it: idle threads would spin
     configure_logs("WARNING")
+    keep_private()
     try:
         application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except PrelabelError as err:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from backend.core.disk import writing
+from backend.core.disk import hand_over, users_folder, writing
 from backend.core.errors import BadInputError
 from backend.core.labels import key, spelled
 from backend.core.spellings import Spellings
@@ -173,12 +173,12 @@ def appearing(path: Path) -> Iterator[Path]:
         StateError: there is no room, or no right to write.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        users_folder(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         os.close(handle)
         try:
             yield Path(name)
-            Path(name).chmod(0o644)
+            hand_over(Path(name))
             Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)

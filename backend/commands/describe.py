@@ -12,6 +12,7 @@ from backend.commands.files import label_space_of
 from backend.commands.printing import Printer, counting
 from backend.core.artefacts import write_atomically
 from backend.core.descriptions import Description, descriptions_from, fitting
+from backend.core.disk import hand_over
 from backend.core.errors import BadInputError
 from backend.core.labels import LabelNames
 from backend.core.settings import load_settings
@@ -170,6 +171,7 @@ def _hinted(project: int, label_config: Path | None, path: Path | None, oos_labe
 def _print_hinted(printer: Printer, config: str, out: Path | None) -> None:
     if out is not None:
         write_atomically(out, config)
+        hand_over(out)
         printer.result({"out": str(out)})
     elif printer.as_json:
         printer.result({"label_config": config})

@@ -14,6 +14,7 @@ import typer
 
 from backend.commands.printing import Printer, counting
 from backend.core.descriptions import described, descriptions_from, fitting
+from backend.core.disk import hand_over, users_folder
 from backend.core.errors import BadInputError
 from backend.core.labels import LabelNames, space_of
 from backend.core.settings import Settings, load_settings
@@ -74,6 +75,7 @@ def train(
     from training.run import TrainingOptions
     from training.run import train as train_model
 
+    users_folder(out.parent)
     options = TrainingOptions(language=language, profile=profile, family=family, seed=seed, ask_voters=llm)
     with counting() as progress:
         progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
@@ -81,6 +83,7 @@ def train(
         manifest = train_model(
             examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging, pool=pool
         )
+    hand_over(out)
     printer.result(
         {
             "model": str(out), "model_version": manifest.version, "family": manifest.family,

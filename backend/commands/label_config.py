@@ -8,6 +8,7 @@ from rich.console import Console
 
 from backend.commands.printing import Printer
 from backend.core.artefacts import write_atomically
+from backend.core.disk import hand_over
 from backend.core.types import Label
 from backend.files import read_list
 from backend.labelstudio import label_config as xml
@@ -48,6 +49,7 @@ def label_config(
         return
     if out is not None:
         write_atomically(out, config)
+        hand_over(out)
     Printer(json).result(_summary(listed, is_static, text) | ({"out": str(out)} if out else {"label_config": config}))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.artefacts import oldest_first, write_atomically
+from backend.core.disk import hand_over, users_folder
 from backend.ledger import Accepted
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -124,7 +125,7 @@ def group(name: str, rows: Sequence[Accepted]) -> Group:
 
 def write_page(folder: Path, impact: Impact) -> None:
     """Write impact.html and its picture; what stood there under these names is replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
+    users_folder(folder)
     _draw(impact, folder / PICTURE)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -134,6 +135,8 @@ def write_page(folder: Path, impact: Impact) -> None:
     )
     page = environment.get_template("impact.html.j2").render(impact=impact, columns=Group.columns(), picture=PICTURE)
     write_atomically(folder / "impact.html", page)
+    for name in ("impact.html", PICTURE):
+        hand_over(folder / name)
 
 
 def _draw(impact: Impact, path: Path) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.core.disk import require_room, writing
+from backend.core.disk import PRIVATE_FILE, require_room, writing
 from backend.core.errors import ArtefactError, ModelFolderError
 from backend.core.types import DataFingerprint, Label, LabelSpace
 
@@ -134,7 +134,6 @@ def publishing(folder: Path) -> Iterator[Path]:
         try:
             with _held(temporary):
                 yield temporary
-                temporary.chmod(0o755)
                 temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -190,8 +189,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomically(folder / MANIFEST, whole.to_json())
 
 
-def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a small file in one step, so that readers see the old text or the new.
+def write_atomically(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:
+    """Replace a small file in one step, so that readers see the old text or the new; its owner alone reads it.
 
     Raises:
         StateError: there is no room, or no right to write.

@@ -1,14 +1,18 @@
 """The disk that the state lies on: whether it has room, and what is said where it takes no write."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from backend.core.errors import StateError
 
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700  # rights of everything in the state folder
+OTHERS = 0o077  # the rights of everybody but the owner
 ROOM_BYTES = 200_000_000  # a model of some ten thousand examples, and the export it is made from
 LEAST_FREE_BYTES = 5 * ROOM_BYTES  # some trainings and pushes ahead
 LEAST_FREE_SHARE = 0.05
@@ -67,3 +71,33 @@ def writing(where: Path) -> Iterator[None]:
         if err.errno not in REFUSALS:
             raise
         raise StateError(f"{where} must take what is written, but {REFUSALS[err.errno]}") from err
+
+
+@cache
+def users_umask() -> int:
+    """The umask that this process was started with."""
+    umask = os.umask(OTHERS)
+    os.umask(umask)
+    return umask
+
+
+def keep_private() -> None:
+    """From here on what this process and its children make is for this user alone, whoever's library makes it."""
+    users_umask()  # remembered before it is gone
+    os.umask(OTHERS)
+
+
+def hand_over(path: Path) -> None:
+    """Give a file that a user asked for, or a folder with all that is in it, the rights of the user's umask."""
+    for each in (path, *path.rglob("*")):
+        if not each.is_symlink():
+            each.chmod((0o777 if each.is_dir() else 0o666) & ~users_umask())
+
+
+def users_folder(path: Path) -> Path:
+    """A folder that a user named, made with those above it where they are missing."""
+    for folder in reversed((path, *path.parents)):
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o777 & ~users_umask())
+    return path

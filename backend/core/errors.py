@@ -19,7 +19,6 @@ A message states rule, value and remedy, and never a secret. Where it tells a va
 that logs can leave it out: it may be a label.
 """
 
-
 FAILED = 500  # the first HTTP status of those that say: the server could not, and may have begun
 
 

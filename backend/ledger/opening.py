@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from filelock import FileLock
 
-from backend.core.disk import writing
+from backend.core.disk import PRIVATE_FOLDER, writing
 from backend.core.errors import BadInputError, MissingExtraError, StateError
 from backend.core.settings import Settings
 from backend.ledger.ledger import Ledger
@@ -37,7 +37,7 @@ def open_ledger(settings: Settings, *, patience_s: float = PATIENCE_S) -> Ledger
         MissingExtraError: the library that speaks to it is not installed.
     """
     with writing(settings.home):
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.home.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     engine = _engine(settings.sqlalchemy_url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", partial(_tune_sqlite, patience_s))

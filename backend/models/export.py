@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from backend.core.artefacts import publishing, sha256_of, write_atomically
+from backend.core.disk import hand_over
 from backend.core.errors import ArtefactError, MissingExtraError
 from backend.core.types import FloatArray
 from backend.models.neutral import NEUTRAL
@@ -55,6 +56,7 @@ def exported(model: Any, source: Path, folder: Path, *, layers: tuple[int, ...] 
             require_parity(model, engine)
             made = {**_record(source, unfinished, layers), "pooling": pooling, "max_tokens": max_tokens}
             write_atomically(unfinished / RECORD, json.dumps(made))
+        hand_over(folder)
     return load_engine(folder, file=GRAPH, pooling=pooling, max_tokens=max_tokens, layers=layers)
 
 

@@ -24,6 +24,7 @@ from filelock import FileLock
 from pydantic import SecretStr
 
 from backend.core.artefacts import publishing, sha256_of, write_atomically
+from backend.core.disk import hand_over
 from backend.core.errors import ArtefactError, MissingExtraError
 from backend.core.profiles import ModelSpec
 from backend.core.settings import Settings
@@ -105,7 +106,9 @@ class WeightStore:
         require_accepted(spec, self.accepted_licences)
         if spec.kind in INSTALLED_KINDS or uri.scheme == "file" or not uri.has_weights:
             return self.path(spec)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            hand_over(self.folder)  # several users may share it
         with FileLock(self.folder / ".lock"):
             found = self._present(spec)
             if found is None:
@@ -169,6 +172,7 @@ class WeightStore:
         if fresh:
             models = {**self._all_recorded(), spec.uri: {**recorded, **fresh}}
             write_atomically(self.folder / RECORDED, json.dumps({"format": FORMAT, "models": models}, indent=1))
+            hand_over(self.folder / RECORDED)
             progress(
                 f"{spec.uri}: the profile states no checksum for {len(fresh)} of {len(inside)} files; recorded as they "
                 f"came in {self.folder / RECORDED}, and others are refused from now on"
@@ -178,6 +182,7 @@ class WeightStore:
         shutil.rmtree(self.folder / uri.slug, ignore_errors=True)
         with publishing(self.folder / uri.slug) as folder:
             fetched.rename(folder / PurePosixPath(uri.inside).name) if uri.inside else move_all(fetched, folder)
+        hand_over(self.folder / uri.slug)
 
     def _recorded(self, uri: str) -> Mapping[str, str]:
         return self._all_recorded().get(uri, {})

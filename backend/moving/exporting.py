@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from backend.core.artefacts import sha256_of, write_atomically
-from backend.core.disk import writing
+from backend.core.disk import hand_over, writing
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.filters import id_above, labelled
 from backend.labelstudio.records import Json, task_of
@@ -118,6 +118,7 @@ def export_project(
         _read(client, goal, pages, options, history, report, watch)
         manifest = _write(pages, goal, out, options)
         write_atomically(manifest_of(out), json.dumps(asdict(manifest), ensure_ascii=False, indent=2))
+        hand_over(manifest_of(out))
         pages.path.unlink()
     return manifest
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backend.core.disk import users_umask
 from backend.core.package_index import pip_environment_before_install, without_credentials
 
 HOST = "label-studio-ml==1.0.9"  # the last one on the package index
@@ -93,7 +94,12 @@ class Environment:
             log.write(f"\n$ {' '.join(command)}\n".encode())
             log.flush()
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                umask=users_umask(),
             )
         if done.returncode:
             said = without_credentials(last_line(tail(self.log)))

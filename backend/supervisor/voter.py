@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from backend.core.disk import users_umask
 from backend.core.package_index import without_credentials
 from backend.core.settings import Settings
 from backend.supervisor.environments import COMPILERS, PIP, compiler, last_line, tail
@@ -52,6 +53,7 @@ def build(log: Path, settings: Settings) -> str:
             stderr=output,
             env={**child_environment(settings.home), **settings.pip_environment},
             start_new_session=True,
+            umask=users_umask(),
         )
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         failed = process.wait() != 0

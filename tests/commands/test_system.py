@@ -61,6 +61,12 @@ def pids(backend: Backend) -> dict[str, int]:
     return {entry.name: entry.pid for entry in status.processes} if status else {}
 
 
+def open_to_others(home: Path) -> list[Path]:
+    """What processes of ours made there and others can read; Label Studio's data were copied."""
+    made = (path for path in (home, *home.rglob("*")) if path.relative_to(home).parts[:1] != ("label-studio",))
+    return [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o077]
+
+
 def wait_for_another_process(backend: Backend, name: str, before: int) -> None:
     wait_for(lambda: pids(backend)[name] not in (0, before))
 
@@ -72,6 +78,7 @@ def test_up_starts_everything_shows_no_secret_survives_crashes_and_down_stops_it
     assert before.keys() == EVERYTHING
     assert all(before.values())
     assert stack.answers()
+    assert open_to_others(stack.home) == []
 
     file = stack.home / "prelabel.env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

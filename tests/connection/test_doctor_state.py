@@ -88,6 +88,29 @@ def test_files_with_secrets_that_others_can_read_are_made_private(tmp_path: Path
         assert "secrets" not in examined(desk)
 
 
+def test_what_others_can_read_of_the_state_is_named_and_closed_to_them_but_not_the_weights(tmp_path: Path) -> None:
+    backend, weights = make_backend(tmp_path / "home", {}), tmp_path / "weights"
+    weights.mkdir(mode=0o755)
+    (backend.home / "models").symlink_to(weights)
+    examples = backend.settings.projects_dir / "1-1" / "artefacts" / "pl-1" / "examples.jsonl"
+    examples.parent.mkdir(parents=True)
+    examples.write_text("a text of somebody", encoding="utf-8")
+    with desk_of_doctor(backend.settings) as desk:
+        assert "private" not in examined(desk), "the home lets nobody in"
+        for path in (backend.home, *examples.parents[:4], examples):
+            path.chmod(0o644 if path == examples else 0o755)
+        found = examined(desk)["private"]
+        assert "are open to others (., prelabel.migrating, prelabel.sqlite3 and " in found.finding
+        assert f"chmod -R go= {backend.home}" in found.remedy
+        mend(found)
+        assert "private" not in examined(desk)
+    inside = (
+        path for path in (backend.home, *backend.home.rglob("*")) if path.is_relative_to(backend.home / "projects")
+    )
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in inside} == {0}
+    assert stat.S_IMODE(weights.stat().st_mode) == 0o755
+
+
 @pytest.mark.redis
 def test_folders_that_killed_processes_left_are_deleted_but_not_those_that_may_be_in_use(
     tmp_path: Path, redis_url: str

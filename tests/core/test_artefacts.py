@@ -97,8 +97,11 @@ with publishing(Path({str(tmp_path)!r}) / "pl-1"):
     assert unpublished(tmp_path) == [left]
 
 
-def test_a_published_folder_can_be_entered_by_other_accounts(tmp_path: Path) -> None:
-    assert stat.S_IMODE(a_model_folder(tmp_path).stat().st_mode) == 0o755
+def test_a_published_folder_and_what_is_written_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = a_model_folder(tmp_path)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    write_atomically(folder / "current", "pl-1")
+    assert stat.S_IMODE((folder / "current").stat().st_mode) == 0o600
 
 
 def test_a_model_folder_is_written_once(tmp_path: Path) -> None:

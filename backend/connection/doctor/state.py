@@ -7,20 +7,27 @@ from pathlib import Path
 
 from backend.connection.doctor.check import BROKEN, Check, Fault, Finding, broken
 from backend.core.artefacts import remove
-from backend.core.disk import disk_of
+from backend.core.disk import OTHERS, PRIVATE_FILE, disk_of
 from backend.core.projects import ProjectFolder
 from backend.loop.desk import Desk
 
 DATABASE = "database"  # without it no project is known
-PRIVATE = 0o600
-OTHERS = 0o077
+ENTER = 0o011  # the right of others to reach what is in a folder
+NAMED = 3  # of the files that others can read; the rest are counted
 
 
 def make_private(desk: Desk) -> str:
     shared = _shared(desk)
     for path in shared:
-        path.chmod(PRIVATE)
+        path.chmod(PRIVATE_FILE)
     return f"{_names(shared)}: for this user only"
+
+
+def close_to_others(desk: Desk) -> str:
+    opened = list(_open_to_others(desk))
+    for path in opened:
+        path.chmod(path.stat().st_mode & ~OTHERS)
+    return f"{len(opened)} files and folders: for this user only"
 
 
 def clear_away(desk: Desk) -> str:
@@ -41,6 +48,10 @@ FULL: Fault[Desk] = Fault(
 READABLE: Fault[Desk] = Fault(
     "others can read a file with secrets", "others can read {files}, with secrets inside",
     "chmod 600 {files}, and change the secrets if others use this machine", make_private,
+)  # fmt: skip
+OPEN: Fault[Desk] = Fault(
+    "others can read the state", "{n} files and folders of {folder} are open to others ({files}): they hold texts",
+    "run: prelabel doctor --fix, or chmod -R go= {folder}", close_to_others,
 )  # fmt: skip
 NO_DATABASE: Fault[Desk] = Fault(
     "the database cannot be used", "the database cannot be used ({problem}): no project is known",
@@ -75,7 +86,18 @@ def disk(desk: Desk) -> Finding[Desk]:
 
 def secrets(desk: Desk) -> Finding[Desk]:
     shared = _shared(desk)
-    return READABLE.seen(files=_names(shared)) if shared else Finding("for this user's eyes only")
+    return READABLE.seen(files=_names(shared)) if shared else Finding("no other user can read them")
+
+
+def private(desk: Desk) -> Finding[Desk]:
+    """Whether others are kept out of the whole state but the weights, which several users may share."""
+    opened = list(_open_to_others(desk))
+    if not opened:
+        return Finding("for this user's eyes only")
+    home = desk.settings.home
+    names = ", ".join(str(path.relative_to(home)) for path in opened[:NAMED])
+    more = f" and {len(opened) - NAMED} more" if len(opened) > NAMED else ""
+    return OPEN.seen(n=len(opened), folder=home, files=names + more)
 
 
 def database(desk: Desk) -> Finding[Desk]:
@@ -97,6 +119,31 @@ def _shared(desk: Desk) -> list[Path]:
     return [path for path in holding if path.is_file() and path.stat().st_mode & OTHERS]
 
 
+def _open_to_others(desk: Desk) -> Iterator[Path]:
+    """What others can read, enter or write; nothing lies open in a folder that they may not enter.
+
+    Links are not followed; files with secrets have a check of their own.
+    """
+    others = {desk.settings.models_dir, *_shared(desk)}
+    folders = [desk.settings.home]
+    while folders:
+        folder = folders.pop()
+        if _rights(folder):
+            yield folder
+        if _rights(folder) & ENTER:
+            inside = [path for path in sorted(folder.iterdir()) if path not in others and not path.is_symlink()]
+            folders += [path for path in inside if path.is_dir()]
+            yield from (path for path in inside if not path.is_dir() and _rights(path))
+
+
+def _rights(path: Path) -> int:
+    """What everybody but the owner may do."""
+    try:
+        return path.lstat().st_mode & OTHERS
+    except FileNotFoundError:  # a temporary file that is gone by now
+        return 0
+
+
 def _names(paths: list[Path]) -> str:
     return " ".join(map(str, paths))
 
@@ -112,6 +159,7 @@ CHECKS: tuple[Check[Desk], ...] = (
     Check("state folder", folder, (READ_ONLY,)),
     Check("disk", disk, (FULL,)),
     Check("secrets", secrets, (READABLE,)),
+    Check("private", private, (OPEN,), needs=("state folder",)),
     Check(DATABASE, database, (NO_DATABASE,)),
 )
 LEFT_OVERS: tuple[Check[Desk], ...] = (Check("left-overs", left_overs, (LEFT,), needs=("queue",)),)
