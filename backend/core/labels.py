@@ -33,6 +33,7 @@ INVISIBLE = regex.compile(
     rf"|(?<!{JOINED}){JOINERS}|{JOINERS}(?!{JOINED})",
     regex.V1,
 )
+MARKS = regex.compile(r"(\p{M}{8})\p{M}++")  # no script puts more on a letter; sorting them is slow
 WHOLE = regex.compile(r"([+-]?\d+)\.0")  # how tables write a whole number that was a float
 BOOLEANS = ("true", "false")
 LARGEST_WHOLE = 2.0**53  # beyond it a float no longer knows its units
@@ -45,7 +46,7 @@ def spelled(value: object) -> str:
     Raises:
         BadInputError: it is a list or an object.
     """
-    text = INVISIBLE.sub("", _cell(value))
+    text = MARKS.sub(r"\1", INVISIBLE.sub("", _cell(value)))
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
