@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from backend.core.errors import PrelabelError
+from backend.core.labels import key
 from backend.core.projects import ProjectKey
+from backend.core.spellings import look_alike
 from backend.core.types import Label, LabelSpace
 from backend.labelstudio.schema import Control, read_config
 from backend.labelstudio.wire import reads_alike, reason_phrase, text_of
@@ -24,6 +26,7 @@ FOUND = patterns()
 MADE_FROM_VALUES = {  # by file; each is attacked below as what it is part of, or reads nothing from outside
     "backend/pipeline/keywords.py",
     "backend/commands/describe.py",
+    "backend/core/labels.py",
 }
 
 
@@ -70,6 +73,8 @@ def told(config: str) -> None:
 
 READERS: list[tuple[str, Callable[[str], object]]] = [
     ("cleaning", clean),
+    ("a label", key),
+    ("labels that look alike", lambda text: look_alike({key(text): 1, "a": 1})),
     ("rules", lambda text: KEYWORDS.append([text], 2)),
     ("a language", lambda text: language_of(text)),
     ("a task's text", lambda text: text_of({"text": text}, CONTROL)),
@@ -81,7 +86,7 @@ READERS: list[tuple[str, Callable[[str], object]]] = [
     ("a label config's attribute", lambda text: told(f'<View><Text name="t" value="${text[:-1]}"/></View>')),
 ]
 LONG = ("1", " ", "a", "&#1", "&", "<", "<!--", "<a ", "http://", "a@a.", "1 %", "'", "\\'", "\n", "Ж", "\U0001f621",
-        "#a", "cancel", "<View>", "a: ", "data:")  # fmt: skip
+        "#a", "cancel", "\u0301\u0316", "\u200d", "</a", "<a b='", "<View>", "a: ", "data:")  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "read"), READERS, ids=[row[0] for row in READERS])
