@@ -104,6 +104,13 @@ class LabelNames:
         values = ((each, self.value_of(each.label)) for each in examples)
         return [replace(each, label=value) if value else each for each, value in values]
 
+    def written_twice(self) -> list[list[str]]:
+        """Values of the config that are one label by the rule, in groups."""
+        groups: defaultdict[str, list[str]] = defaultdict(list)
+        for value, _ in self._values():
+            groups[key(value)].append(value)
+        return [group for group in groups.values() if len(group) > 1]
+
     def _present(self, given: object) -> str | None:
         if isinstance(given, str) and given in self._exact:
             return self._exact[given]

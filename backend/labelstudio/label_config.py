@@ -17,7 +17,7 @@ from backend.core.descriptions import MAX_HINT, UNWRITABLE, Description
 from backend.core.errors import BadInputError
 from backend.core.labels import LabelNames, key, spelled
 from backend.core.types import Label, LabelSpace
-from backend.labelstudio.schema import LABEL_SET, OWN_KEYS, TOP_KEY, WHY_KEY, Control
+from backend.labelstudio.schema import EDITOR_KEY, LABEL_SET, OWN_KEYS, TOP_KEY, WHY_KEY, Control
 
 CONTROL, TEXT = "label", "text"  # names of the tags
 STATIC_UP_TO = 9  # labels: each has a digit of its own then, and keeps it
@@ -25,7 +25,7 @@ INLINE_FROM = 10  # labels: in one column they would not fit on the page
 MAX_LABELS = 2_000  # a browser draws each of them for each task; 1,000 were tried
 MAX_LABEL = 100  # characters: a choice is one line
 FIND_KEY = "shift+f"
-KEY = regex.compile(r"\w+")
+KEY = regex.compile(r"[A-Za-z0-9_]+")  # the editor shows no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,10 @@ def listed_label(columns: Mapping[str, Any], where: str) -> Listed:
     name = _label(columns, "label", where)
     if not name:
         raise BadInputError(f"{where}: a label must have a character, is empty; fill it in or remove the row")
-    if name.startswith("$"):
-        raise BadInputError(f"{where}: a label must not begin with $, which names task data; begin it otherwise")
+    if EDITOR_KEY.search(name):
+        raise BadInputError(
+            f"{where}: a label must not hold $ before a letter or digit, which names task data; write it otherwise"
+        )
     alias = _label(columns, "alias", where)
     return Listed(where, Label(alias or name, name, _hint(columns, where)))
 
@@ -131,7 +133,10 @@ def label_config(labels: Sequence[Label], *, text_key: str = "text", static: boo
         BadInputError: the key is none that Label Studio can read.
     """
     if not KEY.fullmatch(text_key) or text_key in OWN_KEYS:
-        raise BadInputError(f"--text must be a column name of letters, digits and _, none of ours, was {text_key!r}")
+        raise BadInputError(
+            f"--text must be a key of A-Z, a-z, 0-9 and _, none of ours, was {text_key!r}: Label Studio's editor shows"
+            " no other; leave it out, and say --text to `prelabel import`"
+        )
     static = is_static(labels) if static is None else static
     finds = len(labels) > STATIC_UP_TO
     body = (_static if static else _dynamic)(labels)

@@ -34,7 +34,8 @@ OOS_NAMES = frozenset(
     )
 )  # fmt: skip
 SINGLE = ("single", "single-radio")
-DATA_KEY = re.compile(r"\$[^\[\]{}$]+")
+EDITOR_KEY = re.compile(r"\$[A-Za-z0-9_.\[\]{}]+")  # what Label Studio's editor replaces by task data, no more
+READ_KEY = re.compile(r"\$[A-Za-z0-9_.\[\]]+")  # of these, those that need no Repeater
 REMEMBERED_SIGNS = 100_000  # of a label config, ten times what 150 labels take: memory must not grow with odd ones
 MAX_DEPTH = 100  # of elements in one another; people stop at ten
 SHOWN_CONTROLS = 3  # of the controls that are no Choices
@@ -143,7 +144,8 @@ def usable_control(xml: str, settings: ProjectSettings) -> Control:
 
 def knows_oos_label(control: Control, settings: ProjectSettings) -> bool:
     """Whether the out-of-scope label that the settings name is a choice of the label config."""
-    return settings.oos_label in ("auto", "", control.space.oos_value)
+    named = settings.oos_label
+    return named in ("auto", "") or control.labels.value_of(named) == control.space.oos_value
 
 
 def file_control(xml: str, *, oos_label: str = "") -> Control:
@@ -292,17 +294,28 @@ def _offered(source: Element, *, oos_value: str | None) -> Offer | Unusable:
 
 def _wrong_text(target: Element) -> Unusable | None:
     name, value = target.get("name", ""), target.get("value", "")
-    if not DATA_KEY.fullmatch(value):
-        return Unusable(
-            f'{target.tag} {name!r} must take its value from the task\'s data, as in value="$text"; it has {value!r}',
-            "name one column of the data; a Repeater and parts of a list are not read",
-        )
+    if not READ_KEY.fullmatch(value):
+        return _unread_key(target.tag, name, value)
     if target.get("valueType", "").lower() == "url":
         return Unusable(
             f"{target.tag} {name!r} must hold its text in the task's data, not behind a link",
             'import the text itself and remove valueType="url"; links are not fetched',
         )
     return None
+
+
+def _unread_key(tag: str, name: str, value: str) -> Unusable:
+    if value.startswith("$") and not value.isascii():
+        return Unusable(
+            f"{tag} {name!r} must read a key of A-Z, a-z, 0-9, _ and dots; it reads {value!r}, and the"
+            " editor shows these letters in place of the text",
+            'write value="$text", and import the data again: `prelabel import --text COLUMN` puts the'
+            " column under the key that the config reads, and an export gives it its name back",
+        )
+    return Unusable(
+        f'{tag} {name!r} must take its value from the task\'s data, as in value="$text"; it has {value!r}',
+        "name one column of the data; a Repeater and several columns at once are not read",
+    )
 
 
 def _label(choice: Element) -> Label:
@@ -312,6 +325,12 @@ def _label(choice: Element) -> Label:
 
 def _problem(name: str, labels: tuple[Label, ...]) -> str:
     values = [label.value for label in labels]
+    from_data = next((label.name for label in labels if EDITOR_KEY.search(label.name)), "")
+    if from_data:
+        return (
+            f"every Choice of {name!r} must be a label; {from_data!r} names task data, which the editor"
+            " puts in its place"
+        )
     if not values:
         return f"Choices {name!r} must hold at least one Choice; it has none"
     if not all(key(value) for value in values):

@@ -23,6 +23,8 @@ REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Stu
 N_PERCENT = 5  # labels whose percent is shown
 WORTH_TELLING = 0.05  # of a probability, in a line of text: less would come and go with every refresh
 SAME_PERCENT = 5  # percents closer than this read the same
+PATH_PART = re.compile(r"[^.\[\]]+")
+INDEX = re.compile(r"[0-9]{1,6}")
 PERCENT = re.compile(r"(\d{1,3}) ?%")
 PERCENT_OR_ID = re.compile(r"\d{1,3} ?%|#\w+")
 LINK = re.compile(
@@ -135,14 +137,27 @@ def text_of(data: Mapping[str, Any], control: Control) -> str | None:
     Numbers are taken as written (a CSV column of numbers arrives so); a conversation is joined, a line a turn, with its
     speakers.
     """
-    value = data.get(control.text_key)
+    value = value_at(data, control.text_key)
     text = _conversation(value, control) if isinstance(value, list) else _scalar(value)
     return None if text is None or _is_link(value, control) else _storable(text)
 
 
 def textless(data: Mapping[str, Any], control: Control) -> Textless:
     """Why a task has no text: it holds nothing but a link, which nobody follows, or nothing that can be read."""
-    return "link" if _is_link(data.get(control.text_key), control) else "no_text"
+    return "link" if _is_link(value_at(data, control.text_key), control) else "no_text"
+
+
+def value_at(data: Mapping[str, Any], key: str) -> Any:
+    """What Label Studio's editor finds under a key: `a.b` and `a[0].b` are paths, unless data has that very key."""
+    if key in data:
+        return data[key]
+    found: Any = data
+    for part in PATH_PART.findall(key):
+        if isinstance(found, list) and INDEX.fullmatch(part):
+            found = dict(enumerate(found)).get(int(part))
+        else:
+            found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _is_link(value: object, control: Control) -> bool:

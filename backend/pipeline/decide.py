@@ -32,6 +32,7 @@ REASONS: Mapping[Language, Mapping[str, str]] = {
         "abstain": "not sure: {label} {percent} %",
         "out_of_scope": "resembles none of the labels; closest: {label} {percent} %",
         "no_labels": "there are no labels to choose from",
+        "one_label": "there is one label, and nothing to choose",
         "unreadable": "the text holds nothing to read",
         "cut": "{reason}; read: the first {percent} %",
     },
@@ -44,6 +45,7 @@ REASONS: Mapping[Language, Mapping[str, str]] = {
         "abstain": "нет уверенности: {label} {percent} %",
         "out_of_scope": "не похоже ни на одну из меток; ближайшая: {label} {percent} %",
         "no_labels": "нет меток, из которых можно выбрать",
+        "one_label": "метка одна, выбирать не из чего",
         "unreadable": "в тексте нечего прочесть",
         "cut": "{reason}; прочитаны первые {percent} %",
     },
@@ -91,7 +93,14 @@ class Policy:
     def _kind(self, probs: FloatArray, best: int, readable: bool) -> DecisionKind:
         if not readable or best < 0 or max(probs[best], probs[-1]) < self.abstain_below:
             return "abstain"
-        return "out_of_scope" if probs[-1] > probs[best] else "label"
+        if probs[-1] > probs[best]:
+            return "out_of_scope"
+        return "label" if self._can_choose else "abstain"
+
+    @property
+    def _can_choose(self) -> bool:
+        """Whether a label is said against something: another one, or the choice for none of these."""
+        return len(self.space) > 1 or bool(self.space.oos_value)
 
     def _reason(
         self, kind: DecisionKind, probs: FloatArray, order: Sequence[int], evidence: Evidence, row: int, readable: bool
@@ -100,6 +109,8 @@ class Policy:
         say = REASONS[language]
         if not readable or not order:
             return say["no_labels" if readable else "unreadable"]
+        if kind == "abstain" and not self._can_choose:
+            return say["one_label"]
         if kind == "abstain" and self.space.oos_value:
             order = sorted([*order[:2], len(probs) - 1], key=lambda column: -probs[column])
         names = [self._name(column) for column in order[:2]]

@@ -72,7 +72,8 @@ BAD = [
     ("a control character", [{"label": "a", "hint": "b\x07"}], "row 1: hint must hold no control characters"),
     ("a hint that is a number", [{"label": "a", "hint": 1}], "row 1: hint must be a string, was of type int"),
     ("the same with another blank", [{"label": "a b"}, {"label": "a\u00a0b\u200b"}], "row 2 repeats row 1"),
-    ("the name of task data", [{"label": "$a"}], r"must not begin with \$"),
+    ("the name of task data", [{"label": "$a"}], r"must not hold \$ before a letter or digit"),
+    ("a price", [{"label": "pay $5"}], r"must not hold \$ before a letter or digit"),
     ("too many", [{"label": f"l{i}"} for i in range(2001)], "labels must be at most 2000, are 2001"),
 ]  # fmt: skip
 
@@ -102,5 +103,5 @@ def test_a_wrong_hint_says_which_row_and_what_to_do(names: list[str], message: s
 
 @pytest.mark.parametrize("key", ["", "two words", "a-b", "$text", 'x"', "prelabel_top", "prelabel_why"])
 def test_a_key_that_label_studio_cannot_read_is_refused(key: str) -> None:
-    with pytest.raises(BadInputError, match="--text must be a column name"):
+    with pytest.raises(BadInputError, match="--text must be a key of A-Z, a-z"):
         label_config(labels_of(2), text_key=key)

@@ -119,6 +119,28 @@ def test_a_task_without_the_key_has_no_text(control: Control) -> None:
     assert text_of({"body": "hello"}, control) is None
 
 
+PATHS = [
+    ("a nested key", "$msg.body", {"msg": {"body": "hello"}}, "hello"),
+    ("the very key", "$msg.body", {"msg.body": "flat", "msg": {"body": "nested"}}, "flat"),
+    ("a part of a list", "$a[0].b", {"a": [{"b": "hello"}]}, "hello"),
+    ("an index with a dot", "$a.1", {"a": ["no", "hello"]}, "hello"),
+    ("a list that is too short", "$a[3].b", {"a": [{"b": "hello"}]}, None),
+    ("a key of a text", "$msg.body", {"msg": "hello"}, None),
+    ("nothing there", "$msg.body", {"text": "hello"}, None),
+    ("a conversation within", "$ticket.turns", {"ticket": {"turns": [{"text": "Hi", "author": "A"}]}}, "A: Hi"),
+    ("a link within", "$msg.body", {"msg": {"body": "https://a.example/1"}}, None),
+]
+
+
+@pytest.mark.parametrize(("case", "key", "data", "text"), PATHS)
+def test_a_key_is_followed_as_the_editor_follows_it(
+    case: str, key: str, data: dict[str, Any], text: str | None
+) -> None:
+    found = read_config(CONFIG.replace("$text", key))
+    assert isinstance(found, Control)
+    assert text_of(data, found) == text
+
+
 CHAT = """<View><Paragraphs name="t" value="$chat" layout="dialogue" nameKey="who" textKey="said"/>
 <Choices name="c" toName="t"><Choice value="a"/></Choices></View>"""
 

@@ -28,7 +28,11 @@ NO_CHOICES = "label config has no Choices tag over a Text or Paragraphs"
 FLAT = f"list the labels in a flat Choices; {WRITES}"
 ONE_TEXT = "point toName at the one Text or Paragraphs that holds the text; pictures, sound and HTML are not read"
 WHOLE = "remove perRegion and perItem; parts of a text are not predicted"
-ONE_KEY = "name one column of the data; a Repeater and parts of a list are not read"
+ONE_KEY = "name one column of the data; a Repeater and several columns at once are not read"
+OTHER_KEY = (
+    'write value="$text", and import the data again: `prelabel import --text COLUMN` puts the column under the key'
+    " that the config reads, and an export gives it its name back"
+)
 
 UNSERVED = [
     Unserved("nothing", view(), NO_CHOICES, FLAT),
@@ -90,6 +94,17 @@ UNSERVED = [
              ONE_KEY),
     Unserved("a text that is written out", view('<Text name="t" value="hello"/>', choices()),
              "Text 't' must take its value from the task's data, as in value=\"$text\"; it has 'hello'", ONE_KEY),
+    Unserved("a key that the editor cannot read", view('<Text name="t" value="$Текст"/>', choices()),
+             "Text 't' must read a key of A-Z, a-z, 0-9, _ and dots; it reads '$Текст', and the editor shows these"
+             " letters in place of the text", OTHER_KEY),
+    Unserved("two columns at once", view('<Text name="t" value="$a $b"/>', choices()),
+             "Text 't' must take its value from the task's data, as in value=\"$text\"; it has '$a $b'", ONE_KEY),
+    Unserved("a choice from task data", view(TEXT, choices('<Choice value="$a"/><Choice value="b"/>')),
+             "every Choice of 'c' must be a label; '$a' names task data, which the editor puts in its place",
+             f"correct its choices; {WRITES}"),
+    Unserved("a choice partly from task data", view(TEXT, choices('<Choice value="Pay $5"/><Choice value="b"/>')),
+             "every Choice of 'c' must be a label; 'Pay $5' names task data, which the editor puts in its place",
+             f"correct its choices; {WRITES}"),
     Unserved("no label", view(TEXT, choices("")),
              "Choices 'c' must hold at least one Choice; it has none", f"correct its choices; {WRITES}"),
     Unserved("the same label twice", view(TEXT, choices('<Choice value="a"/><Choice value="a"/>')),

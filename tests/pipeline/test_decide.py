@@ -43,6 +43,14 @@ def test_out_of_scope_without_a_choice_for_it_has_no_label() -> None:
     assert decide([0.1, 0.1, 0.1, 0.7], space=LabelSpace(SPACE.labels)).predicted_label == ""
 
 
+def test_of_one_label_with_nothing_beside_it_none_is_said() -> None:
+    alone = LabelSpace(SPACE.labels[:1])
+    decision = decide([0.98, 0.02], space=alone)
+    assert (decision.kind, decision.reason) == ("abstain", "there is one label, and nothing to choose")
+    assert decide([0.3, 0.7], space=alone).kind == "out_of_scope"
+    assert decide([0.98, 0.02], space=LabelSpace(SPACE.labels[:1], "other")).kind == "label"
+
+
 def test_alternatives_are_the_labels_best_first_without_out_of_scope() -> None:
     alternatives = decide([0.1, 0.5, 0.2, 0.2]).alternatives
     assert [alternative.label for alternative in alternatives] == ["repeat_order", "lost_card", "cancel_order"]

@@ -1,11 +1,13 @@
 """Doctor on what a project is made of: its label config, its texts, its accepted labels."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.core.projects import SETTINGS_FILE
+from backend.core.spellings import alike, shown
 from backend.labelstudio.schema import Control, Unusable, knows_oos_label
 from backend.labelstudio.wire import text_of, textless
 from backend.loop.desk import ProjectDesk
@@ -24,6 +26,14 @@ UNKNOWN_OOS: Fault[ProjectDesk] = Fault(
     "the settings name {label!r} as out of scope, which the config does not have",
     "correct oos_label in {file}, or run: prelabel connect --project {project} --oos-label NAME",
 )
+ONE_CHOICE: Fault[ProjectDesk] = Fault(
+    "one choice and nothing to choose", "{name} offers one choice, so that nothing is ticked",
+    "add the other labels to the label config, or a choice that means none of these",
+)  # fmt: skip
+SAME_CHOICES: Fault[ProjectDesk] = Fault(
+    "choices that are one label", "choices of {name} differ where nobody sees it: {groups}",
+    "keep one of each in the label config; in [renamed] of {file} say what the others are called now",
+)  # fmt: skip
 UNKNOWN_RULES: Fault[ProjectDesk] = Fault(
     "keyword rules for labels that are not there", "keyword rules name labels that the config does not have: {labels}",
     "correct [keywords] in {file}",
@@ -58,6 +68,25 @@ def config(work: ProjectDesk) -> Finding[ProjectDesk]:
 def unserved(found: Unusable) -> Finding[ProjectDesk]:
     """What is said about a label config that cannot be served."""
     return UNSERVED.seen(reason=found.reason, remedy=found.remedy)
+
+
+def choices(work: ProjectDesk) -> Finding[ProjectDesk]:
+    return of_choices(work.control, work.folder.root / SETTINGS_FILE)
+
+
+def of_choices(control: Control, settings: Path) -> Finding[ProjectDesk]:
+    """Whether a person can tell the choices apart, and has any choice."""
+    name, space = control.from_name, control.space
+    if len(space) == 1 and not space.oos_value:
+        return ONE_CHOICE.seen(name=name)
+    if same := control.labels.written_twice():
+        return SAME_CHOICES.seen(name=name, groups=_groups(same), file=settings)
+    told = _groups(alike(label.name for label in space.labels))
+    return Finding(f"these look alike and are different ones: {told}" if told else "no two look alike")
+
+
+def _groups(groups: Iterable[Sequence[str]]) -> str:
+    return "; ".join(" and ".join(shown(label) for label in group) for group in groups)
 
 
 def keywords(work: ProjectDesk) -> Finding[ProjectDesk]:
@@ -102,6 +131,7 @@ def labels(work: ProjectDesk) -> Finding[ProjectDesk]:
 
 CONFIG: tuple[Check[ProjectDesk], ...] = (
     Check("label config", config, (UNSERVED, UNKNOWN_OOS)),
+    Check("choices", choices, (ONE_CHOICE, SAME_CHOICES), needs=("label config",)),
     Check("keywords", keywords, (UNKNOWN_RULES,), needs=("label config",)),
 )
 CONTENT: tuple[Check[ProjectDesk], ...] = (
