@@ -79,7 +79,7 @@ def import_data(
     options = ImportOptions(names, as_, dry_run, add_labels, rejects or _rejects_of(data))
     checked_suffix(options.rejects)
     settings, source = load_settings(), FileSource(data, kind, encoding, printer.step)
-    new_config = partial(config_of, source, options.names)
+    new_config = partial(config_of, source, options.names, printer.step)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
         with _bar(f"importing {source.name}") as advance:
             done = import_rows(

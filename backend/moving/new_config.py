@@ -1,19 +1,24 @@
-"""The label config of a project that is made for a file: the labels that the file's rows have."""
+"""The label config of a project that is made for a file: the labels of the rows that can come in."""
 
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from backend.core.errors import BadInputError
 from backend.core.labels import key
 from backend.core.spellings import Spellings
+from backend.core.types import LabelSpace
 from backend.labelstudio.label_config import KEY, MAX_LABELS, TEXT, distinct, label_config, listed_label
-from backend.labelstudio.schema import OWN_KEYS
+from backend.labelstudio.schema import OWN_KEYS, Control
+from backend.moving.catalogue import Catalogue, open_catalogue
+from backend.moving.rare_labels import rare_labels
 from backend.moving.reading import FileSource
-from backend.moving.rows import Names
+from backend.moving.rows import Names, Reject, RowReader
 
 REMEDY = "write one (prelabel label-config does) and say --label-config"
 
 
-def config_of(source: FileSource, names: Names) -> str:
+def config_of(source: FileSource, names: Names, report: Callable[[str], None]) -> str:
     """Read a file once for its labels; sorted, as they stand in no order there.
 
     Raises:
@@ -21,13 +26,13 @@ def config_of(source: FileSource, names: Names) -> str:
     """
     if source.is_stream:
         raise BadInputError(f"a new project must have a label config, and standard input can be read once: {REMEDY}")
-    column = names.label or "label"
+    shown = KEY.fullmatch(names.text) and names.text not in OWN_KEYS
+    text_key, column = names.text if shown else TEXT, names.label or "label"
     found: dict[str, str] = {}  # by label, where it stands first
     spellings = Spellings()
-    for record in source.records():
-        with suppress(BadInputError):  # a list: the row is rejected when it is to become a task
-            if label := spellings.add(record.columns.get(column)):
-                found.setdefault(key(label), f"{source.name}, row {record.number}")
+    for number, label in _labels(source, names, text_key):
+        spellings.add(label)
+        found.setdefault(key(label), f"{source.name}, row {number}")
         if len(found) > MAX_LABELS:
             raise BadInputError(
                 f"a project must have at most {MAX_LABELS} labels, but the column {column!r} of {source.name} holds "
@@ -38,7 +43,28 @@ def config_of(source: FileSource, names: Names) -> str:
             f"a new project must have labels, but {source.name} holds none in the column {column!r}; say which column "
             f"it is with --label, or {REMEDY}"
         )
-    text_key = names.text if KEY.fullmatch(names.text) and names.text not in OWN_KEYS else TEXT
-    chosen = sorted(spellings.chosen().items(), key=lambda item: item[1])
-    listed = [listed_label({"label": written}, found[common]) for common, written in chosen]
+    chosen = spellings.chosen()
+    for line in rare_labels({chosen[common]: written.total() for common, written in spellings.rows.items()}):
+        report(line)
+    listed = [
+        listed_label({"label": written}, found[common])
+        for common, written in sorted(chosen.items(), key=lambda item: item[1])
+    ]
     return label_config(distinct(listed), text_key=text_key)
+
+
+def _labels(source: FileSource, names: Names, text_key: str) -> Iterator[tuple[int, str]]:
+    """Number and label of each row that the import will not reject, of several with one id the first.
+
+    To a config without labels every label is unknown, and a row with one has no other fault.
+    """
+    with tempfile.TemporaryDirectory() as folder, open_catalogue(Path(folder) / "rows.sqlite3") as catalogue:
+        reader = RowReader(Control("", "", text_key, LabelSpace(()), False, False), names, catalogue.occurrence)
+        for record in source.records():
+            found = reader.read(record)
+            if isinstance(found, Reject) and found.unknown_label and _first(found, catalogue):
+                yield found.number, found.unknown_label
+
+
+def _first(row: Reject, catalogue: Catalogue) -> bool:
+    return not row.id or catalogue.see(row.id, row.number, b"") is None

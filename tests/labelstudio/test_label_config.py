@@ -101,7 +101,7 @@ def test_a_wrong_hint_says_which_row_and_what_to_do(names: list[str], message: s
         with_hints(listed({"label": "a"}), hints)
 
 
-@pytest.mark.parametrize("key", ["", "two words", "a-b", "$text", 'x"', "prelabel_top", "prelabel_why"])
+@pytest.mark.parametrize("key", ["", "two words", "a-b", "$text", 'x"', "prelabel_top", "prelabel_why", "Текст"])
 def test_a_key_that_label_studio_cannot_read_is_refused(key: str) -> None:
     with pytest.raises(BadInputError, match="--text must be a key of A-Z, a-z"):
         label_config(labels_of(2), text_key=key)
