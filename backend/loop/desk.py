@@ -156,8 +156,11 @@ class ProjectDesk:
     @property
     def keywords(self) -> dict[str, Sequence[str]]:
         """The project's keyword rules for labels that its config has; doctor names the others."""
-        rules = {self.control.labels.value_of(x): words for x, words in self.settings.keywords.items()}
-        return {value: words for value, words in rules.items() if value}
+        rules: dict[str, Sequence[str]] = {}
+        for label, words in self.settings.keywords.items():
+            if value := self.control.labels.value_of(label):
+                rules[value] = [*rules.get(value, ()), *words]
+        return rules
 
     def served(self) -> Served | None:
         return self.desk.served(self.key)
