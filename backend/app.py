@@ -10,7 +10,7 @@ from backend.core.errors import PrelabelError
 from backend.core.settings import Settings, load_settings
 from backend.health.exposition import Exposition
 from backend.labelstudio import routes, tracing
-from backend.logs import configure_logs
+from backend.logs import configure_logs, say_started
 
 UNUSABLE = 3  # gunicorn ends, instead of trying again, with a worker that ends so
 
@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load_settings()
     settings.require_secrets()
     configure_logs(settings.log_level)
+    say_started("web")
     answering = answering_of(settings)
     answering.watch.start()
     gate = routes.Gatekeeper(

@@ -6,12 +6,15 @@ Only the module of the command that was asked for is imported: `up` starts five 
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from backend.core.code_version import code_version
 from backend.core.disk import keep_private
 from backend.core.errors import OutsideError, PrelabelError
 from backend.logs import configure_logs
@@ -59,8 +62,16 @@ def application(asked: str) -> typer.Typer:
     )
 
     @app.callback()
-    def several() -> None:
-        """Without this, typer takes a lone command for the whole program."""
+    def options(
+        home: Annotated[
+            Path | None, typer.Option(help="The state's folder; else PRELABEL_HOME, else .prelabel in this folder.")
+        ] = None,
+        version: Annotated[  # noqa: ARG001
+            bool, typer.Option("--version", help="Say which prelabel this is.", is_eager=True, callback=_say_version)
+        ] = False,
+    ) -> None:
+        if home is not None:
+            os.environ["PRELABEL_HOME"] = str(home.absolute())
 
     for name in [asked] if asked in COMMANDS else COMMANDS:
         function = FUNCTIONS.get(name, name.replace("-", "_"))
@@ -72,18 +83,39 @@ def application(asked: str) -> typer.Typer:
     return app
 
 
+def asked_for(arguments: Sequence[str]) -> str:
+    """The command among the arguments: the first that is neither an option nor the value of --home."""
+    words = iter(arguments)
+    for word in words:
+        if word == "--home":
+            next(words, "")
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"prelabel {code_version()}")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run the command; an error of ours is one line on standard error, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before any library that reads it: idle threads would spin
     configure_logs("WARNING")
     keep_private()
     try:
-        application(sys.argv[1] if len(sys.argv) > 1 else "")()
+        application(asked_for(sys.argv[1:]))()
     except PrelabelError as err:
         Console(stderr=True).print(f"error: {err}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(OUTSIDE if isinstance(err, OutsideError) else BAD_INPUT)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            Console(stderr=True).print(
+                "stopped: no half-written file is left; the same command goes on, or begins again", style="yellow"
+            )
+        raise
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ One id, `trace`, leads from an HTTP request through the job that it asked for an
 """
 
 import logging
+import os
 import re
 import sys
 import uuid
@@ -11,6 +12,7 @@ import uuid
 import structlog
 from structlog.typing import EventDict, Processor
 
+from backend.core.code_version import code_version
 from backend.core.errors import LabelStudioError, PrelabelError
 
 TRACE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -44,6 +46,11 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line is one write, or two threads' would mix
         cache_logger_on_first_use=False,
     )
+
+
+def say_started(process: str) -> None:
+    """Begin a process's log with what it is, so that every log tells which prelabel wrote it."""
+    structlog.get_logger().info("started", process=process, prelabel=code_version(), pid=os.getpid())
 
 
 def told(err: BaseException) -> dict[str, str]:

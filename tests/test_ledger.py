@@ -53,6 +53,15 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     opened.engine.dispose()
 
 
+def test_a_database_of_a_newer_prelabel_is_named_with_what_to_do(settings: Settings) -> None:
+    opened = open_ledger(settings)
+    with opened.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    opened.engine.dispose()
+    with pytest.raises(StateError, match="a newer prelabel has changed it; install that one again"):
+        open_ledger(settings)
+
+
 def shown(task_id: int, label: str = "a", *, version: str = "pl-1", generation: int = 0) -> Shown:
     return Shown(task_id, version, generation, label, 0.5, "retrieve", "label")
 

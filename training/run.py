@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from backend.assembly import Assembly, compose, decided_by
 from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
+from backend.core.code_version import code_version
 from backend.core.errors import BadInputError
 from backend.core.profiles import Profile
 from backend.core.types import DataFingerprint, Example, LabelSpace, Language
@@ -229,10 +229,3 @@ def fingerprint(examples: Sequence[Example]) -> DataFingerprint:
     per_label = Counter(example.label for example in examples)
     digest = hashlib.sha256(json.dumps(triples).encode()).hexdigest()
     return DataFingerprint(len(examples), len(per_label), digest, dict(sorted(per_label.items())))
-
-
-def code_version() -> str:
-    try:
-        return version("prelabel")
-    except PackageNotFoundError:
-        return "unknown"

@@ -8,7 +8,7 @@ import typer
 from backend.commands.printing import Printer
 from backend.connection.versions import key_of
 from backend.core.errors import BadInputError
-from backend.core.settings import load_settings
+from backend.core.settings import load_state_settings
 from backend.files import read_labelled
 from backend.loop import auto_accept as accepting
 from backend.loop.desk import Desk
@@ -35,7 +35,7 @@ def auto_accept(
         raise BadInputError("at most one of --take-back, --resume, --gold and --no-gold must be given")
     printer = Printer(json)
     rows = read_labelled(gold) if gold else []
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         key = key_of(desk, project)
         if gold or no_gold:
             keep_gold(desk.project(key), rows)

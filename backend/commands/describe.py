@@ -15,7 +15,7 @@ from backend.core.descriptions import Description, descriptions_from, fitting
 from backend.core.disk import hand_over
 from backend.core.errors import BadInputError
 from backend.core.labels import LabelNames
-from backend.core.settings import load_settings
+from backend.core.settings import load_settings, load_state_settings
 from backend.core.types import Example, LabelSpace
 from backend.files import appearing, read_labelled, read_text
 
@@ -103,7 +103,7 @@ def _of_project(number: int) -> Material:
     from backend.connection.versions import key_of
     from backend.loop.desk import Desk
 
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         work = desk.project(key_of(desk, number))
         return Material(work.offered, accepted(work), work.profile, work.settings.language)
 
@@ -142,7 +142,7 @@ def _approve(printer: Printer, project: int, path: Path) -> None:
     from backend.loop.desk import Desk
 
     written = descriptions_from(read_text(path), where=str(path))
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         work = approve(desk, project, written)
     labels = {label.value: label for label in work.offered.labels}
     unused = [each.label for each in work.descriptions if labels[each.label].hint]
@@ -158,7 +158,7 @@ def _hinted(project: int, label_config: Path | None, path: Path | None, oos_labe
         from backend.connection.versions import key_of
         from backend.loop.desk import Desk
 
-        with Desk(load_settings()) as desk:
+        with Desk(load_state_settings()) as desk:
             work = desk.project(key_of(desk, project))
             return hinted(work.project.label_config, work.control, work.descriptions)
     if project or label_config is None or path is None:

@@ -13,7 +13,7 @@ from backend.commands.printing import Printer
 from backend.connection.doctor.check import Result
 from backend.connection.doctor.examination import desk_of_doctor, examine_all, examine_and_mend
 from backend.core.projects import ProjectKey
-from backend.core.settings import load_settings
+from backend.core.settings import load_state_settings
 
 NAME_WIDTH = 16  # the longest name's, so that the tables of all projects stand below each other
 
@@ -25,7 +25,7 @@ def doctor(
 ) -> None:
     """Look at every link between Label Studio and this backend; say ok, or what to do."""
     printer = Printer(json)
-    with desk_of_doctor(load_settings()) as desk:
+    with desk_of_doctor(load_state_settings()) as desk:
         results = examine_and_mend(desk, printer.step, project) if fix else examine_all(desk, project)
     faulty = [result for result in results if not result.ok]
     if json:

@@ -8,7 +8,7 @@ import typer
 
 from backend.commands.printing import Printer
 from backend.core.errors import BadInputError
-from backend.core.settings import load_settings
+from backend.core.settings import load_settings, load_state_settings
 
 
 def explain(
@@ -46,6 +46,6 @@ def explain(
     from backend.loop.desk import Desk
 
     asked = Asked(version, generation, llm)
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         found = explain_task(desk, task, asked) if task else explain_text(desk, project, text, asked)
     printer.result(found.figures()) if as_json else printer.text(str(found))

@@ -10,7 +10,7 @@ import typer
 
 from backend.commands.printing import Printer, counting
 from backend.core.errors import BadInputError
-from backend.core.settings import load_settings
+from backend.core.settings import load_settings, load_state_settings
 from backend.core.types import Pipeline
 from backend.files import checked_suffix, read_rows, writing_rows
 
@@ -78,7 +78,7 @@ def _of_project(number: int) -> Source:
     from backend.connection.outside import texts_of
     from backend.loop.desk import Desk
 
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         served, open_, labelled = texts_of(desk, number)
         embedder = desk.loader.assembly.embedder(served.manifest.language, profile=served.manifest.profile)
         return Source(served.pipeline.without_llm(), embedder, iter(open_), tuple(labelled))

@@ -18,7 +18,7 @@ from backend.connection.status import all_well, project_status, report
 from backend.connection.ties import Change
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
-from backend.core.settings import load_settings
+from backend.core.settings import load_settings, load_state_settings
 from backend.files import read_text
 from backend.labelstudio.records import Project
 from backend.loop.desk import Desk
@@ -72,7 +72,7 @@ def disconnect(
 ) -> None:
     """Restore a project's settings and remove everything of ours from it."""
     printer = Printer(json)
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         key = versions.key_of(desk, project)
         if dry_run:
             _tell_changes(printer, planned_untie(desk, key))
@@ -87,14 +87,14 @@ def rollback(
     json: AsJson = False,
 ) -> None:
     """Serve an older version again, and stay with it until `unpin`."""
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         target = versions.rollback(desk.project(versions.key_of(desk, project)), version)
         Printer(json).result({"project": project, "model_version": target, "pinned": True})
 
 
 def unpin(project: ProjectId, json: AsJson = False) -> None:
     """Let the next training switch versions again."""
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         versions.unpin(desk.project(versions.key_of(desk, project)))
         Printer(json).result({"project": project, "pinned": False})
 
@@ -105,7 +105,7 @@ def freeze(
     json: AsJson = False,
 ) -> None:
     """Stop retraining a project."""
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         versions.freeze(desk.project(versions.key_of(desk, project)), frozen=not off)
         Printer(json).result({"project": project, "frozen": not off})
 
@@ -120,7 +120,7 @@ def status(
     printer = Printer(json)
     if html and not impact:
         raise BadInputError("--html must go with --impact; add it")
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         keys = [versions.key_of(desk, project)] if project else desk.ledger.project_keys()
         if impact:
             _tell_impact(desk, keys, printer, html)
@@ -129,7 +129,7 @@ def status(
         if json:
             printer.result({"projects": [each.figures() for each in found]})
         else:
-            printer.text(report(found))
+            printer.text(report(found, desk.settings.home))
         if not all_well(found):
             raise typer.Exit(1)
 
@@ -162,7 +162,7 @@ def _tell_impact(desk: Desk, keys: Sequence[str], printer: Printer, html: Path |
 def models_list(project: ProjectId, json: AsJson = False) -> None:
     """A project's versions, what they were trained on and how good they are."""
     printer = Printer(json)
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         lines = versions.list_versions(desk.project(versions.key_of(desk, project)))
         printer.rows(_VERSION_COLUMNS, [_version_cells(line) for line in lines])
 

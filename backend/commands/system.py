@@ -23,10 +23,11 @@ from rich.text import Text
 from backend.core.errors import BadInputError, OutsideError, PrelabelError
 from backend.core.settings import Settings, load_settings
 from backend.ledger import open_ledger
-from backend.logs import configure_logs
+from backend.logs import configure_logs, say_started
+from backend.supervisor.alone import hold_alone
 from backend.supervisor.bring_up import Event, Report, supervise
 from backend.supervisor.services import COMMAND, LIBRARIES, gunicorn
-from backend.supervisor.state import StateFolder
+from backend.supervisor.state import StateFolder, read_status
 from backend.supervisor.supervisor import stop_other
 from backend.supervisor.worker import keep_time, work
 
@@ -77,14 +78,19 @@ def up_here(folder: StateFolder, report: Report, *, demo: bool, fresh: bool) -> 
 def down() -> None:
     """Stop everything that `up` started."""
     folder = StateFolder(load_settings().home)
+    found = read_status(folder.home)
     stopped = stop_other(folder, within_s=DOWN_WITHIN_S)
-    Console(stderr=True).print("prelabel has stopped; its state is kept" if stopped else "prelabel was not running")
+    said = "prelabel has stopped; its state is kept" if stopped else f"prelabel was not running on {folder.home}"
+    if found is not None and not found.is_of(folder) and found.alive:
+        said += f", a copy of {found.home}; to stop what runs there: prelabel --home {found.home} down"
+    Console(stderr=True).print(said, highlight=False, soft_wrap=True)
 
 
 def serve() -> None:
     """Run the web process that Label Studio talks to."""
     settings = load_settings()
     settings.require_secrets()
+    hold_alone(settings.home, "web")
     command = gunicorn(settings)
     os.execve(command[0], command, {**LIBRARIES, **os.environ})  # noqa: S606
 
@@ -95,6 +101,7 @@ def worker(queues: Queues = "live,reconcile,bulk", name: Name = "") -> None:
         os.environ.setdefault(variable, value)
     settings = load_settings()
     configure_logs(settings.log_level)
+    say_started("worker")
     open_ledger(settings).engine.dispose()  # what is wrong with the state is said at once, not job by job
     names = [queue.strip() for queue in queues.split(",") if queue.strip()]
     work(settings, names, name or f"worker-{socket.gethostname()}-{'-'.join(names)}")
@@ -104,6 +111,8 @@ def cron() -> None:
     """Queue the recurring jobs; one such process is enough."""
     settings = load_settings()
     configure_logs(settings.log_level)
+    hold_alone(settings.home, "cron")
+    say_started("cron")
     keep_time(settings)
 
 

@@ -4,6 +4,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from backend.connection.doctor.examination import glance
@@ -241,7 +242,7 @@ def problems(statuses: Sequence[ProjectStatus]) -> list[str]:
     return list(dict.fromkeys(status.problem for status in statuses if status.problem))
 
 
-def report(statuses: Sequence[ProjectStatus]) -> str:
+def report(statuses: Sequence[ProjectStatus], home: Path) -> str:
     """All projects, a block each, after what is wrong with some of them."""
     now = time.time()
     blocks = ["\n".join(textwrap.wrap(problem, COLUMNS)) for problem in problems(statuses)]
@@ -251,7 +252,7 @@ def report(statuses: Sequence[ProjectStatus]) -> str:
         states = (*states, *([faulty] if status.faults else []))
         head = f"{status.name}: {', '.join(states) or 'ok'}"
         blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
-    return "\n\n".join(blocks) or "no project is connected; run: prelabel connect"
+    return "\n\n".join(blocks) or f"no project is connected in {home}; run: prelabel connect"
 
 
 def _line(name: str, text: str) -> str:

@@ -84,7 +84,8 @@ def key_of(desk: Desk, project_id: int) -> str:
     if not keys:
         known = ", ".join(str(key.id) for key in connected) or "none"
         raise BadInputError(
-            f"project must be connected ({known}), {project_id} is not; run: prelabel connect --project {project_id}"
+            f"project must be connected in {desk.settings.home} ({known}), {project_id} is not; "
+            f"run: prelabel connect --project {project_id}"
         )
     return str(max(keys, key=lambda key: key.created))
 

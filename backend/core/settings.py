@@ -141,6 +141,21 @@ class Settings(BaseSettings):
         return self.home / "projects"
 
 
+def load_state_settings() -> Settings:
+    """Settings of a state that is there: for commands that read or change one, and never begin one.
+
+    Raises:
+        BadInputError: there is no state folder.
+    """
+    settings = load_settings()
+    if not settings.home.is_dir() and not settings.database_url.get_secret_value():
+        raise BadInputError(
+            f"the state must lie in {settings.home}, where nothing is; run the command in the folder where prelabel "
+            "was started, or name the state's folder: prelabel --home FOLDER ..., or PRELABEL_HOME"
+        )
+    return settings
+
+
 def load_settings() -> Settings:
     """Settings of this process: environment over the state folder's file over defaults."""
     home = Path(os.environ.get("PRELABEL_HOME", DEFAULT_HOME)).absolute()

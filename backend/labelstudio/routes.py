@@ -15,6 +15,7 @@ from flask import Blueprint, Response, jsonify, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
+from backend.core.code_version import code_version
 from backend.core.errors import (
     AuthenticationError,
     BadInputError,
@@ -111,7 +112,14 @@ def blueprint(backend: Backend, gate: Gatekeeper, exposition: Callable[[], bytes
             raise AuthenticationError("basic auth must carry the backend's user and password")
         if not allowed:
             return jsonify({"status": "UP"})
-        return jsonify({"status": "UP", "versions": dict(backend.state()), "degraded": backend.degraded()})
+        return jsonify(
+            {
+                "status": "UP",
+                "prelabel": code_version(),
+                "versions": dict(backend.state()),
+                "degraded": backend.degraded(),
+            }
+        )
 
     @routes.get("/live")
     def live() -> Response:

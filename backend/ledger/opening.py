@@ -1,5 +1,6 @@
 """Connecting to the database, bringing it to the present format, and what is said when it does not work."""
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from filelock import FileLock
 
+from backend.core.code_version import code_version
 from backend.core.disk import PRIVATE_FOLDER, writing
 from backend.core.errors import BadInputError, MissingExtraError, StateError
 from backend.core.settings import Settings
@@ -45,15 +49,34 @@ def open_ledger(settings: Settings, *, patience_s: float = PATIENCE_S) -> Ledger
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with (
+        ExitStack() as opened,
         writing(settings.home),
         FileLock(settings.home / "prelabel.migrating"),  # all processes start at once
         engine.begin() as connection,
     ):
+        opened.callback(engine.dispose)
         if engine.dialect.name == "postgresql":  # those on other machines do not see the file
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        _upgrade(config)
+        opened.pop_all()
     return Ledger(engine)
+
+
+def _upgrade(config: Config) -> None:
+    """Bring the tables to the present format.
+
+    Raises:
+        StateError: a newer prelabel has brought them to a format that this one does not know.
+    """
+    try:
+        command.upgrade(config, "head")
+    except CommandError as err:
+        known = ScriptDirectory.from_config(config).get_current_head()
+        raise StateError(
+            f"the database must be of a format that prelabel {code_version()} knows, up to {known}, but a newer "
+            "prelabel has changed it; install that one again, or name another state folder with PRELABEL_HOME"
+        ) from err
 
 
 def _engine(url: str) -> sa.Engine:

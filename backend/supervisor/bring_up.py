@@ -15,6 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Literal
 
+from backend.core.code_version import code_version
 from backend.core.errors import OutsideError, PrelabelError
 from backend.core.profiles import load_profile
 from backend.core.settings import Settings, load_settings
@@ -60,6 +61,7 @@ def supervise(folder: StateFolder, settings: Settings, report: Report, samples: 
         PrelabelError: a port is busy, or a step failed; everything is stopped again by then.
     """
     with log_to(folder):
+        log.warning("prelabel %s supervises %s", code_version(), folder.home)
 
         def notice(text: str) -> None:
             log.warning(text)

@@ -172,9 +172,14 @@ class Status:
     mark: str  # value of SUPERVISOR_MARK in the environment of everything that it started
     ready: bool
     processes: tuple[ProcessStatus, ...] = ()
+    home: str = ""  # the state folder that it holds: a copy of this file lies in another one
 
     def write(self, folder: StateFolder) -> None:
         write_atomically(folder.status_file, json.dumps(asdict(self), indent=1), mode=PRIVATE)
+
+    def is_of(self, folder: StateFolder) -> bool:
+        """Whether it speaks of this very folder, and not of one that this is a copy of."""
+        return not self.home or Path(self.home) == folder.home.resolve()
 
     @property
     def alive(self) -> bool:

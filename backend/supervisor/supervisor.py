@@ -50,7 +50,7 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         before = read_status(self.folder.home)
-        if before is not None and not before.alive:
+        if before is not None and not before.alive and before.is_of(self.folder):
             sweep(before.mark)
         os.environ[SUPERVISOR_MARK] = self.mark  # also pip, which fetches models and builds, is swept
         self._set_warden()
@@ -171,7 +171,8 @@ class Supervisor:
             for child in list(self._children.values())
         )
         me = psutil.Process()
-        Status(me.pid, me.create_time(), self.mark, self._ready, processes).write(self.folder)
+        home = str(self.folder.home.resolve())
+        Status(me.pid, me.create_time(), self.mark, self._ready, processes, home).write(self.folder)
 
 
 def what_happened(child: Child) -> str:
@@ -217,11 +218,13 @@ def side_by_side(*jobs: Callable[[], None]) -> None:
 def stop_other(folder: StateFolder, *, within_s: float) -> bool:
     """Stop the supervisor that holds a state folder, and everything of it; false where none was running.
 
+    What runs on the folder that this one was copied from is left alone.
+
     Raises:
         OutsideError: it may not be signalled.
     """
     status = read_status(folder.home)
-    if status is None:
+    if status is None or not status.is_of(folder):
         return False
     alive = status.alive
     if alive:

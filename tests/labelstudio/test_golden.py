@@ -1,6 +1,7 @@
 """What a real Label Studio sent is answered in kind; what it answered is read right (tests/golden)."""
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -163,7 +164,7 @@ def test_a_stranger_learns_nothing_from_health_that_a_friend_does(web: Web) -> N
     friend = web.client.get("/health", headers={"Authorization": BASIC}).get_json()
     (fault,) = [each for each in friend.pop("degraded") if each["kind"] == "workers"]
     assert fault["remedy"] == "run: prelabel worker --queues train,live,reconcile,bulk"
-    assert friend == {"status": "UP", "versions": {web.key: web.folder.current()}}
+    assert friend == {"status": "UP", "prelabel": version("prelabel"), "versions": {web.key: web.folder.current()}}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -34,6 +35,16 @@ def stack_of_two(home: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Status
     finally:
         program.kill()
         program.wait()
+
+
+def test_a_copy_of_a_state_folder_does_not_stop_what_runs_on_the_original(tmp_path: Path) -> None:
+    original, copied = tmp_path / "original", tmp_path / "copied"
+    with stack_of_two(original) as (program, status):
+        shutil.copytree(original, copied)
+        assert not stop_other(StateFolder(copied), within_s=15)
+        assert program.poll() is None
+        assert len(marked(status.mark)) == 4
+        assert read_status(original) is not None
 
 
 def pid_of(home: Path, name: str) -> int:
