@@ -4,8 +4,10 @@ A webhook storm becomes one waiting job: an event raises the dirty counter of (j
 nothing waits yet. The job takes the mark away before it reads, so that an event during its run queues one more.
 """
 
+import math
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from rq.serializers import JSONSerializer
 from backend.core.errors import QueueError
 from backend.core.settings import Settings
 from backend.logs import present_trace
-from backend.roll_call import listeners
+from backend.roll_call import cron_seen_at, listeners
 
 # `train` has a worker of its own; the others in falling priority, but after one of `live` one of `reconcile` has a turn
 QUEUES = ("train", "live", "reconcile", "bulk")
@@ -39,6 +41,15 @@ JOBS = {  # function -> (queue, seconds it may take)
     "refine": ("bulk", 600),
     "auto_accept": ("bulk", 600),
     "prune": ("bulk", 3600),
+}
+TRAININGS = ("retrain", "retrain_due")
+TRAINING_FAILED = "training-failed"  # a note: the next training would fail, too
+GIVEN_UP = "given_up"  # in a job's meta: why nobody tries it again
+LATE_S = {  # a job that waits longer waits for a worker that stands, or for more workers
+    "train": 3600.0,  # others' trainings
+    "live": 600.0,  # what runs makes way within seconds
+    "reconcile": 900.0,
+    "bulk": 7200.0,  # it comes last
 }
 UNVOTED = "unvoted"  # tasks put aside: language models had no time for them
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ takes no other
@@ -81,6 +92,16 @@ class WaitingJob:
     queue: str
     project: str  # key; empty for the cron's tick
     waits_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A job that nobody tries again, because it ended its worker or did not end."""
+
+    kind: str
+    project: str  # key; empty for the cron's tick
+    why: str
+    at: float  # unix
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,24 @@ class JobQueue:
                 for job in self._jobs(queue(self.connection, name))
                 if job is not None and job.enqueued_at is not None
             ]
+
+    def given_up(self) -> list[GivenUp]:
+        """What was given up and neither asked for anew since, nor forgotten after a week."""
+        with _answering():
+            failed = [queue(self.connection, name).failed_job_registry for name in QUEUES]
+            ids = [job_id for each in failed for job_id in each.get_job_ids(cleanup=False)]
+            jobs = Job.fetch_many(ids, connection=self.connection, serializer=JSONSerializer)
+            return [
+                GivenUp(kind_of(job), str(next(iter(job.args), "")), job.meta[GIVEN_UP], job.ended_at.timestamp())
+                for job in jobs
+                if job is not None and job.ended_at is not None and GIVEN_UP in job.meta
+            ]
+
+    def cron_silent_s(self) -> float:
+        """How long the cron process has said nothing; without end where there is none."""
+        with _answering():
+            seen_at = cron_seen_at(self.connection)
+        return max(0.0, time.time() - seen_at) if seen_at else math.inf
 
     def _jobs(self, own: Queue) -> list[Job | None]:
         return list(Job.fetch_many(own.job_ids, connection=self.connection, serializer=JSONSerializer))
@@ -230,6 +269,11 @@ class JobQueue:
             if held:
                 renewer.join()
                 _release(lock)
+
+
+def kind_of(job: Job) -> str:
+    """The name of what a job runs, as in JOBS."""
+    return str(job.func_name).rpartition(".")[2]
 
 
 @contextmanager

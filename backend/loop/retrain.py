@@ -13,7 +13,7 @@ from backend.core.artefacts import Manifest, cold_version, new_version, read_man
 from backend.core.disk import require_room, writing
 from backend.core.errors import ModelFolderError
 from backend.core.types import Example
-from backend.job_queue import JobQueue
+from backend.job_queue import TRAINING_FAILED, JobQueue
 from backend.labelstudio.records import Task
 from backend.ledger import Training
 from backend.logs import told
@@ -26,7 +26,6 @@ from training.promotion import Verdict, promote
 from training.run import TrainingOptions, train
 
 AGAIN_S = 300  # after a training that failed: a full disk must not be met by one training after the other
-FAILURE = "training-failed"
 
 log = structlog.get_logger()
 
@@ -69,12 +68,12 @@ def retrain(work: ProjectDesk, *, why: str) -> str:
 
 
 def note_failure(queue: JobQueue, key: str, err: Exception) -> None:
-    queue.note(FAILURE, key, type(err).__name__, keep_s=AGAIN_S)
+    queue.note(TRAINING_FAILED, key, type(err).__name__, keep_s=AGAIN_S)
 
 
 def failed_lately(queue: JobQueue, key: str) -> bool:
     """Whether a training failed just now, so that another would fail, too."""
-    return bool(queue.noted(FAILURE, key))
+    return bool(queue.noted(TRAINING_FAILED, key))
 
 
 def read_labels(work: ProjectDesk) -> Labels:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from backend.core.errors import OutsideError
 from backend.supervisor.environments import last_line, tail
 
@@ -55,7 +57,7 @@ class Child:
     restarts: int = 0
     misses: int = 0  # answers missed in a row
     failures: int = 0  # ends in a row, none after a steady run
-    renewed: bool = False  # asked to end and be started again
+    renewed: bool = False  # asked to end and be started again, and has not ended yet
     process: subprocess.Popen[bytes] | None = None
     _started_s: float = 0.0
     _start_at_s: float = 0.0
@@ -68,6 +70,18 @@ class Child:
     @property
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process stands: somebody has stopped it, and no time-out of its own can end it."""
+        try:
+            return self.runs and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
+
+    @property
+    def ended_as_asked(self) -> bool:
+        return self.renewed and self.process is not None and self.process.poll() == 0
 
     def spawn(self) -> None:
         """Start the process; its output is appended to the log."""

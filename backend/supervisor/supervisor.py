@@ -78,8 +78,8 @@ class Supervisor:
         self._say_status()
 
     def renew(self, name: str, number: signal.Signals) -> None:
-        """Ask a process to take in what was installed since: by a signal that it reloads on, or ends on."""
-        self._children[name].renewed = True
+        """Ask a process to take in what was installed since: by SIGHUP, on which it reloads, or SIGTERM, to end."""
+        self._children[name].renewed = number == signal.SIGTERM
         self._children[name].signal(number)
 
     def tend_until_stopped(self, *, ended: Callable[[], bool] = lambda: False) -> None:
@@ -113,7 +113,7 @@ class Supervisor:
             self._set_warden()
         before = [(child.state, child.pid) for child in self._children.values()]
         for child in list(self._children.values()):
-            if child.tend() and not child.renewed and child.failures <= FAILURES_SAID:
+            if child.tend() and not child.ended_as_asked and child.failures <= FAILURES_SAID:
                 self.notice(what_happened(child))
         if before != [(child.state, child.pid) for child in self._children.values()]:
             self._say_status()
@@ -121,12 +121,13 @@ class Supervisor:
     def _probe_forever(self) -> None:
         while not self.stopping.wait(self.probe_every_s):
             for child in list(self._children.values()):
-                if child.service.watched and child.state == "up" and child.runs:
+                if child.state == "up" and child.runs:
                     self._probe(child)
 
     def _probe(self, child: Child) -> None:
         pid = child.pid
-        child.misses = 0 if child.service.answers(pid) else child.misses + 1
+        well = not child.stopped and (not child.service.watched or child.service.answers(pid))
+        child.misses = 0 if well else child.misses + 1
         if child.misses >= MISSES_ALLOWED and child.pid == pid:
             self.notice(f"{child.service.name} does not answer and is started again; see {child.log}")
             child.kill()

@@ -2,24 +2,31 @@
 
 A job that a killed worker has left STARTED would stay so until its time-out; a worker of the same name takes it back.
 Models hang in a forked child, so jobs run in the worker itself (SimpleWorker).
+
+A job that stands in C, as in a regular expression, is reached by no signal: then the process ends, and whoever keeps
+it running starts it again.
 """
 
+import faulthandler
 import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from rq import Queue, SimpleWorker
 from rq.cron import CronJob, CronScheduler
+from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.utils import parse_composite_key
 
 from backend.core.errors import BadInputError, QueueError
 from backend.core.settings import Settings
-from backend.job_queue import QUEUES, connect, queue
+from backend.job_queue import GIVEN_UP, QUEUES, TRAINING_FAILED, TRAININGS, JobQueue, connect, kind_of, queue
 from backend.roll_call import CRON_NAME, listens
 
 RECONCILE = "backend.jobs.reconcile_all"
@@ -27,7 +34,11 @@ RECONCILE_ID = "reconcile-all"
 TICK_S = 5  # a training that is due begins so soon; projects are reconciled every 30 s
 RECONCILE_TIMEOUT_S = 600
 INTERRUPTIONS_ALLOWED = 5  # a job that kills its worker each time must not do so for ever
-INTERRUPTIONS = "interruptions"
+INTERRUPTIONS_WITHIN_S = 6 * 3600  # restarts of a day or two are no such thing
+INTERRUPTIONS = "interruptions"  # in a job's meta: when its worker ended, unix
+STANDS_S = 20.0  # after its time-out, in which a job may clear up
+STARTS_AGAIN_S = 120.0  # within which a worker that has ended by itself is back, also a container
+NO_TRAINING_S = 3600  # after one was given up: the next would end its worker, too
 ONE_NAME_WAIT_S = 5.0
 RECONNECT_WITHIN_S = 5.0
 GIVES_WAY = 10  # nice value of a process that only trains: annotators are never kept waiting for the processor
@@ -49,6 +60,14 @@ class Worker(SimpleWorker):  # type: ignore[misc]
         first, *others = self.queues
         turn = [*others[:1], first, *others[1:]]
         self._ordered_queues = turn if reference_queue == first else [first, *others]
+
+    def perform_job(self, job: Job, own: Queue, execution: Execution) -> bool:
+        """End the process where the job goes on after its time-out: a thread of C does so, whoever holds the GIL."""
+        faulthandler.dump_traceback_later((job.timeout or own.DEFAULT_TIMEOUT) + STANDS_S, exit=True)
+        try:
+            return bool(super().perform_job(job, own, execution))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Without RQ's traceback, which may quote a task's text; see backend.loop.telling for the rest."""
@@ -72,8 +91,9 @@ def work(settings: Settings, queues: Sequence[str], name: str) -> None:
         require_one_of_name(connection, name)
         connection.delete(Worker.redis_worker_namespace_prefix + name)  # of a predecessor that was killed
         own = [queue(connection, each) for each in queues]
-        for job_id in take_back(own, name):
-            log.warning("job %s was interrupted and is queued again", job_id)
+        for taken in take_back(own, name):
+            said = f"is given up: {taken.given_up}" if taken.given_up else "is queued again"
+            log.warning("job %s was interrupted and %s", taken.job_id, said)
     except redis.RedisError as err:
         raise QueueError("the queue must answer, but Redis did not; check that it runs and its password") from err
     worker = Worker(
@@ -90,12 +110,20 @@ def require_one_of_name(connection: redis.Redis, name: str) -> None:
         time.sleep(0.2)
 
 
-def take_back(queues: Sequence[Queue], name: str) -> list[str]:
-    """Queue again, in front, what a worker of this name was doing when it was killed; the jobs' ids."""
-    return [job_id for each in queues for job_id in (*take_back_started(each, name), *take_back_popped(each))]
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job whose worker ended meanwhile."""
+
+    job_id: str
+    given_up: str = ""  # why it is not queued again; empty where it is
 
 
-def take_back_started(own: Queue, name: str) -> list[str]:
+def take_back(queues: Sequence[Queue], name: str) -> list[Taken]:
+    """Queue again, in front, what a worker of this name was doing when it was killed."""
+    return [taken for each in queues for taken in (*take_back_started(each, name), *take_back_popped(each))]
+
+
+def take_back_started(own: Queue, name: str) -> list[Taken]:
     registry = own.started_job_registry
     taken = []
     for entry in own.connection.zrange(registry.key, 0, -1):
@@ -106,23 +134,48 @@ def take_back_started(own: Queue, name: str) -> list[str]:
                 pipeline.zrem(registry.key, entry)
                 pipeline.delete(f"rq:execution:{job_id}:{execution_id}", f"rq:executions:{job_id}")
                 if job is not None:
-                    queue_again(own, job, pipeline)
-                    taken.append(job_id)
+                    taken.append(Taken(job_id, queue_again(own, job, pipeline)))
                 pipeline.execute()
     return taken
 
 
-def queue_again(own: Queue, job: Job, pipeline: "redis.client.Pipeline") -> None:
-    job.meta[INTERRUPTIONS] = int(job.meta.get(INTERRUPTIONS, 0)) + 1
-    if job.meta[INTERRUPTIONS] > INTERRUPTIONS_ALLOWED:
-        job.set_status(JobStatus.FAILED, pipeline=pipeline)
-        why = f"the worker ended {INTERRUPTIONS_ALLOWED} times while it ran this job"
-        job.failed_job_registry.add(job, ttl=job.failure_ttl or -1, exc_string=why, pipeline=pipeline)
-        return
-    own._enqueue_job(job, pipeline=pipeline, at_front=True)
+def queue_again(own: Queue, job: Job, pipeline: "redis.client.Pipeline") -> str:
+    """Queue a job in front, or give it up; why that is, and nothing where it is queued."""
+    now = time.time()
+    before = [at for at in job.meta.get(INTERRUPTIONS, []) if now - at < INTERRUPTIONS_WITHIN_S]
+    job.meta[INTERRUPTIONS] = [*before, now]
+    why = ""
+    if stood(job, now):
+        why = f"it did not end within its {job.timeout} s, nor when it was told to"
+    elif len(before) >= INTERRUPTIONS_ALLOWED:
+        why = f"its worker ended {len(before) + 1} times while it ran"
+    if why:
+        give_up(job, why, pipeline)
+    else:
+        own._enqueue_job(job, pipeline=pipeline, at_front=True)
+    return why
 
 
-def take_back_popped(own: Queue) -> list[str]:
+def stood(job: Job, now: float) -> bool:
+    """Whether a job's worker has ended because the job went on after its time-out, and not before it, or long since."""
+    if job.started_at is None or not job.timeout:
+        return False
+    over_s: float = now - job.started_at.timestamp() - job.timeout
+    return 0 < over_s < STANDS_S + STARTS_AGAIN_S
+
+
+def give_up(job: Job, why: str, pipeline: "redis.client.Pipeline") -> None:
+    """Leave a job failed, with a reason that doctor and /health tell."""
+    job.meta[GIVEN_UP] = why
+    job.ended_at = datetime.now(UTC)
+    job.set_status(JobStatus.FAILED, pipeline=pipeline)
+    job.save(pipeline=pipeline, include_meta=True)
+    job.failed_job_registry.add(job, ttl=job.failure_ttl or -1, exc_string=why, pipeline=pipeline)
+    if kind_of(job) in TRAININGS and job.args:
+        JobQueue(job.connection).note(TRAINING_FAILED, str(job.args[0]), "WorkerEnded", keep_s=NO_TRAINING_S)
+
+
+def take_back_popped(own: Queue) -> list[Taken]:
     """What was taken off the queue, but not yet begun, when the worker was killed."""
     between = own.intermediate_queue
     taken = []
@@ -130,7 +183,7 @@ def take_back_popped(own: Queue) -> list[str]:
         job = own.fetch_job(job_id)
         if job is not None and job.get_status() == JobStatus.QUEUED and job_id not in own.job_ids:
             own.push_job_id(job_id, at_front=True)
-            taken.append(job_id)
+            taken.append(Taken(job_id))
         between.remove(job_id)
     return taken
 

@@ -20,6 +20,13 @@ def note_as(path: str, what: str) -> None:
         file.write(f"{what}\n")
 
 
+def stand(path: str) -> None:
+    """Add a line, then compute in C, where no signal reaches Python and no other thread runs."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("run\n")
+    sum(range(10**15))
+
+
 def kill_worker(path: str) -> None:
     """Add a line, then take the worker down."""
     with Path(path).open("a", encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -147,6 +148,53 @@ def test_a_process_that_stops_answering_is_started_again(tmp_path: Path) -> None
         before = pid_of(tmp_path, "web")
         hung.add(before)
         supervisor.tend_until_stopped(ended=lambda: pid_of(tmp_path, "web") not in (0, before))
+
+
+def test_a_process_that_somebody_has_stopped_is_started_again(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.make()
+    said: list[str] = []
+    with Supervisor(folder, said.append, probe_every_s=0.05) as supervisor:
+        supervisor.start(sleeper("worker"))
+        before = pid_of(tmp_path, "worker")
+        os.kill(before, signal.SIGSTOP)
+        supervisor.tend_until_stopped(ended=lambda: pid_of(tmp_path, "worker") not in (0, before))
+    assert any("worker does not answer and is started again" in text for text in said)
+
+
+RENEWALS = [
+    ("asked to end, and ended", signal.SIGTERM, 0, ""),
+    ("asked to end, but killed", signal.SIGTERM, 1, "ended with exit code 1"),
+    ("asked to load anew, and ended long after", signal.SIGHUP, 1, "ended with exit code 1"),
+]
+OBEYS = """
+import os, signal, time
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda *_: None)
+print("up", flush=True)
+while not os.path.exists(%r):
+    time.sleep(0.01)
+raise SystemExit(%d)
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "said"), [row[1:] for row in RENEWALS], ids=[row[0] for row in RENEWALS])
+def test_after_a_renewal_only_the_end_that_was_asked_for_is_not_told(
+    number: signal.Signals, code: int, said: str, tmp_path: Path
+) -> None:
+    folder, end = StateFolder(tmp_path), tmp_path / "end"
+    folder.make()
+    told: list[str] = []
+    service = sleeper("web", OBEYS % (str(end), code))
+    with Supervisor(folder, told.append) as supervisor:
+        supervisor.start(service)
+        before = pid_of(tmp_path, "web")
+        wait_for(lambda: "up" in (folder.logs / "web.log").read_text())
+        supervisor.renew("web", number)
+        end.touch()
+        supervisor.tend_until_stopped(ended=lambda: pid_of(tmp_path, "web") not in (0, before))
+    assert len(told) == bool(said)
+    assert all(said in text for text in told)
 
 
 def test_restarts_wait_longer_each_time_but_never_so_long_that_service_is_back_late(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 import re
+import sys
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,22 +13,33 @@ import redis
 from rq.job import Job, JobStatus
 
 from backend.core.settings import Settings
-from backend.job_queue import QUEUES, connect, queue
+from backend.job_queue import QUEUES, JobQueue, connect, queue
+from backend.loop.retrain import failed_lately
 from backend.roll_call import listens
-from backend.supervisor.process import Child
+from backend.supervisor.process import LONGEST_WAIT_S, Child, Service
 from backend.supervisor.services import Prelabel
 from backend.supervisor.worker import (
     INTERRUPTIONS,
     INTERRUPTIONS_ALLOWED,
+    INTERRUPTIONS_WITHIN_S,
     RECONCILE,
     RECONCILE_ID,
+    STANDS_S,
     ReconcileJob,
+    queue_again,
 )
 from tests.stack import Backend, kill, make_backend, running, wait_for
 
 pytestmark = pytest.mark.redis
 NOTE, KILL = "tests.supervisor.jobs.note", "tests.supervisor.jobs.kill_worker"
-NOTE_AS = "tests.supervisor.jobs.note_as"
+NOTE_AS, STAND = "tests.supervisor.jobs.note_as", "tests.supervisor.jobs.stand"
+KEY = "84-1795230264"
+IMPATIENT = """
+from backend.core.settings import load_settings
+from backend.supervisor import worker
+worker.STANDS_S = 1.0
+worker.work(load_settings(), ["train"], "worker-train")
+"""
 
 
 @pytest.fixture
@@ -44,6 +58,14 @@ def connection(stack: Backend) -> Iterator[redis.Redis]:
 def trainer(settings: Settings) -> Iterator[Child]:
     with running(Prelabel(settings).workers()[0], settings.home / "logs") as child:
         yield child
+
+
+def ended(service: Service, folder: Path) -> int:
+    """Start a worker and wait until it ends by itself; its exit code."""
+    child = Child(service, folder / "log", service.environment)
+    child.spawn()
+    assert child.process is not None
+    return child.process.wait(60)
 
 
 def runs(path: Path) -> int:
@@ -102,17 +124,55 @@ def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(
 ) -> None:
     notes = tmp_path / "notes"
     own = queue(connection, "train")
-    job = own.enqueue(KILL, str(notes), meta={INTERRUPTIONS: INTERRUPTIONS_ALLOWED - 1})
+    job = own.enqueue(KILL, str(notes), meta={INTERRUPTIONS: [time.time()] * (INTERRUPTIONS_ALLOWED - 1)})
     service = Prelabel(stack.settings).workers()[0]
     for _ in range(2):
-        child = Child(service, tmp_path / "log", service.environment)
-        child.spawn()
-        assert child.process is not None
-        child.process.wait(60)
-    with trainer(stack.settings):
+        ended(service, tmp_path)
+    with trainer(stack.settings) as child:
         assert status(job) == "failed"
         assert job.id in own.failed_job_registry.get_job_ids()
+        assert f"job {job.id} was interrupted and is given up: its worker ended 6 times" in child.log.read_text()
+    assert "is queued again" in (tmp_path / "log").read_text()
     assert runs(notes) == 2
+    (told,) = JobQueue(connection).given_up()
+    assert (told.kind, told.why) == ("kill_worker", "its worker ended 6 times while it ran")
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "given_up"), [(60.0, True), (INTERRUPTIONS_WITHIN_S + 60.0, False)], ids=["just now", "on other days"]
+)
+def test_a_training_is_given_up_where_its_worker_ended_again_and_again_in_a_short_time(
+    ago_s: float, given_up: bool, connection: redis.Redis
+) -> None:
+    own = queue(connection, "train")
+    before = [time.time() - ago_s] * INTERRUPTIONS_ALLOWED
+    job = own.enqueue("backend.jobs.retrain", KEY, meta={INTERRUPTIONS: before})
+    with connection.pipeline() as pipeline:
+        assert bool(queue_again(own, job, pipeline)) is given_up
+        pipeline.execute()
+    assert status(job) == ("failed" if given_up else "queued")
+    assert failed_lately(JobQueue(connection), KEY) is given_up, "or the cron would ask for another at once"
+
+
+def test_a_job_that_stands_in_c_ends_its_worker_and_the_queue_goes_on(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    own = queue(connection, "train")
+    job = own.enqueue(STAND, str(notes), job_timeout=1)
+    after = own.enqueue(NOTE_AS, str(notes), "after")
+    service = replace(Prelabel(stack.settings).workers()[0], command=(sys.executable, "-c", IMPATIENT))
+    assert ended(service, tmp_path) == 1
+    assert (status(job), status(after)) == ("started", "queued")
+    with trainer(stack.settings) as child:
+        wait_for(lambda: status(after) == "finished")
+        assert "is given up: it did not end within its 1 s" in child.log.read_text()
+    assert notes.read_text().split() == ["run", "after"]
+    assert [told.kind for told in JobQueue(connection).given_up()] == ["stand"]
+
+
+def test_a_worker_that_stands_is_back_within_30_s_of_its_jobs_time_out() -> None:
+    assert STANDS_S + LONGEST_WAIT_S < 30
 
 
 def test_a_worker_ends_after_its_job_when_it_is_asked_to(

@@ -12,7 +12,7 @@ from rq.serializers import JSONSerializer
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.connection.doctor.host import SKEW_S
 from backend.core.settings import Settings
-from backend.job_queue import JOBS, QUEUES, queue
+from backend.job_queue import JOBS, QUEUES, kind_of, queue
 from backend.loop.desk import Desk
 from backend.roll_call import cron_seen_at, listens
 
@@ -35,7 +35,7 @@ def ask_again(desk: Desk) -> str:
     """Queue once more what failed, of projects that are still connected: each job is a plain, idempotent function."""
     failed, connected = list(_failed(desk)), desk.ledger.project_keys()
     for job in failed:
-        kind, key = _kind(job), str(next(iter(job.args), ""))
+        kind, key = kind_of(job), str(next(iter(job.args), ""))
         job.failed_job_registry.remove(job, delete_job=True)
         if kind in JOBS and key in connected:  # the cron asks for its own by itself
             desk.queue.enqueue(kind, key)
@@ -182,11 +182,7 @@ def _failed(desk: Desk) -> Iterator[Job]:
 
 
 def _counted(found: list[Job]) -> str:
-    return ", ".join(f"{n} x {kind}" for kind, n in sorted(Counter(map(_kind, found)).items()))
-
-
-def _kind(job: Job) -> str:
-    return str(job.func_name).rpartition(".")[2]
+    return ", ".join(f"{n} x {kind}" for kind, n in sorted(Counter(map(kind_of, found)).items()))
 
 
 CHECKS: tuple[Check[Desk], ...] = (
