@@ -1,7 +1,8 @@
 """The command `prelabel`: parse, call, print; and what an error means for the exit code.
 
 Exit codes: 0 done; 1 the answer is no; 2 usage or bad input; 3 something outside failed.
-Only the module of the command that was asked for is imported: `up` starts five of these processes at once.
+Only the module of the command that is asked for is imported, and --help imports none: `up` starts five of these
+processes at once, and what one of them loads but does not need, each of them holds.
 """
 
 import os
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,40 +21,94 @@ from backend.core.errors import OutsideError, PrelabelError
 from backend.logs import configure_logs
 
 BAD_INPUT, OUTSIDE, INTERRUPTED = 2, 3, 130
-COMMANDS: Mapping[str, str] = {  # in the order in which --help lists them
-    "up": "system",
-    "down": "system",
-    "status": "projects",
-    "begin": "begin",
-    "connect": "projects",
-    "doctor": "doctor",
-    "disconnect": "projects",
-    "label-config": "label_config",
-    "describe": "describe",
-    "import": "moving",
-    "export": "moving",
-    "train": "files",
-    "predict": "files",
-    "plan": "plan",
-    "evaluate": "files",
-    "explain": "explain",
-    "trial": "trial",
-    "missing-labels": "missing_labels",
-    "auto-accept": "auto_accept",
-    "models": "projects",
-    "rollback": "projects",
-    "unpin": "projects",
-    "freeze": "projects",
-    "serve": "system",
-    "worker": "system",
-    "cron": "system",
+COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> module and line of --help, in its order
+    "up": ("system", "Start everything on this machine and keep it running."),
+    "down": ("down", "Stop everything that `up` started."),
+    "status": (
+        "projects",
+        "Say where each project stands. Exits with 1 where something is wrong with one.",
+    ),
+    "begin": (
+        "begin",
+        "Make the account's token and the first projects, connected; killed, it goes on, and once done it is done.",
+    ),
+    "connect": (
+        "projects",
+        "Connect a Label Studio project to this backend, predict its tasks and show the predictions.",
+    ),
+    "doctor": (
+        "doctor",
+        "Look at every link between Label Studio and this backend; say ok, or what to do.",
+    ),
+    "disconnect": (
+        "projects",
+        "Restore a project's settings and remove everything of ours from it.",
+    ),
+    "label-config": (
+        "label_config",
+        "Write a Label Studio config for a list of labels, few or a thousand.",
+    ),
+    "describe": (
+        "describe",
+        "Have a local language model write what texts of each label want, and what tells a label"
+        " from its nearest ones.",
+    ),
+    "import": (
+        "moving",
+        "Import a file's rows into a project: each once, however often it is run.",
+    ),
+    "export": (
+        "moving",
+        "Export a project's labels with the columns that were imported; a manifest stands beside the file.",
+    ),
+    "train": (
+        "files",
+        "Train a model on a file of labelled texts; rows without a label tell what labels' names leave open.",
+    ),
+    "predict": (
+        "files",
+        "Predict each row of a file, or, with --project, each open task that lacks the present version.",
+    ),
+    "plan": (
+        "plan",
+        "Say what `predict --llm` would take on a file: texts that reach the language models, tokens, time and price.",
+    ),
+    "evaluate": (
+        "files",
+        "Compare a model's predictions with the labels of a file, and write a report.",
+    ),
+    "explain": (
+        "explain",
+        "Say why a text gets its label: candidates, neighbours, gate, votes, calibration, thresholds, milliseconds.",
+    ),
+    "trial": (
+        "trial",
+        "Replay labels in the order in which people gave them, and say what prelabel would have"
+        " saved, or that it is not.",
+    ),
+    "missing-labels": (
+        "missing_labels",
+        "Group the texts that resemble none of the labels, and say what each group is about: a"
+        " label that may be missing.",
+    ),
+    "auto-accept": (
+        "auto_accept",
+        "Say what is accepted without a person in a project; take it back, or go on.",
+    ),
+    "models": ("projects", "A project's versions, and the weights of a profile."),
+    "rollback": ("projects", "Serve an older version again, and stay with it until `unpin`."),
+    "unpin": ("projects", "Let the next training switch versions again."),
+    "freeze": ("projects", "Stop retraining a project."),
+    "serve": ("processes", "Run the web process that Label Studio talks to."),
+    "worker": ("processes", "Run jobs from the queue until stopped."),
+    "cron": ("processes", "Queue the recurring jobs; one such process is enough."),
 }
 
 FUNCTIONS: Mapping[str, str] = {"import": "import_data"}  # where a command has a word of Python's as its name
 
 
 def application(asked: str) -> typer.Typer:
-    """The command line with the one command that is asked for, or with all where it is none of them."""
+    """The command line, all of whose commands are known by their lines and only the one that is asked for is loaded."""
     app = typer.Typer(
         help="Label Studio ML backend: the right label already ticked, with a confidence that means something.",
         no_args_is_help=True,
@@ -73,14 +128,25 @@ def application(asked: str) -> typer.Typer:
         if home is not None:
             os.environ["PRELABEL_HOME"] = str(home.absolute())
 
-    for name in [asked] if asked in COMMANDS else COMMANDS:
-        function = FUNCTIONS.get(name, name.replace("-", "_"))
-        command = getattr(import_module(f"backend.commands.{COMMANDS[name]}"), function)
+    for name, (_, line) in COMMANDS.items():
+        command = loaded(name) if name == asked else None
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command)
+            app.command(name, help=None if command else line)(command or not_loaded)
     return app
+
+
+def loaded(name: str) -> Any:
+    """A command, or a group of them, as its module has it."""
+    module, _ = COMMANDS[name]
+    function = FUNCTIONS.get(name, name.replace("-", "_"))
+    return getattr(import_module(f"backend.commands.{module}"), function)
+
+
+def not_loaded() -> None:
+    """Stands in --help for a command that is not asked for, and so never runs."""
+    raise NotImplementedError("the command that is asked for must be loaded, but was not")
 
 
 def asked_for(arguments: Sequence[str]) -> str:

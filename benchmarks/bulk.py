@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from label_studio_sdk import LabelStudio
+
 from backend.connection.connect import ConnectOptions, connect
 from backend.core.settings import load_settings
 from backend.labelstudio.records import Json, Project
@@ -94,10 +96,17 @@ def bare_import(desk: Desk, project: Project, data: Path, chunk: int) -> None:
         for line in file:
             rows.append({"data": json.loads(line)})
             if len(rows) == chunk:
-                desk.client.api.sdk.projects.import_tasks(project.id, request=rows, return_task_ids=True)
+                whole_sdk(desk).projects.import_tasks(project.id, request=rows, return_task_ids=True)
                 rows = []
     if rows:
-        desk.client.api.sdk.projects.import_tasks(project.id, request=rows, return_task_ids=True)
+        whole_sdk(desk).projects.import_tasks(project.id, request=rows, return_task_ids=True)
+
+
+def whole_sdk(desk: Desk) -> LabelStudio:
+    """The SDK's client over our connection."""
+    api = desk.client.api
+    token = desk.settings.label_studio_token.get_secret_value()
+    return LabelStudio(base_url=f"{api.url}/", api_key=token, httpx_client=api.transport)  # type: ignore[no-untyped-call]
 
 
 def exporting(desk: Desk, folder: Path, n_rows: int) -> Json:
@@ -125,7 +134,7 @@ def exporting(desk: Desk, folder: Path, n_rows: int) -> Json:
 def bare_export(desk: Desk, project: Project, out: Path) -> None:
     """The SDK's fastest correct way: pages, of the fields that are needed."""
     with out.open("w", encoding="utf-8") as file:
-        pages: Iterable[Any] = desk.client.api.sdk.tasks.list(
+        pages: Iterable[Any] = whole_sdk(desk).tasks.list(
             project=project.id, fields="all", include=FIELDS, page=1, page_size=N_PAGE
         )
         file.writelines(f"{task.json()}\n" for task in pages)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support
 
 from backend.core.bounds import share_interval
 from backend.core.types import STAGES
@@ -63,6 +62,8 @@ class BillRow:
 
 def per_label(outcomes: Sequence[Outcome]) -> list[LabelRow]:
     """Each label that occurs, worst F1 first."""
+    from sklearn.metrics import precision_recall_fscore_support  # a second that only who judges pays
+
     labels, predicted = [outcome.label for outcome in outcomes], [outcome.predicted for outcome in outcomes]
     names = sorted(set(labels))
     columns = precision_recall_fscore_support(labels, predicted, labels=names, zero_division=0)

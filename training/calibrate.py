@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, Stage
 from backend.pipeline.evidence import Evidence
@@ -165,6 +164,8 @@ def fit_signs(seen: Evidence, unknown: Evidence, columns: IntArray, stated: Mapp
 def _minimum(
     loss: Callable[[Matrix], tuple[float, Matrix]], start: Matrix, bounds: list[tuple[float | None, float | None]]
 ) -> list[float]:
+    from scipy.optimize import minimize  # half a second that only who trains pays
+
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200})
     return [round(float(value), 6) for value in found.x]
 

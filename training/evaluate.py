@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from backend.core.types import BoolArray, Decision, FloatArray, IntArray
 
@@ -87,6 +86,8 @@ def metrics_of(
 
 def figures(table: Table, *, target: float = TARGET_PRECISION) -> dict[str, float]:
     """The metrics of at least one row."""
+    from sklearn.metrics import precision_recall_fscore_support  # a second that only who judges pays
+
     correct, labels = table.correct, np.unique(table.label)
     precision, coverage = at_target(correct, table.confidence, target)
     _, _, f1, n_each = precision_recall_fscore_support(table.label, table.predicted, labels=labels, zero_division=0)
@@ -107,6 +108,8 @@ def figures(table: Table, *, target: float = TARGET_PRECISION) -> dict[str, floa
 
 def out_of_scope(table: Table) -> dict[str, float]:
     """How well texts without a label are told from the others."""
+    from sklearn.metrics import roc_auc_score
+
     is_oos, correct = table.label == table.oos, table.correct
     found = {"n_out_of_scope": float(is_oos.sum())}
     if not is_oos.all():

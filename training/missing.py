@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.feature_extraction.text import CountVectorizer
 
 from backend.core.types import Decision, FloatArray, IntArray
 from backend.models.kernel import ANALYZERS
@@ -46,6 +44,8 @@ def groups_of(texts: Sequence[str], vectors: FloatArray, embedder: Embedder, *, 
         texts: cleaned.
         vectors: (n_texts, dim), of the texts.
     """
+    from sklearn.cluster import AgglomerativeClustering  # a second that only who groups pays
+
     drawn = np.sort(np.random.default_rng(seed).permutation(len(texts))[:MOST])
     if len(drawn) < FEWEST:
         return []
@@ -65,6 +65,8 @@ def groups_of(texts: Sequence[str], vectors: FloatArray, embedder: Embedder, *, 
 
 def _words(groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """The words of each group by how much more often they stand in it than in the others (class-based TF-IDF)."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
     if not groups:
         return []
     pattern = ANALYZERS["words"]["token_pattern"]

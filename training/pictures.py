@@ -15,6 +15,7 @@ from backend.core.bounds import share_interval
 from backend.core.types import IntArray
 from training.curve import Point
 from training.evaluate import RETENTION, Table
+from training.promise import PROMISES
 
 SIZE = (5.4, 3.9)  # inches
 INK, FAINT, MAIN, AREA, OTHER = "#27313c", "#c9d1d9", "#1f5fa8", "#cfe0f3", "#c05a12"
@@ -36,7 +37,6 @@ STYLE = {
 }
 TEXTS_A_BIN = 30  # of the reliability diagram: fewer say nothing about a share
 MOST_BINS, FEWEST_BINS = 12, 3
-PROMISES = (0.95, 0.98)  # precisions that people ask for
 DRAWN_POINTS = 400  # of a curve: more make the page large and look the same
 
 

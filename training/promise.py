@@ -19,6 +19,7 @@ import numpy as np
 from backend.core.bounds import chance_of_at_most, fewest
 from training.evaluate import Outcome
 
+PROMISES = (0.95, 0.98)  # precisions that people ask for
 MISS = 0.01  # chance of promising too much; as small, since those who count afterwards count few texts as well
 GRID = tuple(float(1.0 - error) for error in np.geomspace(1e-3, 0.5, 100))  # confidences, strict to lax
 BEGIN_SHARE = 0.25  # of the texts lie above the first threshold tested: fewer tell little, of more too many are wrong

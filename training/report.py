@@ -12,14 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.artefacts import Manifest, write_atomically
 from backend.core.disk import writing
-from training import pictures
 from training.breakdown import bill, confused_pairs, per_label
 from training.curve import Point, outlook
 from training.evaluate import Table
 from training.intervals import Interval, intervals
 from training.judge import Judged
-from training.pictures import PROMISES
-from training.promise import claims_of, promise
+from training.promise import PROMISES, claims_of, promise
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, METRICS = "report.html", "metrics.json"
@@ -98,6 +96,8 @@ def page(report: Report, drawn: Mapping[str, str], found: Mapping[str, Interval]
 
 def _pictures(table: Table, report: Report) -> dict[str, str]:
     """By name, those that the data can tell."""
+    from training import pictures  # matplotlib: a second and 60 MB that only a report pays
+
     drawn = {"reliability": pictures.reliability(table), "risk-coverage": pictures.risk_coverage(table)}
     if len(report.curve) > 1:
         drawn["learning-curve"] = pictures.learning(report.curve)

@@ -1,11 +1,10 @@
-"""`prelabel up`, `down`, `serve`, `worker`, `cron`: the processes of one machine.
+"""`prelabel up`: the processes of one machine, brought up and kept.
 
 Shows what the supervisor reports and asks before anything is removed; how processes are kept is its business.
 """
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -22,16 +21,11 @@ from rich.text import Text
 
 from backend.core.errors import BadInputError, OutsideError, PrelabelError
 from backend.core.settings import Settings, load_settings
-from backend.ledger import open_ledger
-from backend.logs import configure_logs, say_started
-from backend.supervisor.alone import hold_alone
+from backend.logs import configure_logs
 from backend.supervisor.bring_up import Event, Report, supervise
-from backend.supervisor.services import COMMAND, LIBRARIES, gunicorn
-from backend.supervisor.state import StateFolder, read_status
-from backend.supervisor.supervisor import stop_other
-from backend.supervisor.worker import keep_time, work
+from backend.supervisor.services import COMMAND
+from backend.supervisor.state import StateFolder
 
-DOWN_WITHIN_S = 20.0
 USAGE = 2  # exit code for bad input
 
 Demo = Annotated[bool, typer.Option("--demo", help="with two sample projects")]
@@ -39,8 +33,6 @@ Detach = Annotated[bool, typer.Option("--detach", help="return once everything i
 Fresh = Annotated[bool, typer.Option("--fresh", help="remove all projects and labels first, after asking")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 Events = Annotated[bool, typer.Option("--events", hidden=True, help="report as JSON lines, for --detach")]
-Queues = Annotated[str, typer.Option(help="queues to take jobs from, comma-separated, in falling priority")]
-Name = Annotated[str, typer.Option(help="the worker's name: stable over restarts, and one worker's only")]
 
 
 def up(
@@ -73,47 +65,6 @@ def up_here(folder: StateFolder, report: Report, *, demo: bool, fresh: bool) -> 
         if fresh:
             folder.start_over()
         supervise(folder, folder.complete_settings(), report, samples_of_the_demo if demo else None)
-
-
-def down() -> None:
-    """Stop everything that `up` started."""
-    folder = StateFolder(load_settings().home)
-    found = read_status(folder.home)
-    stopped = stop_other(folder, within_s=DOWN_WITHIN_S)
-    said = "prelabel has stopped; its state is kept" if stopped else f"prelabel was not running on {folder.home}"
-    if found is not None and not found.is_of(folder) and found.alive:
-        said += f", a copy of {found.home}; to stop what runs there: prelabel --home {found.home} down"
-    Console(stderr=True).print(said, highlight=False, soft_wrap=True)
-
-
-def serve() -> None:
-    """Run the web process that Label Studio talks to."""
-    settings = load_settings()
-    settings.require_secrets()
-    hold_alone(settings.home, "web")
-    command = gunicorn(settings)
-    os.execve(command[0], command, {**LIBRARIES, **os.environ})  # noqa: S606
-
-
-def worker(queues: Queues = "live,reconcile,bulk", name: Name = "") -> None:
-    """Run jobs from the queue until stopped."""
-    for variable, value in LIBRARIES.items():
-        os.environ.setdefault(variable, value)
-    settings = load_settings()
-    configure_logs(settings.log_level)
-    say_started("worker")
-    open_ledger(settings).engine.dispose()  # what is wrong with the state is said at once, not job by job
-    names = [queue.strip() for queue in queues.split(",") if queue.strip()]
-    work(settings, names, name or f"worker-{socket.gethostname()}-{'-'.join(names)}")
-
-
-def cron() -> None:
-    """Queue the recurring jobs; one such process is enough."""
-    settings = load_settings()
-    configure_logs(settings.log_level)
-    hold_alone(settings.home, "cron")
-    say_started("cron")
-    keep_time(settings)
 
 
 def samples_of_the_demo(settings: Settings, report: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from label_studio_sdk import LabelStudio
+from label_studio_sdk.core.client_wrapper import SyncClientWrapper
 
 from backend.core.errors import LabelStudioError
 from backend.core.settings import Settings
@@ -25,7 +25,7 @@ READ_RETRIES = 2
 class Api:
     """Requests by path. Methods raise LabelStudioError, with the status where there was an answer."""
 
-    sdk: LabelStudio
+    sdk: SyncClientWrapper
     url: str
     transport: httpx.Client
     proxied: bool = False
@@ -70,7 +70,7 @@ class Api:
         """
         answer = self._request(method, path, **options)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            self.sdk._client_wrapper._tokens_client._access_token = None
+            self.sdk._tokens_client._access_token = None
             answer = self._request(method, path, **options)
         return answer
 
@@ -85,7 +85,7 @@ class Api:
         if file is not None:
             file.seek(0)
         with translated(f"{method} {path}", proxied=self.proxied):
-            answer: httpx.Response = self.sdk._client_wrapper.httpx_client.request(
+            answer: httpx.Response = self.sdk.httpx_client.request(
                 path,
                 method=method,
                 params=params,
@@ -101,7 +101,7 @@ class Api:
 
     def download(self, path: str, params: Json, target: Path) -> None:
         """What a GET answers, streamed to a file."""
-        stream = self.sdk._client_wrapper.httpx_client.stream
+        stream = self.sdk.httpx_client.stream
         options = {"timeout_in_seconds": int(PUSH_TIMEOUT_S), "max_retries": READ_RETRIES}
         with (
             translated(f"GET {path}", proxied=self.proxied),
@@ -135,5 +135,6 @@ def open_api(settings: Settings) -> Api:
         verify=ssl.create_default_context(cafile=settings.authorities),
     )  # fmt: skip
     # with the slash, because without it the SDK asks for its tokens beside a sub-path, not under it
-    sdk = LabelStudio(base_url=f"{url}/", api_key=token, httpx_client=transport)  # type: ignore[no-untyped-call]
+    # the SDK's sender alone: its client brings pandas and a faker of data, 60 MB that nothing here needs
+    sdk = SyncClientWrapper(base_url=f"{url}/", api_key=token, httpx_client=transport)
     return Api(sdk, url, transport, bool(proxy))

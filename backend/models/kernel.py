@@ -9,17 +9,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import load_file, save
 from scipy.linalg import solve
 from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from backend.core.errors import ModelFolderError
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 FORMAT = 1
 SETTINGS, TENSORS = "kernel.json", "kernel.safetensors"
@@ -38,7 +40,7 @@ MAX_LIVE = 2_000  # of the examples since the training, the latest ones
 class Terms:
     """TF-IDF over words and over letter n-grams, each of unit length."""
 
-    vectorizers: tuple[TfidfVectorizer, ...]  # fitted, in the order of ANALYZERS
+    vectorizers: "tuple[TfidfVectorizer, ...]"  # fitted, in the order of ANALYZERS
 
     def transform(self, texts: Sequence[str]) -> csr_matrix:
         """(n_texts, n_terms); a text's product with itself is 1 where all its terms are known."""
@@ -214,11 +216,13 @@ def unit(rows: FloatArray) -> FloatArray:
     return np.asarray(rows / np.where(lengths > 0, lengths, 1.0), np.float32)
 
 
-def new_vectorizer(name: str, **settings: Any) -> TfidfVectorizer:
+def new_vectorizer(name: str, **settings: Any) -> "TfidfVectorizer":
+    from sklearn.feature_extraction.text import TfidfVectorizer  # a second and 70 MB: only who classifies pays
+
     return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **ANALYZERS[name], **settings)
 
 
-def _vectorizer(name: str, vocabulary: list[str], idf: FloatArray) -> TfidfVectorizer:
+def _vectorizer(name: str, vocabulary: list[str], idf: FloatArray) -> "TfidfVectorizer":
     vectorizer = new_vectorizer(name, vocabulary={term: column for column, term in enumerate(vocabulary)})
     vectorizer.idf_ = idf
     return vectorizer

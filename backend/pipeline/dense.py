@@ -7,7 +7,6 @@ in half precision: reading them from memory takes longer than the arithmetic, an
 from dataclasses import dataclass
 from typing import Any
 
-import faiss
 import numpy as np
 
 from backend.core.types import FloatArray, IntArray
@@ -28,6 +27,8 @@ class FaissIndex:
     @classmethod
     def of(cls, vectors: FloatArray) -> "FaissIndex":
         """Index (n_vectors, dim), of unit length."""
+        import faiss  # a library of 40 MB: only who has vectors loads it
+
         vectors = np.ascontiguousarray(vectors, np.float32)
         dim = vectors.shape[1]
         flat = faiss.IndexFlatIP(dim)
@@ -43,6 +44,8 @@ class FaissIndex:
         return cls(vectors.nbytes // 2, parted, flat)
 
     def search(self, queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+        import faiss
+
         faiss.omp_set_num_threads(1)  # holds for this thread only; waking others costs more than 16 look-ups
         parts = [self._index.search(queries[at : at + BATCH], k) for at in range(0, max(len(queries), 1), BATCH)]
         cosines, rows = (np.concatenate(both) for both in zip(*parts, strict=True))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import bm25s
 import numpy as np
 
 from backend.core.deadline import FOREVER, Deadline
@@ -150,6 +149,8 @@ def _bm25(texts: Sequence[str], stemmer: Stemmer) -> Any:
     stems = [stemmer.stems(text) for text in texts]
     if not any(stems):
         return None
+    import bm25s  # only who has documents loads it
+
     index = bm25s.BM25()
     index.index(stems, show_progress=False)
     return index

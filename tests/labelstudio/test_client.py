@@ -373,6 +373,6 @@ def test_another_program_at_the_url_is_recognised(other_program: str) -> None:
 
 def test_an_access_token_that_ends_on_the_way_is_renewed(client: LabelStudioClient) -> None:
     person = client.whoami()
-    tokens = client.api.sdk._client_wrapper._tokens_client
+    tokens = client.api.sdk._tokens_client
     tokens._set_access_token(tokens.api_key[:-8] + "abcdefgh")  # good by its date, and refused
     assert client.whoami() == person

@@ -90,7 +90,7 @@ def test_an_access_token_that_ends_in_the_middle_is_renewed_and_no_row_is_double
     with open_project(playground.settings, playground.project_id) as (client, goal):
 
         def rows() -> Iterator[Mapping[str, Any]]:
-            tokens = client.api.sdk._client_wrapper._tokens_client
+            tokens = client.api.sdk._tokens_client
             for number in range(2 * CHUNK_ROWS):
                 if number == CHUNK_ROWS + 1:  # the first request has been renewed by then, and is not broken again
                     wait_for(lambda: playground.client.count(goal.project_id, []) == CHUNK_ROWS, within_s=60)
