@@ -20,9 +20,9 @@ from rich.table import Table
 from backend.assembly import Assembly
 from backend.core.settings import load_settings
 from backend.core.types import Example, Label, LabelSpace
-from backend.files import read_rows
 from backend.logs import configure_logs
 from backend.pipeline.pipeline import Pipeline
+from backend.rows.texts import read_rows
 from training.evaluate import Outcome, metrics_of, outcome_of
 from training.run import TrainingOptions, train
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend.core.types import Example, Label, LabelSpace
-from backend.files import read_rows
+from backend.rows.texts import read_rows
 
 OOS = "oos"
 

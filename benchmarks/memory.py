@@ -37,12 +37,12 @@ from backend.core.profiles import load_profile
 from backend.core.projects import SETTINGS_FILE, ProjectSettings, config_hash, project_folder
 from backend.core.settings import Settings, load_settings
 from backend.core.types import Example
-from backend.files import read_rows
 from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import label_space
 from backend.ledger import open_ledger
 from backend.logs import configure_logs
 from backend.models.model_uri import parse_uri
+from backend.rows.texts import read_rows
 from backend.supervisor.process import Child, Service
 from backend.supervisor.services import Prelabel
 from backend.supervisor.state import StateFolder

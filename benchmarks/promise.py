@@ -23,8 +23,8 @@ from backend.assembly import Assembly
 from backend.core.bounds import share_interval
 from backend.core.settings import load_settings
 from backend.core.types import Example, Label, LabelSpace
-from backend.files import read_rows
 from backend.logs import configure_logs
+from backend.rows.texts import read_rows
 from training.evaluate import Outcome, at_target
 from training.judge import judge
 from training.promise import claims_of, promise

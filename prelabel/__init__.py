@@ -14,7 +14,7 @@ from backend.core.explanation import Explanation
 from backend.core.settings import load_settings
 from backend.core.types import Decision, Example, Label, LabelSpace, Pipeline
 from backend.moving.importing import ImportOptions
-from backend.moving.rows import Names
+from backend.rows.names import Names
 from prelabel.moving import export_labels, import_records, import_texts, push_predictions
 
 

@@ -19,9 +19,10 @@ from backend.moving.exported import What
 from backend.moving.exporting import ExportOptions, Manifest, export_project
 from backend.moving.importing import ImportOptions, Source, import_rows
 from backend.moving.predicting import Predicting
-from backend.moving.reading import FileSource, RowsSource
 from backend.moving.sending import Imported
 from backend.moving.target import open_project, opened_ledger
+from backend.rows.reading import FileSource
+from backend.rows.records import RowsSource
 
 DEFAULTS = ImportOptions()
 

@@ -9,14 +9,16 @@ import pytest
 from backend.core.descriptions import Description, fitting
 from backend.core.errors import BadInputError
 from backend.core.types import Decision
-from backend.files import read_labelled
 from backend.labelstudio.label_config import listed_label, with_hints
 from backend.labelstudio.schema import Control, file_control, read_config
 from backend.labelstudio.wire import prediction
 from backend.moving.new_config import config_of
-from backend.moving.reading import FileSource, Record
-from backend.moving.rows import Names, Reject, Row, RowReader
+from backend.moving.rows import Row, RowReader
 from backend.pipeline.keywords import KeywordRules
+from backend.rows.names import Names
+from backend.rows.reading import FileSource
+from backend.rows.records import Record, Reject
+from backend.rows.texts import read_labelled
 from training.dataset import label_of_result
 
 CONFIG = """<View><Text name="t" value="$text"/><Choices name="c" toName="t">
@@ -134,7 +136,7 @@ def test_a_file_has_one_label_where_a_person_reads_one_and_it_is_told(
     assert list(dict.fromkeys(example.label for example in examples)) == read
     (note,) = told
     assert note.startswith(f"{name}: one label is written in {ways} ways")
-    config = read_config(config_of(FileSource(path), Names()))
+    config = read_config(config_of(FileSource(path), Names(), lambda _: None))
     assert isinstance(config, Control)
     assert sorted(config.space.values) == sorted(read)
 

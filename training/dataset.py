@@ -5,12 +5,12 @@ truth wins where a person set it: imported annotations carry that mark by themse
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.core.agreement import latest_of_each, majority
 from backend.core.projects import ProjectSettings, is_blind
 from backend.core.types import Example
 from backend.labelstudio.records import Annotation, Task, task_of
@@ -72,10 +72,9 @@ def task_label(task: Task, control: Control, how: Mapping[int, How]) -> TaskLabe
     if text is None or not voices:
         return None
     truths = [item for item in voices if item.ground_truth and item.updated_by is not None]
-    votes = Counter(label_of_annotation(item, control) for item in truths or voices).most_common()
-    if len(votes) > 1 and votes[0][1] == votes[1][1]:
+    label = majority(label_of_annotation(item, control) for item in truths or voices)
+    if label is None:
         return None
-    label = votes[0][0]
     origin = max((_how(item, how) for item in voices if label_of_annotation(item, control) == label), key=_strength)
     return TaskLabel(task.id, text, label, origin, judges=_strength(origin) > 1)
 
@@ -99,15 +98,6 @@ def training_set(
 def trains(label: TaskLabel, settings: ProjectSettings) -> bool:
     """Whether a project learns from labels that came about so."""
     return {"bulk": settings.train_on_bulk, "auto": settings.train_on_auto}.get(label.how, True)
-
-
-def latest_of_each(annotations: Iterable[Annotation]) -> list[Annotation]:
-    """The newest annotation of each person that is not a skip, by the time it was last changed."""
-    newest: dict[int, Annotation] = {}
-    for annotation in sorted(annotations, key=lambda item: (item.updated_at, item.id)):
-        if not annotation.was_cancelled:
-            newest[annotation.completed_by] = annotation
-    return list(newest.values())
 
 
 def _how(annotation: Annotation, how: Mapping[int, How]) -> How:

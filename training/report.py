@@ -41,6 +41,7 @@ class Report:
     judged: Judged  # at least one row
     metrics: Mapping[str, float]
     curve: Sequence[Point] = ()
+    notes: Sequence[str] = ()  # which rows no figure counts
 
 
 @dataclass(frozen=True, slots=True)

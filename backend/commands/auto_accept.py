@@ -9,11 +9,11 @@ from backend.commands.printing import Printer
 from backend.connection.versions import key_of
 from backend.core.errors import BadInputError
 from backend.core.settings import load_state_settings
-from backend.files import read_labelled
 from backend.loop import auto_accept as accepting
 from backend.loop.desk import Desk
 from backend.loop.gold import keep_gold
 from backend.loop.promised import look_again, standing
+from backend.rows.texts import read_labelled
 
 
 def auto_accept(

@@ -17,7 +17,8 @@ from backend.core.errors import BadInputError
 from backend.core.labels import LabelNames
 from backend.core.settings import load_settings, load_state_settings
 from backend.core.types import Example, LabelSpace
-from backend.files import appearing, read_labelled, read_text
+from backend.files import appearing, read_text
+from backend.rows.texts import read_labelled
 
 K_EXAMPLES, MAX_K = 5, 10  # examples of a label; more do not fit beside the prompt
 SUFFIX = ".jsonl"

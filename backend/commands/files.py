@@ -2,25 +2,43 @@
 
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.commands.printing import Printer, counting
+from backend.commands.printing import Printer, bar, counting
+from backend.commands.reading import (
+    LEFT_OUT,
+    Delimiter,
+    Encoding,
+    Format,
+    ForSpreadsheet,
+    IdColumn,
+    LabelColumn,
+    RejectsFile,
+    TextColumn,
+    WhereOption,
+    counted,
+    leaving_out,
+    reading_of,
+)
 from backend.core.descriptions import described, descriptions_from, fitting
-from backend.core.disk import hand_over, users_folder
 from backend.core.errors import BadInputError
 from backend.core.labels import LabelNames, space_of
 from backend.core.settings import Settings, load_settings
 from backend.core.spending import Spend
 from backend.core.types import Decision, Example, LabelSpace
-from backend.files import Row, checked_suffix, read_labelled, read_rows, read_text, writing_rows
+from backend.files import read_text
+from backend.rows.added import with_added
+from backend.rows.texts import Row, TextFile, read_labelled, spelled_alike
+from backend.rows.writing import checked_target, writing_rows
 
 if TYPE_CHECKING:
     from backend.assembly import Assembly
@@ -31,10 +49,18 @@ if TYPE_CHECKING:
 
 BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds faster than as they come
 FOREVER_S = float("inf")
+N_LOOKED_AT = 200  # rows whose language is compared with the model's
+N_LABELS_TOLD = 5
+SPOKEN = {"en": "English", "ru": "Russian", "mixed": "mixed"}
 
-Data = Annotated[Path, typer.Argument(help="CSV, TSV or JSONL with the columns text and label; id is optional.")]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV, TSV, JSONL, JSON, Parquet, gzip of these, or Label Studio's export, with the columns text and "
+        "label; id is optional. - is standard input."
+    ),
+]
 Model = Annotated[Path, typer.Option(help="A model folder, as `prelabel train` writes it.")]
-WhereOption = Annotated[str, typer.Option("--where", help="Take only the rows with column=value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 UseLlm = Annotated[
     bool, typer.Option("--llm/--no-llm", help="Ask the language models too where nothing is sure: 0.1-0.5 s a text.")
@@ -53,6 +79,13 @@ def train(
     ] = None,
     gold: Annotated[Path | None, typer.Option(help="Rows that judge the model and never train it.")] = None,
     where: WhereOption = "",
+    text: TextColumn = "",
+    label: LabelColumn = "",
+    id_column: IdColumn = "",
+    kind: Format = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
+    rejects: RejectsFile = None,
     llm: Annotated[
         bool, typer.Option("--llm/--no-llm", help="Learn what the language models' votes are worth: a minute or so.")
     ] = False,
@@ -60,49 +93,87 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model on a file of labelled texts; rows without a label tell what labels' names leave open."""
-    printer = Printer(as_json)
-    labelled = read_labelled(data, where=where, report=printer.step)
-    pool = [row.text for row in read_rows(data, where=where, labelled=True) if not row.label]
-    space = label_space_of(labelled, label_config, oos_label)
-    names = LabelNames(space)
-    examples = names.of_examples(labelled)
-    judging = names.of_examples(read_labelled(gold, report=printer.step)) if gold else []
-    if descriptions is not None:
-        written = descriptions_from(read_text(descriptions), where=str(descriptions))
-        space = described(space, fitting(written, space))
-    from backend.assembly import Assembly  # torch and scikit-learn take seconds: a wrong file is told at once
-    from training.run import TrainingOptions
-    from training.run import train as train_model
+    """Train a model on a file of labelled texts; rows without a label tell what labels' names leave open.
 
-    users_folder(out.parent)
-    options = TrainingOptions(language=language, profile=profile, family=family, seed=seed, ask_voters=llm)
-    with counting() as progress:
-        progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
-        started = time.monotonic()
-        manifest = train_model(
-            examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging, pool=pool
-        )
-    hand_over(out)
-    printer.result(
-        {
-            "model": str(out), "model_version": manifest.version, "family": manifest.family,
-            "language": manifest.language, "n_trained": manifest.data.n_examples,
-            "n_left_out": manifest.parameters["n_left_out"], "judged_on": manifest.judged_on,
-            "seconds": round(time.monotonic() - started, 1), **_rounded(manifest.metrics),
-        }
-    )  # fmt: skip
+    Exit code 1: the model is there, but rows were left out.
+    """
+    printer = Printer(as_json)
+    reading = reading_of(where, text, label, id_column, kind, encoding, delimiter)
+    with leaving_out(printer, rejects) as left_out:
+        file = TextFile(data, reading, labelled=True, reject=left_out.add, report=printer.step)
+        labelled, pool = _to_train(file)
+        space = label_space_of(labelled, label_config, oos_label)
+        names = LabelNames(space)
+        examples = names.of_examples(labelled)
+        judging = names.of_examples(read_labelled(gold, report=printer.step)) if gold else []
+        if descriptions is not None:
+            written = descriptions_from(read_text(descriptions), where=str(descriptions))
+            space = described(space, fitting(written, space))
+        from backend.assembly import Assembly  # torch and scikit-learn take seconds: a wrong file is told at once
+        from training.run import TrainingOptions
+        from training.run import train as train_model
+
+        options = TrainingOptions(language=language, profile=profile, family=family, seed=seed, ask_voters=llm)
+        with counting() as progress:
+            progress.add_task(f"training on {len(examples)} rows, {len(space)} labels", total=None)
+            started = time.monotonic()
+            manifest = train_model(
+                examples, space, out=out, options=options, assembly=Assembly(load_settings()), gold=judging, pool=pool
+            )
+        n_unknown = int(manifest.parameters["n_left_out"])
+        if n_unknown:
+            printer.step(f"{n_unknown} rows have a label that the label config lacks, and were left out")
+        printer.result(
+            {
+                "model": str(out), "model_version": manifest.version, "family": manifest.family,
+                "language": manifest.language, "n_trained": manifest.data.n_examples,
+                "n_left_out": n_unknown, **left_out.figures, "judged_on": manifest.judged_on,
+                "seconds": round(time.monotonic() - started, 1), **_rounded(manifest.metrics),
+            }
+        )  # fmt: skip
+        if n_unknown:
+            raise typer.Exit(LEFT_OUT)
+
+
+def _to_train(file: TextFile) -> tuple[list[Example], list[str]]:
+    """The labelled rows, each label in the spelling that most rows have, and the texts of the others.
+
+    Raises:
+        BadInputError: no row has a label.
+    """
+    labelled: list[Row] = []
+    pool: list[str] = []
+    with bar(f"reading {file.source.name}") as advance:
+        for row in counted(file.rows(), file.source, advance):
+            if row.label:
+                labelled.append(replace(row, columns={}))
+            else:
+                pool.append(row.text)
+    return [Example(row.id, row.text, row.label) for row in spelled_alike(labelled, file)], pool
 
 
 def predict(
     data: Annotated[
-        Path | None, typer.Argument(help="CSV, TSV or JSONL with the column text; or give --project.")
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, JSONL, JSON, Parquet, gzip of these, with the column text; - is standard input; or give "
+            "--project."
+        ),
     ] = None,
     model: Annotated[Path | None, typer.Option(help="A model folder, as `prelabel train` writes it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV, TSV or JSONL; appears when all rows are done.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV, TSV, JSONL or Parquet; appears when all rows are done.")
+    ] = None,
     project: Annotated[int, typer.Option(help="A connected project: all its open tasks, by the workers.")] = 0,
     wait: Annotated[bool, typer.Option("--wait", help="With --project: in this process, without workers.")] = False,
     where: WhereOption = "",
+    text: TextColumn = "",
+    id_column: IdColumn = "",
+    kind: Format = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
+    rejects: RejectsFile = None,
+    for_spreadsheet: ForSpreadsheet = False,
     llm: UseLlm = False,
     max_tokens: Annotated[int, typer.Option(min=0, help="That --llm may take; 0: without a limit.")] = 0,
     max_minutes: Annotated[float, typer.Option(min=0.0, help="The same of its time.")] = 0.0,
@@ -110,7 +181,11 @@ def predict(
     seed: Annotated[int, typer.Option(help="Prediction draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
-    """Predict each row of a file, or, with --project, each open task that lacks the present version."""
+    """Predict each row of a file, or, with --project, each open task that lacks the present version.
+
+    Columns of the file that bear the name of an added one are kept as `imported_reason`, for example. Exit code 1:
+    rows were left out.
+    """
     if (data is None) == (project == 0):
         raise BadInputError("exactly one of DATA and --project must be given")
     if project:
@@ -120,26 +195,32 @@ def predict(
         return
     if data is None or model is None or out is None:
         raise BadInputError("a file needs --model and --out; give both")
-    checked_suffix(out)
-    rows = _started(read_rows(data, where=where))
-    assembly, manifest, pipeline = _load(model, llm=llm)
-    version = manifest.version
-    counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
-    limits, what = Spend(max_tokens, 60 * max_minutes, max_cost), (data.resolve(), where, version, out.resolve())
-    with _run(assembly.settings, limits, "\0".join(map(str, what)), llm=llm) as run:
-        pipeline, started = pipeline.with_budget(run.budget), time.monotonic()
-        with counting() as progress, writing_rows(out) as write:
-            task = progress.add_task("predicting", total=None)
-            for row, decision in _decided(pipeline, rows):
-                write({**row.columns, **prediction_columns(decision, version)})
-                counts[decision.kind] += 1
-                progress.advance(task)
-        n, seconds = sum(counts.values()), time.monotonic() - started
-        spent = run.figures()
-    speed = round(n / max(seconds, 1e-9), 1)
-    Printer(as_json).result(
-        {"out": str(out), "model_version": version, "n": n, **counts, "texts_per_s": speed, **spent}
-    )
+    checked_target(out, for_spreadsheet=for_spreadsheet)
+    printer = Printer(as_json)
+    reading = reading_of(where, text, "", id_column, kind, encoding, delimiter)
+    with leaving_out(printer, rejects) as left_out:
+        file = TextFile(data, reading, reject=left_out.add, report=printer.step)
+        rows, first = _started(file.rows())
+        assembly, manifest, pipeline = _load(model, llm=llm)
+        _tell_language(first, manifest.language, printer)
+        version = manifest.version
+        counts: dict[str, int] = {"label": 0, "out_of_scope": 0, "abstain": 0}
+        limits, what = Spend(max_tokens, 60 * max_minutes, max_cost), (data.resolve(), where, version, out.resolve())
+        with _run(assembly.settings, limits, "\0".join(map(str, what)), llm=llm) as run:
+            pipeline, started = pipeline.with_budget(run.budget), time.monotonic()
+            with bar("predicting") as advance, writing_rows(out, for_spreadsheet=for_spreadsheet) as write:
+                for row, decision in _decided(pipeline, counted(rows, file.source, advance)):
+                    write(with_added(row.columns, prediction_columns(decision, version)))
+                    counts[decision.kind] += 1
+            n, seconds = sum(counts.values()), time.monotonic() - started
+            spent = run.figures()
+        speed = round(n / max(seconds, 1e-9), 1)
+        printer.result(
+            {
+                "out": str(out), "model_version": version, "n": n, **counts, **left_out.figures, "texts_per_s": speed,
+                **spent,
+            }
+        )  # fmt: skip
 
 
 def evaluate(
@@ -147,6 +228,13 @@ def evaluate(
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html and pictures.")],
     where: WhereOption = "",
+    text: TextColumn = "",
+    label: LabelColumn = "",
+    id_column: IdColumn = "",
+    kind: Format = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
+    rejects: RejectsFile = None,
     llm: UseLlm = False,
     target_precision: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="What to promise, and at what confidence.")
@@ -157,56 +245,99 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Evaluation draws nothing; taken for symmetry.", hidden=True)] = 0,  # noqa: ARG001
     as_json: AsJson = False,
 ) -> None:
-    """Compare a model's predictions with the labels of a file, and write a report."""
-    rows = _started(read_rows(data, where=where, labelled=True))
-    assembly, manifest, pipeline = _load(model, llm=llm)
-    from backend.pipeline.stored import read_examples
-    from training.breakdown import billed
-    from training.curve import learning_curve as curve_of
-    from training.evaluate import metrics_of
-    from training.promise import claims_of, promise, promised
-    from training.report import Report, write_report
+    """Compare a model's predictions with the labels of a file, and write a report.
 
-    started = time.monotonic()
-    judged, n_unknown = _judged(pipeline, rows, manifest.labels)
-    seconds, printer = time.monotonic() - started, Printer(as_json)
-    if not judged.outcomes:
-        raise BadInputError(f"{data} must hold a label of the model in at least one row, but holds none")
-    kept = promise(claims_of(judged.outcomes), target_precision)
-    metrics = {
-        **metrics_of(judged.outcomes, oos_value=manifest.labels.oos_value, target=target_precision),
-        **promised(kept),
-        **billed(judged.outcomes),
-        "n_unknown_label": float(n_unknown),
-        "texts_per_s": (len(judged.outcomes) + n_unknown) / max(seconds, 1e-9),
-    }
-    known = list(read_examples(model)) if learning_curve else []
-    points = curve_of(manifest, known, judged, assembly=assembly, report=printer.step)
-    page = write_report(out, Report(data.name, manifest, judged, metrics, points))
-    printer.result(
-        {
-            "out": str(out), "report": str(page), "model_version": manifest.version, "promise": kept.message,
-            **_rounded(metrics),
+    Rows whose label the model does not know count in no figure. Exit code 1: there are such, or rows were left out.
+    """
+    printer = Printer(as_json)
+    reading = reading_of(where, text, label, id_column, kind, encoding, delimiter)
+    with leaving_out(printer, rejects) as left_out:
+        file = TextFile(data, reading, labelled=True, reject=left_out.add, report=printer.step)
+        rows, first = _started(file.rows())
+        assembly, manifest, pipeline = _load(model, llm=llm)
+        _tell_language(first, manifest.language, printer)
+        from backend.pipeline.stored import read_examples
+        from training.breakdown import billed
+        from training.curve import learning_curve as curve_of
+        from training.evaluate import metrics_of
+        from training.promise import claims_of, promise, promised
+        from training.report import Report, write_report
+
+        started = time.monotonic()
+        with bar("evaluating") as advance:
+            judged, unjudged = _judged(pipeline, counted(rows, file.source, advance), manifest.labels)
+        seconds = time.monotonic() - started
+        if not judged.outcomes:
+            raise BadInputError(f"{data} must hold a label of the model in at least one row, but holds none")
+        kept = promise(claims_of(judged.outcomes), target_precision)
+        metrics = {
+            **metrics_of(judged.outcomes, oos_value=manifest.labels.oos_value, target=target_precision),
+            **promised(kept),
+            **billed(judged.outcomes),
+            "n_unknown_label": float(unjudged.n_unknown),
+            "n_without_label": float(unjudged.n_without),
+            "n_rejected": float(left_out.n),
+            "texts_per_s": (len(judged.outcomes) + unjudged.n) / max(seconds, 1e-9),
         }
-    )  # fmt: skip
+        known = list(read_examples(model)) if learning_curve else []
+        points = curve_of(manifest, known, judged, assembly=assembly, report=printer.step)
+        notes = unjudged.notes(len(judged.outcomes))
+        page = write_report(out, Report(data.name, manifest, judged, metrics, points, notes))
+        printer.result(
+            {
+                "out": str(out), "report": str(page), "model_version": manifest.version, "promise": kept.message,
+                **({"not_judged": "; ".join(notes)} if notes else {}), **_rounded(metrics),
+            }
+        )  # fmt: skip
+        if unjudged.n_unknown:
+            raise typer.Exit(LEFT_OUT)
 
 
-def _judged(pipeline: "Pipeline", rows: Iterator[Row], space: LabelSpace) -> "tuple[Judged, int]":
-    """What a pipeline says about rows whose label is in the space, and how many have another one."""
+@dataclass
+class Unjudged:
+    """Rows that count in no figure of an evaluation."""
+
+    n_without: int = 0  # rows without a label
+    unknown: Counter[str] = field(default_factory=Counter)  # rows by their label, which the model does not know
+
+    @property
+    def n_unknown(self) -> int:
+        return self.unknown.total()
+
+    @property
+    def n(self) -> int:
+        return self.n_without + self.n_unknown
+
+    def notes(self, n_judged: int) -> tuple[str, ...]:
+        """What the head of a report says of them."""
+        found = []
+        if self.unknown:
+            first = ", ".join(f"{label!r} ({n})" for label, n in self.unknown.most_common(N_LABELS_TOLD))
+            more = f" and {len(self.unknown) - N_LABELS_TOLD} more" if len(self.unknown) > N_LABELS_TOLD else ""
+            told = f"{self.n_unknown} of {n_judged + self.n} rows have a label that the model does not know"
+            found.append(f"{told}, {first}{more}: no figure counts them")
+        if self.n_without:
+            found.append(f"{self.n_without} rows have no label: no figure counts them")
+        return tuple(found)
+
+
+def _judged(pipeline: "Pipeline", rows: Iterator[Row], space: LabelSpace) -> "tuple[Judged, Unjudged]":
+    """What a pipeline says about rows whose label is in the space, and which others there are."""
     from training.evaluate import outcome_of
     from training.judge import Judged
 
-    names, examples, outcomes, n_unknown = LabelNames(space), [], [], 0
-    with counting() as progress:
-        task = progress.add_task("evaluating", total=None)
-        for row, decision in _decided(pipeline, rows):
-            progress.advance(task)
-            if label := names.value_of(row.label):
-                examples.append(Example(row.id, row.text, label))
-                outcomes.append(outcome_of(row.id, label, decision))
-            else:
-                n_unknown += 1
-    return Judged("file", examples, outcomes), n_unknown
+    names = LabelNames(space)
+    examples, outcomes, unjudged = [], [], Unjudged()
+    for row, decision in _decided(pipeline, rows):
+        value = names.value_of(row.given)
+        if value:
+            examples.append(Example(row.id, row.text, value))
+            outcomes.append(outcome_of(row.id, value, decision))
+        elif value is None:
+            unjudged.unknown[row.label] += 1
+        else:
+            unjudged.n_without += 1
+    return Judged("file", examples, outcomes), unjudged
 
 
 def prediction_columns(decision: Decision, version: str) -> dict[str, Any]:
@@ -233,17 +364,25 @@ def label_space_of(examples: Sequence[Example], label_config: Path | None, oos_l
     return space_of((example.label for example in examples), oos_label)
 
 
-def _started(rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows, the first of them read now: a wrong file is told before a model is loaded."""
-    first = list(islice(rows, 1))
+def _started(rows: Iterator[Row]) -> tuple[Iterator[Row], list[Row]]:
+    """The rows, and the first of them, read now: a wrong file is told before a model is loaded.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    first = list(islice(rows, N_LOOKED_AT))
     if not first:
-        raise BadInputError("--where must leave at least one row, but leaves none")
+        raise BadInputError("at least one row must be left, by --where or as a text, but none is")
+    return chain(first, rows), first
 
-    def chained() -> Iterator[Row]:
-        yield from first
-        yield from rows
 
-    return chained()
+def _tell_language(rows: Sequence[Row], language: str, printer: Printer) -> None:
+    """Say so where the texts are in another language than those that a model learnt from."""
+    from backend.pipeline.language import detect_language
+
+    found = detect_language(row.text for row in rows)
+    if language in ("en", "ru") and found != language:
+        printer.step(f"the texts look {SPOKEN[found]}, the model learnt {SPOKEN[language]} ones: it may do badly")
 
 
 def _load(model: Path, *, llm: bool) -> "tuple[Assembly, Manifest, Pipeline]":

@@ -10,9 +10,9 @@ from backend.commands.printing import Printer
 from backend.core.artefacts import write_atomically
 from backend.core.disk import hand_over
 from backend.core.types import Label
-from backend.files import read_list
 from backend.labelstudio import label_config as xml
 from backend.labelstudio.schema import TOP_KEY
+from backend.rows.texts import read_list
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 

@@ -12,7 +12,8 @@ from backend.commands.printing import Printer, counting
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings, load_state_settings
 from backend.core.types import Pipeline
-from backend.files import checked_suffix, read_rows, writing_rows
+from backend.rows.texts import read_rows
+from backend.rows.writing import checked_target, writing_rows
 
 if TYPE_CHECKING:
     from backend.pipeline.retrieve import Embedder
@@ -47,7 +48,7 @@ def missing_labels(
     if (data is None) == (not project) or (data is None) != (model is None):
         raise BadInputError("either DATA with --model or --project must be given")
     if out is not None:
-        checked_suffix(out)
+        checked_target(out)
     source = _of_file(data, model) if data and model else _of_project(project)
     n, found = _outside(source)
     groups = _grouped(source, [text for _, text in found])

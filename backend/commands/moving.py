@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from backend.commands.printing import Printer
+from backend.commands.printing import Printer, bar
 from backend.core.errors import BadInputError
 from backend.core.settings import Settings, load_settings
-from backend.files import checked_suffix
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Project
 from backend.moving.dividing import shares_of
@@ -22,11 +19,13 @@ from backend.moving.exported import WHATS
 from backend.moving.exporting import ExportOptions, export_project, manifest_of
 from backend.moving.importing import ImportOptions, import_rows
 from backend.moving.new_config import config_of
-from backend.moving.opening import STDIN
-from backend.moving.reading import FORMATS, FileSource
 from backend.moving.remarks import remarks_on
-from backend.moving.rows import LABELS_AS, LabelsAs, Names
+from backend.moving.rows import LABELS_AS, LabelsAs
 from backend.moving.target import Target, open_project, open_titled, opened_ledger
+from backend.rows.names import Names
+from backend.rows.opening import STDIN
+from backend.rows.reading import FORMATS, FileOptions, FileSource
+from backend.rows.writing import checked_target
 
 if TYPE_CHECKING:
     from backend.loop.desk import ProjectDesk
@@ -59,6 +58,9 @@ def import_data(
     ] = False,
     kind: Annotated[str, typer.Option("--format", help=f"Where the name does not tell: {', '.join(FORMATS)}.")] = "",
     encoding: Annotated[str, typer.Option(help="Where it is not UTF-8 or UTF-16: cp1251, for example.")] = "",
+    delimiter: Annotated[
+        str, typer.Option(help="Of CSV, where it is no comma and the first rows do not show it: a sign, or tab.")
+    ] = "",
     rejects: Annotated[
         Path | None, typer.Option(help="The file of rejected rows; else DATA.rejects.csv in this folder.")
     ] = None,
@@ -77,11 +79,11 @@ def import_data(
     if add_labels and as_ == "annotations":
         raise BadInputError("--add-labels must go with predictions: Label Studio takes annotations with new tasks only")
     options = ImportOptions(names, as_, dry_run, add_labels, rejects or _rejects_of(data))
-    checked_suffix(options.rejects)
-    settings, source = load_settings(), FileSource(data, kind, encoding, printer.step)
+    checked_target(options.rejects)
+    settings, source = load_settings(), FileSource(data, FileOptions(kind, encoding, delimiter, label), printer.step)
     new_config = partial(config_of, source, options.names, printer.step)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
-        with _bar(f"importing {source.name}") as advance:
+        with bar(f"importing {source.name}") as advance:
             done = import_rows(
                 source, goal.sink, goal.project_id, goal.control, folder=goal.folder, options=options,
                 report=printer.step, watch=lambda at: advance(f"{at.read} rows read, {at.new} new", at.share),
@@ -119,7 +121,7 @@ def export(
     options = ExportOptions(kinds[0], shares_of(split) if split else None, own_keys)
     settings = load_settings()
     with open_project(settings, project) as (client, goal), opened_ledger(settings) as ledger:
-        with _bar("exporting") as advance:
+        with bar("exporting") as advance:
             manifest = export_project(
                 client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=printer.step,
                 watch=lambda n, of: advance(f"{n} of {of} tasks", n / max(1, of)),
@@ -223,7 +225,7 @@ def _by_workers(work: "ProjectDesk", before: "Predicting", printer: Printer) -> 
 @contextmanager
 def _watching(before: "Predicting") -> Iterator["Watch"]:
     """A bar of the tasks that are left to compute."""
-    with _bar(f"predicting {before.n_lacking} tasks") as advance:
+    with bar(f"predicting {before.n_lacking} tasks") as advance:
 
         def watch(at: "Predicting") -> None:
             left = at.n_lacking - at.n_computed
@@ -231,19 +233,3 @@ def _watching(before: "Predicting") -> Iterator["Watch"]:
 
         watch(before)
         yield watch
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[str, float | None], None]]:
-    """A bar on standard error, and what moves it: a few words, and a share of 1."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar: TaskID = progress.add_task(what, total=None, told="")
-
-        def advance(told: str, share: float | None) -> None:
-            progress.update(bar, told=told, total=None if share is None else 1.0, completed=share or 0.0)
-
-        yield advance

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.commands.files import AsJson, Model, WhereOption
+from backend.commands.files import AsJson, Model
 from backend.commands.printing import Printer, counting
+from backend.commands.reading import WhereOption
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings
 from backend.core.spending import Spend
-from backend.files import read_rows
+from backend.rows.texts import read_rows
 
 if TYPE_CHECKING:
     from backend.pipeline.plan import Plan

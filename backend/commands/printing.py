@@ -5,7 +5,8 @@ Decides how wide a line is and when a table becomes blocks; knows nothing of wha
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -57,6 +59,21 @@ def counting() -> Progress:
         TimeLeft(),
     )
     return Progress(*shown, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[str, float | None], None]]:
+    """A bar on standard error, and what moves it: a few words, and a share of 1; with the time left."""
+    told_words = TextColumn("{task.fields[told]}")
+    shown = (TextColumn("{task.description}"), BarColumn(), told_words, TimeElapsedColumn(), TimeLeft())
+    with Progress(*shown, console=Console(stderr=True), transient=True) as progress:
+        task: TaskID = progress.add_task(what, total=None, told="")
+
+        def advance(words: str, share: float | None) -> None:
+            total = None if share is None else 1.0
+            progress.update(task, told=words, total=total, completed=share or 0.0)
+
+        yield advance
 
 
 def clock(seconds: float) -> str:

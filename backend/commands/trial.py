@@ -59,7 +59,7 @@ def trial(
 def _of_file(
     printer: Printer, path: Path, where: str, order_by: str, oos_label: str
 ) -> "tuple[list[Labelled], LabelSpace, ProjectSettings]":
-    from backend.files import labelled_rows
+    from backend.rows.texts import labelled_rows
     from training.trial import Labelled
 
     rows = labelled_rows(path, where=where, report=printer.step)

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from backend.core.agreement import latest_of_each
 from backend.core.projects import ProjectSettings
 from backend.labelstudio.records import Annotation, Json, Task
 from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, Control
 from backend.ledger import Accepted
-from backend.moving.cells import OWN, as_cell
+from backend.moving.cells import OWN
 from backend.moving.columns import ADDED, LABEL, as_columns, with_added
-from training.dataset import TaskLabel, label_of_annotation, label_of_result, latest_of_each, task_label, trains
+from backend.rows.cells import as_cell
+from training.dataset import TaskLabel, label_of_annotation, label_of_result, task_label, trains
 
 What = Literal["training", "tasks", "annotations", "predictions"]
 WHATS: tuple[What, ...] = ("training", "tasks", "annotations", "predictions")

@@ -19,12 +19,12 @@ from backend.core.disk import hand_over, writing
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.filters import id_above, labelled
 from backend.labelstudio.records import Json, task_of
-from backend.moving.cells import as_cell
 from backend.moving.columns import LABEL, SPLIT
 from backend.moving.dividing import Division, division
 from backend.moving.exported import FIELDS, History, TaskRows, What
-from backend.moving.tables import Kind, checked_target, kind_of, writing_table
 from backend.moving.target import Target
+from backend.rows.cells import as_cell
+from backend.rows.writing import Kind, checked_target, kind_of, writing_table
 
 FORMAT = 1
 UP_TO = "up_to"  # the key of a line that ends a page; rows are in lists

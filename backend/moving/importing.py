@@ -10,26 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 from filelock import FileLock
 
 from backend.core.disk import writing
 from backend.core.errors import BadInputError
-from backend.files import writing_rows
-from backend.labelstudio.records import Json
 from backend.labelstudio.schema import Control
 from backend.moving.catalogue import open_catalogue
-from backend.moving.reading import Record
-from backend.moving.rows import LabelsAs, Names, Reject, Row, RowReader
+from backend.moving.rows import LabelsAs, Row, RowReader
 from backend.moving.sending import Imported, Report, Run, Sink
+from backend.rows.names import Names
+from backend.rows.records import Record, Reject
+from backend.rows.rejects import Rejects
 
 CHUNK_ROWS = 5000  # of one request, about a second: with fewer Label Studio spends up to a quarter more on a row
 CHUNK_CHARACTERS = 8_000_000  # of one request's texts
 
 
 class Source(Protocol):
-    """Where rows come from; see backend.moving.reading."""
+    """Where rows come from; see backend.rows."""
 
     @property
     def name(self) -> str: ...
@@ -104,28 +104,6 @@ def import_rows(
         return done
 
 
-@dataclass
-class Rejects:
-    """The file of rows that were left out: made with the first one, whole with the last. It holds no text."""
-
-    path: Path | None  # None writes nothing
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _write: Callable[[Json], None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._stack.__exit__(*raised)  # type: ignore[arg-type]
-
-    def add(self, reject: Reject) -> None:
-        if self.path is None:
-            return
-        if self._write is None:
-            self._write = self._stack.enter_context(writing_rows(self.path))
-        self._write({"row": reject.number, "id": reject.id, "reason": reject.reason})
-
-
 def _alone(path: Path, report: Report) -> FileLock:
     """The lock of imports into a project on this machine; a killed holder's is free at once."""
     lock = FileLock(path)
@@ -144,7 +122,7 @@ def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
     for record in source.records():
         run.done.read += 1
         found = reader.read(record)
-        if record.number == 1:
+        if record.number == 1 and not record.problem:
             for remark in reader.remarks(record):
                 run.report(remark)
         if isinstance(found, Reject):

@@ -12,8 +12,10 @@ from backend.labelstudio.label_config import KEY, MAX_LABELS, TEXT, distinct, la
 from backend.labelstudio.schema import OWN_KEYS, Control
 from backend.moving.catalogue import Catalogue, open_catalogue
 from backend.moving.rare_labels import rare_labels
-from backend.moving.reading import FileSource
-from backend.moving.rows import Names, Reject, RowReader
+from backend.moving.rows import RowReader
+from backend.rows.names import Names
+from backend.rows.reading import FileSource
+from backend.rows.records import Reject
 
 REMEDY = "write one (prelabel label-config does) and say --label-config"
 

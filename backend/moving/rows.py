@@ -1,6 +1,5 @@
 """A row of a file to a task: its identity, its text, its label; or why it cannot become one."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,25 +9,17 @@ from backend.core.labels import spelled
 from backend.core.spellings import Spellings
 from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, IMPORTED, TOP_KEY, Control
 from backend.labelstudio.wire import Json, choice, shown_data
-from backend.moving.cells import OWN, as_cell, as_json, fingerprint, strings_in
-from backend.moving.columns import as_data, column_named, is_export, set_aside, without_added
-from backend.moving.reading import Record
+from backend.moving.cells import OWN, fingerprint
+from backend.moving.columns import as_data, is_export, set_aside, without_added
+from backend.rows.cells import as_cell
+from backend.rows.identity import identity_of, text_problem
+from backend.rows.names import ID, LABEL, TEXT, Names, column_named, differ, listed
+from backend.rows.records import Record, Reject
 
 MAX_ID = 200  # characters: an identity is a name, and stands in every index
 
 LabelsAs = Literal["predictions", "annotations"]
 LABELS_AS: tuple[LabelsAs, ...] = ("predictions", "annotations")
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Which columns hold what; empty takes the usual name."""
-
-    text: str = ""  # else the key that the label config reads, else "text"
-    id: str = ""  # else "id", where there is one
-    label: str = ""  # else "label", where there is one
-    no_id: bool = False  # the column `id` tells no rows apart: their texts do
-    id_prefix: str = ""  # put before every id of a file whose ids begin anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +34,6 @@ class Row:
     unlabelled: bytes  # the fingerprint that it would have without its column of labels
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that cannot."""
-
-    number: int
-    reason: str  # holds neither text nor label of the row
-    id: str = ""  # as the row has it
-    unknown_label: str = ""  # which the label config lacks; for the terminal alone
-
-
 @dataclass(frozen=True)
 class RowReader:
     """Reads rows for one project.
@@ -65,23 +46,26 @@ class RowReader:
     names: Names
     occurrence: Callable[[str], int]
     spellings: Spellings = field(default_factory=Spellings)  # of the labels that were read
+    _checked: list[int] = field(default_factory=list, init=False)  # the first row that could be read
 
     def read(self, record: Record) -> Row | Reject:
         """A row, or why it is none.
 
         Raises:
-            BadInputError: the first row lacks a column that was named, or the text's.
+            BadInputError: the first row that can be read lacks a column that was named, or the text's.
         """
         if record.problem:
             return Reject(record.number, record.problem)
         columns = without_added(record.columns) if is_export(record.columns) else dict(record.columns)
-        if record.number == 1:
-            self._require_columns(columns)
+        if not self._checked:
+            self._require_columns(record, columns)
+            self._checked.append(record.number)
         given, text = self._given_id(columns), self._text_column(columns)
-        problem = _problem(columns, columns[text]) if text else f"must have the column {self._text_name()!r}; add it"
+        lacking = f"must have the column {self._text_name()!r}; add it"
+        problem = text_problem(columns, columns[text]) if text else lacking
         if problem or not text:
             return Reject(record.number, problem, given)
-        given_label = self._given_label(record.columns, columns)
+        given_label = self._given_label(record, columns)
         try:
             label = self._label(given_label)
         except BadInputError as err:
@@ -100,15 +84,15 @@ class RowReader:
             "export gives it its own name back"
             for name, kept in set_aside(columns, text or "", self.control.text_key).items()
         ]
-        for found, name in ((text, self._text_name()), (label, self.names.label or "label")):
-            told += [f"the column {found!r} is taken for {name!r}"] if found and _differ(found, name) else []
+        for found, name in ((text, self._text_name()), (label, self.names.label or LABEL)):
+            told += [f"the column {found!r} is taken for {name!r}"] if found and differ(found, name) else []
         return told
 
     def _row(self, number: int, columns: Mapping[str, Any], text: str, label: str) -> Row | Reject:
-        identity = self._identity(columns, as_cell(columns[text]))
+        identity = identity_of(self._given_id(columns), as_cell(columns[text]), self.occurrence)
         if len(identity) > MAX_ID:
             return Reject(number, f"the id must have at most {MAX_ID} characters, has {len(identity)}; shorten it")
-        kept = {name: value if name == text else as_json(value) for name, value in columns.items() if name not in OWN}
+        kept = {name: value for name, value in columns.items() if name not in OWN}
         data = as_data(kept, text, self.control.text_key)
         shown = {TOP_KEY: shown_data(None, self.control)[TOP_KEY]} if self.control.dynamic else {}
         label_column = self._label_column(columns)
@@ -118,41 +102,35 @@ class RowReader:
             fingerprint(others, identity),
         )  # fmt: skip
 
-    def _require_columns(self, columns: Mapping[str, Any]) -> None:
-        wanted = (self.names.id, self.names.label, "" if self._text_column(columns) else self._text_name())
+    def _require_columns(self, record: Record, columns: Mapping[str, Any]) -> None:
+        named = self.names.label if record.label is None else ""
+        wanted = (self.names.id, named, "" if self._text_column(columns) else self._text_name())
         for name in filter(None, wanted):
-            if column_named(columns, name) is None:
-                found = ", ".join(map(str, columns)) or "none"
-                raise BadInputError(f"the rows must have the column {name!r}, have {found}; name it, or add it")
+            if column_named(record.columns if name == named else columns, name) is None:
+                problem = f"the rows must have the column {name!r}, have {listed(columns)}"
+                raise BadInputError(f"{problem}; name it, or add it")
 
     def _text_name(self) -> str:
-        return self.names.text or "text"
+        return self.names.text or TEXT
 
     def _text_column(self, columns: Mapping[str, Any]) -> str | None:
         """The one that was named; else what an export says, the key of the label config, `text`."""
         if self.names.text:
             return column_named(columns, self.names.text)
         told = columns.get(COLUMN_KEY)
-        names = (*([told] if isinstance(told, str) and told in columns else []), self.control.text_key, "text")
+        names = (*([told] if isinstance(told, str) and told in columns else []), self.control.text_key, TEXT)
         return next((found for name in names if (found := column_named(columns, name))), None)
 
     def _label_column(self, columns: Mapping[str, Any]) -> str | None:
-        found = column_named(columns, self.names.label or "label")
+        found = column_named(columns, self.names.label or LABEL)
         return None if found == self._text_column(columns) else found
-
-    def _identity(self, columns: Mapping[str, Any], text: str) -> str:
-        given = self._given_id(columns)
-        if given:
-            return given
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return f"{digest}-{self.occurrence(digest)}"
 
     def _given_id(self, columns: Mapping[str, Any]) -> str:
         """What a file says a row is; empty where it says nothing. An export's own word goes before its column `id`."""
         if self.names.no_id:
             return ""
         kept = "" if self.names.id else as_cell(columns.get(ID_KEY))
-        named = column_named(columns, self.names.id) if self.names.id else "id"
+        named = column_named(columns, self.names.id) if self.names.id else ID
         given = as_cell(columns.get(named or ""))
         return kept or (f"{self.names.id_prefix}{given}" if given else "")
 
@@ -163,8 +141,11 @@ class RowReader:
             self.spellings.add(given)
         return value
 
-    def _given_label(self, all_columns: Mapping[str, Any], columns: Mapping[str, Any]) -> object:
-        source = all_columns if self.names.label else columns  # named, an export's own label may be meant
+    def _given_label(self, record: Record, columns: Mapping[str, Any]) -> object:
+        """The label as it stands there."""
+        if record.label is not None:
+            return record.label
+        source = record.columns if self.names.label else columns  # named, an export's own label may be meant
         return source.get(self._label_column(source) or "")
 
 
@@ -176,30 +157,3 @@ def as_task(row: Row, control: Control, labels_as: LabelsAs) -> Json:
         given = {"result": result, "model_version": IMPORTED}
         task[labels_as] = [given if labels_as == "predictions" else {"result": result, "ground_truth": False}]
     return task
-
-
-def _problem(columns: Mapping[str, Any], text: object) -> str:
-    if isinstance(text, bool) or not isinstance(text, str | int | float | None):
-        return f"text must be a string, was of type {type(text).__name__}"
-    if not as_cell(text).strip():
-        return "text must hold a character, is empty"
-    for part in strings_in(dict(columns)):
-        if "\0" in part:
-            return "must hold no NUL character; remove it"
-        if not _is_unicode(part):
-            return "must be UTF-8, holds bytes or characters that are not; correct them, or say --encoding"
-    return ""
-
-
-def _differ(found: str, name: str) -> bool:
-    """Whether two names look alike, and are not; nobody wonders at a capital."""
-    return found.casefold() != name.casefold() and column_named([found], name) is not None
-
-
-def _is_unicode(part: str) -> bool:
-    """Whether a string can be written: half of a surrogate pair, or a byte that was none of UTF-8, cannot."""
-    try:
-        part.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

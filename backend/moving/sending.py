@@ -12,7 +12,8 @@ from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import Control
 from backend.moving.catalogue import Catalogue, Double, Labelled
 from backend.moving.late_labels import Labels, LateLabels
-from backend.moving.rows import LabelsAs, Reject, Row, as_task
+from backend.moving.rows import LabelsAs, Row, as_task
+from backend.rows.records import Reject
 
 ROWS_PER_S = 1000.0  # on an idle machine of two cores, before a project has a figure of its own
 ENOUGH_ROWS = 1000  # for a figure of its own

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from backend.labelstudio.schema import COLUMN_KEY, Control, read_config
-from backend.moving.columns import column_named
-from backend.moving.reading import Record
-from backend.moving.rows import Names, Reject, Row, RowReader
+from backend.moving.rows import Row, RowReader
+from backend.rows.names import Names, column_named
+from backend.rows.records import Record, Reject
 from tests.moving.playground import CONFIG
 
 NAMES = [

@@ -9,7 +9,7 @@ import pytest
 
 from backend.moving.columns import ADDED
 from backend.moving.exporting import ReadPages, manifest_of
-from backend.moving.reading import FileSource
+from backend.rows.reading import FileSource
 from tests.moving.playground import Playground
 
 pytestmark = [pytest.mark.label_studio]

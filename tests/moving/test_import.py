@@ -16,7 +16,7 @@ from backend.core.settings import Settings
 from backend.labelstudio.schema import ID_KEY, IMPORTED
 from backend.moving.catalogue import open_catalogue
 from backend.moving.importing import ImportOptions
-from backend.moving.rows import Names
+from backend.rows.names import Names
 from prelabel import import_texts
 from tests.moving.playground import Playground
 

@@ -8,8 +8,8 @@ from backend.core.errors import BadInputError
 from backend.labelstudio.schema import label_space
 from backend.moving.new_config import config_of
 from backend.moving.rare_labels import rare_labels
-from backend.moving.reading import FileSource
-from backend.moving.rows import Names
+from backend.rows.names import Names
+from backend.rows.reading import FileSource
 
 RARE = [
     ("one letter wrong", {"refund": 9, "rufund": 1}, ['"rufund" (1 row) is nearly "refund" (9 rows)']),

@@ -10,9 +10,11 @@ from backend.core.projects import ProjectSettings
 from backend.labelstudio.records import Json, task_of
 from backend.labelstudio.schema import Control, read_config
 from backend.moving.exported import TaskRows
-from backend.moving.reading import FileSource, RowsSource
-from backend.moving.rows import Names, Reject, Row, RowReader
-from backend.moving.tables import Kind, kind_of, writing_table
+from backend.moving.rows import Row, RowReader
+from backend.rows.names import Names
+from backend.rows.reading import FileSource
+from backend.rows.records import Reject, RowsSource
+from backend.rows.writing import Kind, kind_of, writing_table
 from tests.moving.playground import CONFIG
 
 FORMATS = ["out.csv", "out.tsv", "out.jsonl", "out.parquet"]

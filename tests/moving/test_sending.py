@@ -13,9 +13,9 @@ from backend.labelstudio.records import Json, Project, Task, project_of, task_of
 from backend.labelstudio.schema import ID_KEY, Control, read_config
 from backend.moving import sending
 from backend.moving.importing import CHUNK_ROWS, ImportOptions, import_rows
-from backend.moving.reading import RowsSource
-from backend.moving.rows import Names
-from backend.moving.tables import writing_table
+from backend.rows.names import Names
+from backend.rows.records import RowsSource
+from backend.rows.writing import writing_table
 from tests.moving.playground import CONFIG
 
 N_ROWS = CHUNK_ROWS + 10  # two requests

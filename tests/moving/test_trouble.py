@@ -12,8 +12,8 @@ import pytest
 
 from backend.labelstudio.client import open_client
 from backend.moving.importing import CHUNK_ROWS, ImportOptions, import_rows
-from backend.moving.reading import RowsSource
 from backend.moving.target import open_project
+from backend.rows.records import RowsSource
 from tests.moving.playground import Playground, playing
 from tests.relays import Relay, relaying
 from tests.stack import new_label_studio, running, wait_for

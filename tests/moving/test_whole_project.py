@@ -22,7 +22,7 @@ from backend.ledger import Shown
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.spool import spool_of
 from backend.moving.predicting import how_far, predict_here
-from backend.moving.reading import FileSource
+from backend.rows.reading import FileSource
 from tests.stack import ROOT, Backend, wait_for
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]

@@ -9,8 +9,10 @@ import pytest
 from backend.core.errors import BadInputError
 from backend.labelstudio.schema import Control, read_config
 from backend.moving.columns import ADDED, SPLIT, is_export, with_added, without_added
-from backend.moving.reading import FileSource, RowsSource
-from backend.moving.rows import Names, Reject, Row, RowReader
+from backend.moving.rows import Row, RowReader
+from backend.rows.names import Names
+from backend.rows.reading import FileOptions, FileSource
+from backend.rows.records import Reject, RowsSource
 from tests.moving.playground import CONFIG
 
 RU = """text,label
@@ -38,19 +40,44 @@ def rows_of(
 
 
 def texts_of(path: Path, encoding: str = "") -> list[str]:
-    return [row.data["text"] for row in rows_of(FileSource(path, encoding=encoding)) if isinstance(row, Row)]
+    return [
+        row.data["text"] for row in rows_of(FileSource(path, FileOptions(encoding=encoding))) if isinstance(row, Row)
+    ]
 
 
 TEA = ["tea, hot", "two\nlines"]
 READ = [
     ("csv", "a.csv", b'text,label\n"tea, hot",yes\n"two\nlines",no\n'),
     ("bom", "a.csv", '\ufefftext,label\r\n"tea, hot",yes\r\n"two\nlines",no\r\n'.encode()),
-    ("tsv", "a.tsv", b'text\tlabel\ntea, hot\tyes\n"two\nlines"\tno\n'),
+    ("tsv", "a.tsv", b"text\tlabel\ntea, hot\tyes\ntwo\\nlines\tno\n"),
     ("jsonl", "a.jsonl", b'{"text": "tea, hot"}\n\n{"text": "two\\nlines"}\n'),
     ("json", "a.json", b'[{"text": "tea, hot"}, {"text": "two\\nlines"}]'),
     ("gzip", "a.csv.gz", gzip.compress(b'text\n"tea, hot"\n"two\nlines"\n')),
     ("utf-16", "a.csv", 'text\n"tea, hot"\n"two\nlines"\n'.encode("utf-16")),
     ("utf-16 without a mark", "a.csv", 'text\n"tea, hot"\n"two\nlines"\n'.encode("utf-16-be")),
+    ("json with a mark", "a.json", b'\xef\xbb\xbf[{"text": "tea, hot"}, {"text": "two\\nlines"}]'),
+    ("json in utf-16", "a.json", '[{"text": "tea, hot"}, {"text": "two\\nlines"}]'.encode("utf-16")),
+    (
+        "json in utf-16-le without a mark",
+        "a.json",
+        '[{"text": "tea, hot"}, {"text": "two\\nlines"}]'.encode("utf-16-le"),
+    ),
+    ("json in utf-32", "a.json", '[{"text": "tea, hot"}, {"text": "two\\nlines"}]'.encode("utf-32")),
+    (
+        "json lists in an object",
+        "a.json",
+        b'{"n": 2, "rows": [{"text": "tea, hot"}, {"text": "two\\nlines"}], "next": []}',
+    ),
+    ("objects after each other", "a.json", b'{"text": "tea, hot"}\n{"text": "two\\nlines"}'),
+    ("a list in a file of lines", "a.jsonl", b'[\n{"text": "tea, hot"},\n{"text": "two\\nlines"}\n]'),
+    ("gzip of json", "a.json.gz", gzip.compress(b'[{"text": "tea, hot"}, {"text": "two\\nlines"}]')),
+    ("sep=;", "a.csv", b'sep=;\r\ntext;label\r\n"tea, hot";yes\r\n"two\nlines";no\r\n'),
+    ("semicolons", "a.csv", b'text;label\ntea, hot;yes\n"two\nlines";no\n'),
+    ("tabs in a csv", "a.csv", b'text\tlabel\ntea, hot\tyes\n"two\nlines"\tno\n'),
+    ("empty columns at the end", "a.csv", b'text,label,,\n"tea, hot",yes,,\n"two\nlines",no,,\n,,,\n'),
+    ("a comma too many", "a.csv", b'text,label\n"tea, hot",yes,\n"two\nlines",no,\n'),
+    ("blanks in the header", "a.csv", b' text , label\n"tea, hot", yes\n"two\nlines", no\n'),
+    ("tsv of a Mac of old", "a.tsv", b"text\tlabel\rtea, hot\tyes\rtwo\\nlines\tno\r"),
 ]
 
 
@@ -100,9 +127,14 @@ REFUSED = [
     ("no file", "a.csv", None, "must be a file, but is not; check the path"),
     ("no format", "a.xlsx", b"", "must be of a known format; say --format csv, tsv, jsonl, json, parquet"),
     ("column missing", "a.csv", b"txt,label\ntea,yes\n", "must have the column 'text', have txt, label; name it"),
-    ("columns twice", "a.csv", b"text,text\ntea,tea\n", "must differ, some stand twice; rename them"),
+    ("columns twice", "a.csv", b"text,text\ntea,tea\n", "must differ, some stand twice: text; rename them"),
     ("gzip cut off", "a.csv.gz", gzip.compress(b"text\n" + b"tea\n" * 999)[:-12], "must be a whole gzip file"),
-    ("json cut off", "a.json", b'[{"text": "tea"}, {"te', "must be a JSON list of objects in UTF-8, but is broken"),
+    (
+        "json cut off",
+        "a.json",
+        b'[{"text": "tea"}, {"te',
+        "must be whole JSON, but is broken or cut off; fetch it again",
+    ),
     ("utf-16 cut off", "a.csv", "text\ntea\n".encode("utf-16")[:-1], "throughout, but is not at byte"),
 ]
 
@@ -146,9 +178,9 @@ def test_a_bad_row_says_why_and_the_next_one_is_read(tmp_path: Path, line: str, 
 
 
 RAGGED = [
-    ("more", b"text,label\ntea,yes,x\nmilk,no\n", "must have 2 fields like the header, has 3"),
-    ("fewer", b"text,label\ntea\nmilk,no\n", "must have 2 fields like the header, has 1"),
-    ("quote", b'text,label\n"tea"x,yes\nmilk,no\n', "must be a well-formed table row: lines 2 to 2: "),
+    ("more", b"text,label\ntea,yes,x\nmilk,no\n", "line 2: must have 2 fields like the header, has 3"),
+    ("fewer", b"text,label\ntea\nmilk,no\n", "line 2: must have 2 fields like the header, has 1"),
+    ("quote", b'text,label\n"tea"x,yes\nmilk,no\n', "line 2: must be a well-formed table row: "),
     ("undecodable", b"text,label\n\xff,yes\nmilk,no\n", "must be UTF-8, holds bytes or characters that are not"),
 ]
 
@@ -167,7 +199,7 @@ def test_texts_of_megabytes_and_a_quote_that_is_never_closed_are_met(tmp_path: P
     long, lost = rows_of(FileSource(tmp_path / "a.csv"))
     assert isinstance(long, Row)
     assert isinstance(lost, Reject)
-    assert "lines 3 to 4: unexpected end of data" in lost.reason
+    assert "line 3: a quote opens here and is never closed, so that lines 3 to 4 are one row" in lost.reason
 
 
 def test_equal_texts_are_rows_of_their_own_and_each_keeps_its_identity() -> None:
