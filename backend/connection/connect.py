@@ -6,10 +6,11 @@ that `disconnect` can put it back, and so can a first `connect` that fails.
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from backend.connection.settings_file import change_project_settings, write_project_settings
 from backend.connection.ties import (
@@ -17,7 +18,6 @@ from backend.connection.ties import (
     Change,
     Report,
     foreign_ties,
-    remember,
     remove_foreign,
     tie,
     ties_to_make,
@@ -31,11 +31,13 @@ from backend.core.projects import ProjectKey, checked_settings, project_folder
 from backend.core.settings import Settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Json, Project
-from backend.labelstudio.schema import AUTO_KEY, OWN_KEYS, knows_oos_label, usable_control
+from backend.labelstudio.schema import OWN_KEYS, TOP_KEY, knows_oos_label, usable_control
+from backend.labelstudio.wire import top
 from backend.loop import push
 from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.retrain import make_cold, read_labels
+from backend.loop.tabs import TABS, make_tabs, remove_tabs, standing_tabs
 from backend.loop.upkeep import refresh
 
 UNCERTAINTY = "Uncertainty sampling"
@@ -74,6 +76,8 @@ def planned(settings: Settings, client: LabelStudioClient, project: Project, opt
         changes.append(Change("task sampling", project.sampling, UNCERTAINTY))
     if not project.model_version.startswith(OWN_PREFIX):
         changes.append(Change("shown predictions", project.model_version or "none", "prelabel's present version"))
+    titles = ", ".join(tab.title for tab in TABS)
+    changes.append(Change("Data Manager tabs", "none of ours", f"as there are such tasks: {titles}"))
     changes.append(Change("predictions", "none of ours", "one for each open task but the blind ones"))
     return changes
 
@@ -116,11 +120,12 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
         if options.replace:
             remove_foreign(desk.settings, desk.client, project)
         untie(desk, project) if options.push_only else tie(work, report)
-        remember(work, push_only=options.push_only)
+        work.remember(push_only=options.push_only)
         _take_over_settings(desk.project(key), options, report)
         if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
             desk.client.update_project(project.id, sampling=UNCERTAINTY)
         _catch_up(desk.project(key), report)
+        make_tabs(desk.project(key))
     return work.folder.current()
 
 
@@ -144,6 +149,7 @@ def _whole_or_not_at_all(desk: Desk, project: Project, report: Report) -> Iterat
 
 def _undo(work: ProjectDesk, snapshot: Json) -> None:
     untie(work.desk, work.project)
+    remove_tabs(work)
     _remove_predictions(work, lambda _: None)
     _restore(work, snapshot)
 
@@ -212,14 +218,19 @@ def planned_disconnect(desk: Desk, key: str) -> list[Change]:
     n_ours = sum(n for version, n in desk.client.model_versions(work.id).items() if _is_ours(version))
     return [
         *ties_to_remove(desk.settings, desk.client, work.project),
+        *(Change("Data Manager tab", tab["data"]["title"], "removed") for tab in standing_tabs(work)),
         Change("predictions of prelabel", str(n_ours), "removed"),
-        Change("task data of prelabel", ", ".join(sorted(_removable_keys(work))), "removed"),
+        Change("task data of prelabel", ", ".join(sorted(OWN_KEYS)), _fate_of_data(work)),
         *(
             Change(name, str(now[name]), str(before[name]))
             for name in now
             if name in before and now[name] != before[name]
         ),
     ]
+
+
+def _fate_of_data(work: ProjectDesk) -> str:
+    return f"removed; {TOP_KEY} becomes the plain list of labels" if _needs_top(work) else "removed"
 
 
 def _part(desk: Desk, key: str, leave: Callable[[ProjectDesk], None]) -> None:
@@ -250,6 +261,7 @@ def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
 def _leave(work: ProjectDesk, snapshot: Json, report: Report) -> None:
     report("backend and webhook")
     untie(work.desk, work.project)
+    remove_tabs(work)
     _remove_predictions(work, report)
     _remove_data_keys(work, report)
     report("settings")
@@ -297,16 +309,21 @@ def _is_ours(version: str) -> bool:
     return version.startswith(OWN_PREFIX) or version == TITLE
 
 
-def _removable_keys(work: ProjectDesk) -> Collection[str]:
-    """Keys of task data that nothing needs once we are gone; a dynamic control needs its list of labels."""
-    return {AUTO_KEY} if work.control.dynamic else OWN_KEYS
+def _without_own_keys(work: ProjectDesk, data: Mapping[str, Any]) -> Json:
+    """A task's data once we are gone: a dynamic control keeps its list of labels, in plain order."""
+    kept = {name: value for name, value in data.items() if name not in OWN_KEYS}
+    return {**kept, TOP_KEY: top(None, work.control)} if _needs_top(work) else kept
+
+
+def _needs_top(work: ProjectDesk) -> bool:
+    """Whether the label config shows nothing without a list of labels in each task."""
+    return work.usable and work.control.dynamic
 
 
 def _remove_data_keys(work: ProjectDesk, report: Report) -> None:
     report("data keys")
-    own = _removable_keys(work)
     for task in work.desk.client.tasks(work.id, all_fields=False):
-        kept = {name: value for name, value in task.data.items() if name not in own}
+        kept = _without_own_keys(work, task.data)
         if kept != task.data:
             work.desk.client.patch_task(task.id, kept)
 

@@ -110,7 +110,7 @@ def ensure_webhook(work: ProjectDesk) -> None:
     if own:
         client.update_webhook(own[0]["id"], work.project, url, secret)
     number = int(own[0]["id"]) if own else client.create_webhook(work.project, url, secret)
-    remember(work, webhook=number)
+    work.remember(webhook=number)
 
 
 def ensure_backend(work: ProjectDesk) -> None:
@@ -129,16 +129,10 @@ def ensure_backend(work: ProjectDesk) -> None:
         number = int(own[0]["id"]) if own else client.create_backend(work.id, **entry)
     except LabelStudioError as err:
         raise LabelStudioError(f"Label Studio must reach {settings.backend_url}; {err}", status=err.status) from err
-    remember(work, backend=number)
+    work.remember(backend=number)
 
 
 def moved_backends(work: ProjectDesk) -> list[Json]:
     """What `connect` made while this backend had another address."""
     made = (work.row.snapshot or {}).get("backend")
     return [item for item in work.desk.client.backends(work.id) if item["id"] == made and item["title"] == TITLE]
-
-
-def remember(work: ProjectDesk, **values: int) -> None:
-    """Keep what connecting made, beside what the project was before."""
-    row = work.desk.ledger.project(work.key) or work.row
-    work.update(snapshot={**(row.snapshot or {}), **values})

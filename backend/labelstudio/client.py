@@ -277,6 +277,28 @@ class LabelStudioClient:
         params = {"id": action, "project": project_id}
         self.api.call("POST", "api/dm/actions", params=params, body=body, timeout_s=PUSH_TIMEOUT_S)
 
+    # tabs of the Data Manager
+
+    def columns(self, project_id: int) -> list[Json]:
+        """The columns that the Data Manager knows of a project: `parent`, where one has it, and `id`."""
+        return list(self.api.json("GET", "api/dm/columns/", params={"project": project_id})["columns"])
+
+    def tabs(self, project_id: int) -> list[Json]:
+        return list(self.api.json_list("GET", "api/dm/views/", params={"project": project_id}))
+
+    def create_tab(self, project_id: int, data: Mapping[str, Any]) -> int:
+        """Add a tab that all people of the project see; its id."""
+        body = {"project": project_id, "data": dict(data)}
+        return int(self.api.json("POST", "api/dm/views/", body=body)["id"])
+
+    def delete_tab(self, tab_id: int) -> None:
+        """Delete one; gone already is done."""
+        try:
+            self.api.call("DELETE", f"api/dm/views/{tab_id}/")
+        except LabelStudioError as err:
+            if err.status != httpx.codes.NOT_FOUND:
+                raise
+
     # webhooks and backends
 
     def webhooks(self, project_id: int | None = None) -> list[Json]:

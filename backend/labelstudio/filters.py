@@ -42,6 +42,16 @@ def having_version(version: str) -> Json:
     }  # fmt: skip
 
 
+def holding(key: str) -> Json:
+    """A filter for tasks whose data holds something under a key."""
+    return {
+        "filter": f"filter:tasks:data.{key}",
+        "operator": "empty",
+        "type": "String",
+        "value": "false",
+    }
+
+
 def id_above(task_id: int) -> Json:
     return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
 

@@ -169,3 +169,8 @@ class ProjectDesk:
         """Write to the project's row."""
         self.desk.ledger.update_project(self.key, **values)
         return replace(self, row=self.desk.ledger.project(self.key) or self.row)
+
+    def remember(self, **values: object) -> None:
+        """Keep what connecting made, beside what the project was before."""
+        row = self.desk.ledger.project(self.key) or self.row
+        self.update(snapshot={**(row.snapshot or {}), **values})
