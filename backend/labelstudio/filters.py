@@ -30,6 +30,16 @@ def skipped() -> Json:
     return {"filter": "filter:tasks:cancelled_annotations", "operator": "greater", "type": "Number", "value": 0}
 
 
+def not_skipped() -> Json:
+    """A filter for tasks that nobody skipped."""
+    return {**skipped(), "operator": "equal"}
+
+
+def annotated() -> Json:
+    """A filter for tasks with an annotation, by the annotations themselves and not by the task's count."""
+    return {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
+
+
 def lacking_version(version: str) -> Json:
     """A filter for tasks that have no prediction of a version."""
     return {**having_version(version), "operator": "not_contains"}

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,30 @@ def with_settings(work: ProjectDesk, **values: object) -> Desk:
 def test_a_project_that_is_well_has_no_fault(mended: ProjectDesk) -> None:
     assert project_faults(mended) == {}
     assert set(host_faults(mended.desk)) == {"workers", "cron"}
+
+
+def test_annotated_tasks_that_count_as_open_are_found_and_counted_again(
+    work: ProjectDesk, label_studio: RunningLabelStudio
+) -> None:
+    tasks = list(work.desk.client.tasks(work.id))
+    for task in tasks[:2]:
+        work.desk.client.create_annotation(task.id, [choice(work.control, "praise")])
+    work.desk.client.create_annotation(tasks[2].id, [], skipped=True)
+    database = label_studio.program.data / "label_studio.sqlite3"
+    with closing(sqlite3.connect(database, timeout=30)) as opened, opened:
+        opened.execute("UPDATE task SET total_annotations = 0 WHERE id = ?", (tasks[0].id,))
+    found = project_faults(work)["counters"]
+    assert found.finding == "1 tasks have an annotation and count as open: a bulk action was cut short"
+    assert found.mend is not None
+    assert found.mend() == "Label Studio counted again; 0 tasks are left"
+    assert "counters" not in project_faults(work)
+    assert not work.desk.client.task(tasks[0].id).open
+
+
+def test_an_empty_project_of_the_same_title_is_named(work: ProjectDesk) -> None:
+    double = work.desk.client.create_project(title=work.project.title, label_config=work.project.label_config)
+    assert f"project {double.id} has the title of this project" in project_faults(work)["title"].finding
+    work.desk.client.delete_project(double.id)
 
 
 HOOKS: list[tuple[str, dict[str, Any], str]] = [

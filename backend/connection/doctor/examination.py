@@ -5,7 +5,7 @@ mends what can be mended safely. The order is the way that a prediction takes.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from backend.connection.doctor import host, link, models, project, queue, state, versions
+from backend.connection.doctor import half_done, host, link, models, project, queue, state, versions
 from backend.connection.doctor.check import BROKEN, Check, Fault, Finding, Result, broken, results_of
 from backend.connection.versions import key_of
 from backend.core.errors import LabelStudioError, PrelabelError
@@ -51,8 +51,20 @@ HOST: tuple[Check[Desk], ...] = (
     *host.LABEL_STUDIO, *state.CHECKS, *host.WEB, *queue.CHECKS, *models.CHECKS, *link.STRAY, *state.LEFT_OVERS,
 )  # fmt: skip
 PROJECT: tuple[Check[Named], ...] = (Check("project", there, (DELETED, UNREADABLE), needs=("Label Studio", "token")),)
-CALLED: tuple[Check[ProjectDesk], ...] = (*project.CONFIG, *link.CALLED, *versions.CHECKS, *project.CONTENT)
-POLLED: tuple[Check[ProjectDesk], ...] = (*project.CONFIG, *link.POLLED, *versions.CHECKS, *project.CONTENT)
+CALLED: tuple[Check[ProjectDesk], ...] = (
+    *project.CONFIG,
+    *link.CALLED,
+    *versions.CHECKS,
+    *project.CONTENT,
+    *half_done.CHECKS,
+)
+POLLED: tuple[Check[ProjectDesk], ...] = (
+    *project.CONFIG,
+    *link.POLLED,
+    *versions.CHECKS,
+    *project.CONTENT,
+    *half_done.CHECKS,
+)
 
 
 def desk_of_doctor(settings: Settings) -> Desk:
