@@ -51,6 +51,7 @@ LATE_S = {  # a job that waits longer waits for a worker that stands, or for mor
     "reconcile": 900.0,
     "bulk": 7200.0,  # it comes last
 }
+CRON_SILENT_S = 60.0  # it ticks every 5 s
 UNVOTED = "unvoted"  # tasks put aside: language models had no time for them
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # RQ takes no other
 MARK_TTL_S = 120  # a mark whose process died before it queued must not silence a project for longer
@@ -92,6 +93,26 @@ class WaitingJob:
     queue: str
     project: str  # key; empty for the cron's tick
     waits_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A queue whose jobs wait longer than LATE_S."""
+
+    queue: str
+    n: int
+    oldest_s: float
+
+    @property
+    def told(self) -> str:
+        waits = "1 job waits" if self.n == 1 else f"{self.n} jobs wait, the oldest"
+        return f"{self.queue}: {waits} for {self.oldest_s / 60:.0f} min"
+
+
+def late_of(waiting: Sequence[WaitingJob]) -> list[Late]:
+    """The queues in which a job waits too long."""
+    ages = {name: [job.waits_s for job in waiting if job.queue == name] for name in QUEUES}
+    return [Late(name, len(each), max(each)) for name, each in ages.items() if max(each, default=0.0) > LATE_S[name]]
 
 
 @dataclass(frozen=True, slots=True)

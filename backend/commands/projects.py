@@ -14,7 +14,7 @@ from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
 from backend.connection.connect import disconnect as untie
 from backend.connection.connect import planned_disconnect as planned_untie
-from backend.connection.status import all_well, project_status, report
+from backend.connection.status import all_well, project_status, report, shared_faults
 from backend.connection.ties import Change
 from backend.core.errors import BadInputError
 from backend.core.profiles import load_profile
@@ -116,7 +116,7 @@ def status(
     html: Annotated[Path | None, typer.Option(help="With --impact: a folder for pages with pictures.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Say where each project stands. Exits with 1 where something is wrong with one."""
+    """Say where each project stands. Exits with 1 where something is wrong with one, or with the workers."""
     printer = Printer(json)
     if html and not impact:
         raise BadInputError("--html must go with --impact; add it")
@@ -126,11 +126,12 @@ def status(
             _tell_impact(desk, keys, printer, html)
             return
         found = [project_status(desk, key) for key in keys]
+        shared = shared_faults(desk) if found else []
         if json:
-            printer.result({"projects": [each.figures() for each in found]})
+            printer.result({"projects": [each.figures() for each in found], "faults": shared})
         else:
-            printer.text(report(found, desk.settings.home))
-        if not all_well(found):
+            printer.text(report(found, desk.settings.home, shared=shared))
+        if shared or not all_well(found):
             raise typer.Exit(1)
 
 

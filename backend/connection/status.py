@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.connection.doctor.examination import glance
+from backend.connection.doctor.examination import glance, glance_at_queue
 from backend.connection.spending import LlmSpending, llm_spending
 from backend.core.errors import PrelabelError, QueueError
 from backend.core.projects import ProjectKey
@@ -242,15 +242,21 @@ def problems(statuses: Sequence[ProjectStatus]) -> list[str]:
     return list(dict.fromkeys(status.problem for status in statuses if status.problem))
 
 
-def report(statuses: Sequence[ProjectStatus], home: Path) -> str:
-    """All projects, a block each, after what is wrong with some of them."""
+def shared_faults(desk: Desk) -> list[str]:
+    """What keeps all projects waiting: nobody works, or keeps time, or jobs stand or were given up."""
+    return [f"{each.name}: {each.finding}; {each.remedy}" for each in glance_at_queue(desk)]
+
+
+def report(statuses: Sequence[ProjectStatus], home: Path, *, shared: Sequence[str] = ()) -> str:
+    """All projects, a block each, after what is wrong with some or all of them."""
     now = time.time()
-    blocks = ["\n".join(textwrap.wrap(problem, COLUMNS)) for problem in problems(statuses)]
+    wrong = [*problems(statuses), *(f"FAULT  {fault}" for fault in shared)]
+    blocks = ["\n".join(textwrap.wrap(each, COLUMNS)) for each in wrong]
     for status in statuses:
         states = (*status.state, *(["Label Studio tells nothing of it"] if status.problem else []))
         faulty = f"{len(status.faults)} faults" if len(status.faults) > 1 else "1 fault"
         states = (*states, *([faulty] if status.faults else []))
-        head = f"{status.name}: {', '.join(states) or 'ok'}"
+        head = f"{status.name}: {', '.join(states) or ('waits, see above' if shared else 'ok')}"
         blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
     return "\n\n".join(blocks) or f"no project is connected in {home}; run: prelabel connect"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backend.health.sight import ProjectSight, Sight
+from backend.job_queue import CRON_SILENT_S, TRAININGS, late_of
 from backend.serving import Failure
 
 RECONCILE_LATE_S = 300.0  # ten times what lies between two of them
@@ -26,10 +27,10 @@ class Fault:
     kind: str  # one of KINDS
     what: str
     remedy: str
-    about: str = ""  # a project's key or a model's URI, where it is about one
+    about: str = ""  # a project's key, a model's URI or a queue, where it is about one
 
 
-KINDS = ("queue", "workers", "database", "version", "model", "disk", "reconcile", "calibration")
+KINDS = ("queue", "workers", "cron", "jobs", "database", "version", "model", "disk", "reconcile", "calibration")
 
 
 def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[Fault]:
@@ -76,6 +77,16 @@ def _queue(sight: Sight) -> Iterator[Fault]:
     if idle:
         command = f"run: prelabel worker --queues {','.join(idle)}"
         yield Fault("workers", f"nobody takes jobs from: {', '.join(idle)}", command)
+    if sight.queue.cron_silent_s > CRON_SILENT_S:
+        yield Fault("cron", "no cron process: nothing is reconciled and no training starts", "run: prelabel cron")
+    for late in late_of(sight.queue.waiting):
+        remedy = "see the worker's log: it may stand, or have too much to do; see prelabel doctor"
+        yield Fault("queue", late.told, remedy, late.queue)
+    trained = {project.key: project.trainings[-1].started_at for project in sight.projects if project.trainings}
+    for job in sight.queue.given_up:
+        if job.kind not in TRAININGS or trained.get(job.project, 0.0) < job.at:
+            remedy = "mend what the worker's log says (often memory); prelabel doctor --fix queues it again"
+            yield Fault("jobs", f"{job.kind} was given up: {job.why}", remedy, job.project)
 
 
 def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from backend.core.errors import PrelabelError, QueueError, StateError
 from backend.core.settings import Settings
 from backend.health.agreement import Band, bands, served_before
 from backend.health.notes import Coverage, Reconciled, last_coverage, last_reconciled
-from backend.job_queue import JobQueue, WaitingJob
+from backend.job_queue import GivenUp, JobQueue, WaitingJob
 from backend.ledger import Acceptance, Ledger, ProjectRow, Training
 from backend.serving import Loader
 from backend.telemetry.published import families, published
@@ -29,6 +29,8 @@ class QueueSight:
     waiting: Sequence[WaitingJob]
     workers: Mapping[str, int]  # that listen, by queue
     figures: Mapping[str, Sequence[Metric]]  # what workers count, by worker
+    given_up: Sequence[GivenUp] = ()
+    cron_silent_s: float = 0.0
 
     def oldest_s(self, *, queue: str = "", project: str = "") -> float:
         """How long the oldest waiting job of a queue or a project has waited; 0 where none waits."""
@@ -82,7 +84,8 @@ def look(settings: Settings, ledger: Ledger, queue: JobQueue, loader: Loader, be
 
 def look_at_queue(queue: JobQueue) -> QueueSight | None:
     try:
-        return QueueSight(queue.counts(), queue.waiting(), queue.workers(), families(published(queue)))
+        seen = queue.counts(), queue.waiting(), queue.workers(), families(published(queue))
+        return QueueSight(*seen, queue.given_up(), queue.cron_silent_s())
     except QueueError:
         return None
 

@@ -5,22 +5,32 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
 from pydantic import SecretStr
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
 from backend.connection.doctor import queue as doctor_queue
 from backend.connection.doctor.check import Result, results_of
 from backend.connection.doctor.examination import desk_of_doctor
+from backend.connection.doctor.queue import OVERDUE_S
+from backend.connection.status import shared_faults
 from backend.core.settings import Settings
-from backend.job_queue import queue
+from backend.health.faults import Fault
+from backend.health.faults import faults as faults_of
+from backend.health.sight import look
+from backend.job_queue import LATE_S, queue
 from backend.loop.desk import Desk
 from backend.roll_call import cron_registered, listens
+from backend.serving import ServedProjects
 from backend.supervisor.process import Service
 from backend.supervisor.services import Prelabel
 from backend.supervisor.valkey import Valkey, server
+from backend.supervisor.worker import give_up
 from tests.connection.doctored import faults, mend
 from tests.stack import Backend, free_port, kill, make_backend, running, wait_for
 
@@ -153,11 +163,66 @@ def test_jobs_that_failed_are_named_by_kind_and_queued_again(backend: Backend) -
         with running(trainer, backend.home / "logs"):  # there is no Label Studio
             wait_for(lambda: queue(client, "train").finished_job_registry.count == 1, within_s=60)
             wait_for(lambda: queue(client, "train").failed_job_registry.count == 1, within_s=60)
-        found = examined(desk)["jobs"]
+        found = examined(desk)["failed jobs"]
         assert found.finding == "1 x retrain failed in the last day"
         assert mend(found) == "1 x retrain: queued again"
-        assert "jobs" not in examined(desk)
+        assert "failed jobs" not in examined(desk)
         assert len(queue(client, "train").get_job_ids()) == 1
+
+
+def test_a_training_that_was_given_up_is_told_with_the_reason_until_it_is_asked_for_again(backend: Backend) -> None:
+    with desk_of_doctor(backend.settings) as desk:
+        client = desk.queue.connection
+        desk.ledger.add_project("7-1")
+        job = Job.fetch(desk.queue.enqueue("retrain", "7-1"), connection=client, serializer=JSONSerializer)
+        queue(client, "train").remove(job)
+        with client.pipeline() as pipeline:
+            give_up(job, "its worker ended 6 times while it ran", pipeline)
+            pipeline.execute()
+        found = examined(desk)
+        assert found["jobs"].finding == "1 x retrain: its worker ended 6 times while it ran"
+        assert "failed jobs" not in found
+        assert any("retrain was given up: its worker ended 6 times" in fault.what for fault in seen_by_web(desk))
+        assert any(fault.startswith("jobs: 1 x retrain: its worker ended") for fault in shared_faults(desk))
+        mend(found["jobs"])
+        assert "jobs" not in examined(desk)
+        assert not any(fault.kind == "jobs" for fault in seen_by_web(desk))
+
+
+def test_a_worker_that_stands_and_a_queue_that_grows_are_told(backend: Backend) -> None:
+    with desk_of_doctor(backend.settings) as desk:
+        client = desk.queue.connection
+        job = Job.fetch(desk.queue.enqueue("follow", "7-1"), connection=client, serializer=JSONSerializer)
+        job.enqueued_at = datetime.now(UTC) - timedelta(seconds=LATE_S["live"] + 120)
+        job.save()
+        assert examined(desk)["waiting"].finding == "live: 1 job waits for 12 min"
+        assert {fault.what for fault in seen_by_web(desk)} >= {
+            "live: 1 job waits for 12 min",
+            "no cron process: nothing is reconciled and no training starts",
+        }
+        assert any(fault.startswith("waiting: live: 1 job waits") for fault in shared_faults(desk))
+
+
+def test_a_job_whose_time_is_over_while_its_worker_listens_stands(backend: Backend, tmp_path: Path) -> None:
+    with desk_of_doctor(backend.settings) as desk:
+        client, notes = desk.queue.connection, tmp_path / "notes"
+        job = queue(client, "train").enqueue(KILLED, str(notes), job_timeout=1800)
+        with running(Prelabel(backend.settings).workers()[0], backend.home / "logs"):
+            wait_for(notes.exists)
+            assert "jobs" not in examined(desk)
+            job.refresh()
+            job.started_at = datetime.now(UTC) - timedelta(seconds=1800 + OVERDUE_S + 1)
+            job.save()
+            found = examined(desk)["jobs"]
+            Path(f"{notes}.go").touch()
+    assert found.finding.startswith("1 x note: its time is over")
+    assert found.remedy.endswith("worker-train")
+
+
+def seen_by_web(desk: Desk) -> list[Fault]:
+    """What /health would tell of the queue."""
+    sight = look(desk.settings, desk.ledger, desk.queue, desk.loader, ())
+    return faults_of(sight, ServedProjects(desk.loader), [])
 
 
 @contextmanager

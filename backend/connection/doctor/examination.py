@@ -107,6 +107,12 @@ def glance(work: ProjectDesk) -> list[Result]:
     return [result for result in results if not result.ok and not result.waits_for]
 
 
+def glance_at_queue(desk: Desk) -> list[Result]:
+    """What keeps all projects waiting, whatever is wrong with them: for `prelabel status`."""
+    checks = [check for check in queue.CHECKS if check.name in queue.GLANCED]
+    return [result for result in results_of(checks, desk) if not result.ok and not result.waits_for]
+
+
 def examine_and_mend(desk: Desk, report: Report, project_id: int = 0) -> list[Result]:
     """Mend what can be mended, and look again; a job that was queued may not have run by then."""
     fixed = _mended(examine_all(desk, project_id), report)

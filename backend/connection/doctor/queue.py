@@ -1,5 +1,6 @@
 """Doctor on the queue: whether Redis answers and keeps what it is told, who works, and what went wrong there."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ from rq.serializers import JSONSerializer
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.connection.doctor.host import SKEW_S
 from backend.core.settings import Settings
-from backend.job_queue import JOBS, QUEUES, kind_of, queue
+from backend.job_queue import CRON_SILENT_S, JOBS, QUEUES, kind_of, late_of, queue
+from backend.job_queue import GIVEN_UP as GIVEN_UP_WHY
 from backend.loop.desk import Desk
-from backend.roll_call import cron_seen_at, listens
+from backend.roll_call import listens
 
 ANSWER_S = 2.0  # a Redis that hangs must not keep the others waiting
-CRON_SILENT_S = 60.0  # it ticks every 5 s
+OVERDUE_S = 60.0  # a worker ends a job, or itself, in half of that
 FAILED_WITHIN_S = 24 * 3600.0
 
 
@@ -71,6 +73,18 @@ NOBODY_WORKS: Fault[Desk] = Fault(
 NO_CRON: Fault[Desk] = Fault(
     "the cron process is not running", "nothing is reconciled and no training starts: {since}", "run: prelabel cron"
 )
+LATE: Fault[Desk] = Fault(
+    "jobs wait too long", "{waits}",
+    "see the worker's log: it may stand, or have too much to do; more of them: prelabel worker --queues {names}",
+)  # fmt: skip
+STANDS: Fault[Desk] = Fault(
+    "a worker stands", "{jobs}: its time is over, but the worker neither ends it nor itself",
+    "kill that worker; whoever keeps it running starts it again: {names}",
+)  # fmt: skip
+GIVEN_UP: Fault[Desk] = Fault(
+    "jobs were given up", "{jobs}: {why}",
+    "mend what the worker's log says (often memory); prelabel doctor --fix queues them again", ask_again,
+)  # fmt: skip
 STUCK: Fault[Desk] = Fault(
     "jobs are stuck", "{jobs}: the worker that ran it is gone",
     "start the worker of that name again, which takes the job up: prelabel worker --name {names}",
@@ -129,10 +143,10 @@ def workers(desk: Desk) -> Finding[Desk]:
 
 
 def cron(desk: Desk) -> Finding[Desk]:
-    seen_at = cron_seen_at(desk.queue.connection)
-    silent_s = time.time() - seen_at
+    silent_s = desk.queue.cron_silent_s()
     if silent_s > CRON_SILENT_S:
-        return NO_CRON.seen(since=f"no cron process for {silent_s:.0f} s" if seen_at else "there is no cron process")
+        known = math.isfinite(silent_s)
+        return NO_CRON.seen(since=f"no cron process for {silent_s:.0f} s" if known else "there is no cron process")
     return Finding("keeps time")
 
 
@@ -142,8 +156,27 @@ def jobs(desk: Desk) -> Finding[Desk]:
     if left:
         names = " / ".join(sorted({str(job.worker_name) for job in left}))
         return STUCK.seen(jobs=_counted(left), names=names)
-    failed = list(_failed(desk))
-    return FAILED.seen(jobs=_counted(failed)) if failed else Finding("none failed in the last day, none is stuck")
+    standing = [job for job in _of(desk, "started_job_registry") if _overdue(job)]
+    if standing:
+        return STANDS.seen(jobs=_counted(standing), names=", ".join(sorted({str(job.worker_name) for job in standing})))
+    given_up = [job for job in _failed(desk) if GIVEN_UP_WHY in job.meta]
+    if given_up:
+        reasons = dict.fromkeys(str(job.meta[GIVEN_UP_WHY]) for job in given_up)
+        return GIVEN_UP.seen(jobs=_counted(given_up), why="; ".join(reasons))
+    return Finding("none is stuck, none was given up")
+
+
+def failed_jobs(desk: Desk) -> Finding[Desk]:
+    failed = [job for job in _failed(desk) if GIVEN_UP_WHY not in job.meta]
+    return FAILED.seen(jobs=_counted(failed)) if failed else Finding("none failed in the last day")
+
+
+def backlog(desk: Desk) -> Finding[Desk]:
+    late = late_of(desk.queue.waiting())
+    if late:
+        waits = "; ".join(each.told for each in late)
+        return LATE.seen(waits=waits, names=",".join(each.queue for each in late))
+    return Finding("no job waits for long")
 
 
 def is_own(settings: Settings, client: redis.Redis) -> bool:
@@ -181,6 +214,11 @@ def _failed(desk: Desk) -> Iterator[Job]:
             yield job
 
 
+def _overdue(job: Job) -> bool:
+    over_s = time.time() - job.started_at.timestamp() if job.started_at else 0.0
+    return over_s > (job.timeout or over_s) + OVERDUE_S
+
+
 def _counted(found: list[Job]) -> str:
     return ", ".join(f"{n} x {kind}" for kind, n in sorted(Counter(map(kind_of, found)).items()))
 
@@ -192,5 +230,8 @@ CHECKS: tuple[Check[Desk], ...] = (
     Check("queue's clock", clock, (SKEWED,), needs=("queue",)),
     Check("workers", workers, (NOBODY_WORKS,), needs=("queue",)),
     Check("cron", cron, (NO_CRON,), needs=("queue",)),
-    Check("jobs", jobs, (STUCK, FAILED), needs=("queue",)),
+    Check("jobs", jobs, (STUCK, STANDS, GIVEN_UP), needs=("queue",)),
+    Check("failed jobs", failed_jobs, (FAILED,), needs=("queue",)),
+    Check("waiting", backlog, (LATE,), needs=("queue",)),
 )
+GLANCED = ("queue", "workers", "cron", "jobs", "waiting")  # by `prelabel status`: what keeps all projects waiting
