@@ -15,7 +15,7 @@ from backend.core.settings import load_settings
 from backend.job_queue import JOBS
 from backend.logs import configure_logs, new_trace, told
 from backend.loop import auto_accept as accepting
-from backend.loop import coverage, push, upkeep
+from backend.loop import coverage, push, second_annotator, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
 from backend.loop import refine as refining
@@ -91,7 +91,7 @@ def predict_project(project_key: str) -> None:
         if not held or not connected(project_key):
             return  # somebody pushes: labels must not wait behind us for that; reconcile looks again
         work = desk().project(project_key)
-        if not push.fill(work):
+        if not (push.fill(work) and second_annotator.carry_over(work)):
             desk().queue.enqueue("predict_project", project_key)
             return
         coverage.count_open(work)

@@ -10,7 +10,7 @@ import requests
 
 from backend.connection.connect import ConnectOptions, connect
 from backend.job_queue import QUEUES, queue
-from backend.labelstudio.filters import lacking_version, unlabelled
+from backend.labelstudio.filters import lacking_version, open_tasks
 from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import TOP_KEY
 from backend.labelstudio.wire import choice
@@ -73,7 +73,7 @@ def predicted(work: ProjectDesk) -> bool:
     """Whether every open task has a prediction of the version that serves, and Label Studio shows it."""
     version = work.folder.current()
     lacking = work.desk.client.tasks(
-        work.id, filters=[unlabelled(), lacking_version(version)], limit=1, all_fields=False
+        work.id, filters=[open_tasks(), lacking_version(version)], limit=1, all_fields=False
     )
     return work.desk.client.project(work.id).model_version == version and not list(lacking)
 

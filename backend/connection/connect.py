@@ -37,6 +37,7 @@ from backend.loop import push
 from backend.loop.changes import TIME
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.retrain import make_cold, read_labels
+from backend.loop.second_annotator import carry_over
 from backend.loop.tabs import TABS, make_tabs, remove_tabs, standing_tabs
 from backend.loop.upkeep import refresh
 
@@ -294,8 +295,12 @@ def _catch_up(work: ProjectDesk, report: Report) -> None:
         return
     report("predictions")
     with work.desk.queue.lease("push", work.key) as held:
-        while held and not push.fill(work.desk.project(work.key)):
+        while held and not _filled(work.desk.project(work.key)):
             continue
+
+
+def _filled(work: ProjectDesk) -> bool:
+    return push.fill(work) and carry_over(work)
 
 
 def _remove_predictions(work: ProjectDesk, report: Report) -> None:

@@ -20,14 +20,20 @@ class Word(Protocol):
     @property
     def was_cancelled(self) -> bool: ...
 
+    @property
+    def submitted(self) -> bool: ...
+
 
 W = TypeVar("W", bound=Word)
 
 
 def latest_of_each(words: Iterable[W]) -> list[W]:
-    """The newest word of each person that is not a skip, by the time it was last changed."""
+    """The newest word of each person that is not a skip, by the time it was last changed.
+
+    One that the person submitted goes before one that came of accepting many at once, or of an import.
+    """
     newest: dict[Any, W] = {}
-    for word in sorted(words, key=lambda item: (item.updated_at, item.id)):
+    for word in sorted(words, key=lambda item: (item.submitted, item.updated_at, item.id)):
         if not word.was_cancelled:
             newest[word.completed_by] = word
     return list(newest.values())

@@ -27,7 +27,7 @@ CARRIED = ("annotations", "predictions")  # by an imported task
 IMPORT_ATTEMPTS = 3
 APPEARS_S = 10.0  # in which a request without an answer is carried out, or never will be
 LOOK_S = 1.0
-LIGHT = "id,data,created_at,updated_at,total_annotations"  # six times faster than all of a task
+LIGHT = "id,data,created_at,updated_at,total_annotations,is_labeled"  # six times faster than all of a task
 
 log = structlog.get_logger()
 

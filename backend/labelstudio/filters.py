@@ -15,13 +15,27 @@ def created_after(watermark: str) -> Json:
     return {**newer_than(watermark), "filter": "filter:tasks:created_at"}
 
 
+def open_tasks() -> Json:
+    """A filter for tasks that may still be shown to somebody: `Task.open` in the Data Manager's words.
+
+    Label Studio gives a task the time of its completion once as many people as the project wants
+    have labelled it; whether a skip counts, the project says, too.
+    """
+    return {
+        "filter": "filter:tasks:completed_at",
+        "operator": "empty",
+        "type": "Datetime",
+        "value": True,
+    }
+
+
 def unlabelled() -> Json:
-    """A filter for open tasks: without an annotation that is not cancelled."""
+    """A filter for tasks that nobody has labelled: `Task.unlabelled`."""
     return {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
 
 
 def labelled() -> Json:
-    """A filter for the others."""
+    """A filter for the others, of which some are open still: one person of two has labelled them."""
     return {**unlabelled(), "operator": "greater"}
 
 

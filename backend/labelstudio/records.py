@@ -41,6 +41,11 @@ class Annotation:
     import_id: int | None
     updated_by: int | None
 
+    @property
+    def submitted(self) -> bool:
+        """Whether a person submitted it: it was neither accepted with many others nor imported."""
+        return self.updated_by is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -48,7 +53,7 @@ class Task:
     data: Mapping[str, Any]
     created_at: str
     updated_at: str
-    is_labeled: bool
+    is_labeled: bool  # by as many people as the project wants; an export does not tell
     total_annotations: int  # without the cancelled ones
     cancelled_annotations: int
     annotations: tuple[Annotation, ...]
@@ -57,6 +62,11 @@ class Task:
 
     @property
     def open(self) -> bool:
+        """Whether it may still be shown to somebody to label: filters.open_tasks says the same."""
+        return not self.is_labeled
+
+    @property
+    def unlabelled(self) -> bool:
         """Without an annotation that is not cancelled."""
         return self.total_annotations == 0
 

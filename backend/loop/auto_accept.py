@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from backend.core.errors import LabelStudioError, OutsideError
-from backend.labelstudio.filters import having_version, score_from, unlabelled
+from backend.labelstudio.filters import having_version, open_tasks, score_from, unlabelled
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import AUTO_KEY
 from backend.labelstudio.wire import choice
@@ -89,11 +89,13 @@ def _state(work: ProjectDesk, version: str, rule: Rule | None) -> str:
 
 
 def _sure(version: str, rule: Rule) -> list[Json]:
-    return [unlabelled(), having_version(version), score_from((rule.promise.threshold or 1.0) - MOVED)]
+    """Filters for what may be accepted: where one person of two has spoken, another one shall."""
+    sure = score_from((rule.promise.threshold or 1.0) - MOVED)
+    return [open_tasks(), unlabelled(), having_version(version), sure]
 
 
 def _acceptable(work: ProjectDesk, version: str, rule: Rule) -> dict[int, tuple[Task, Shown]]:
-    """Open tasks whose prediction falls under the rule."""
+    """Open tasks without a label whose prediction falls under the rule."""
     listed = work.desk.client.tasks(work.id, filters=_sure(version, rule), all_fields=False)
     tasks = {task.id: task for task in listed}
     shown = work.desk.ledger.last_shown(work.key, tasks)
@@ -110,14 +112,14 @@ def _keeps(row: AutoAccepted, kind: Kind, found: Mapping[int, tuple[Task, Shown]
 
 
 def _unmark(work: ProjectDesk, rows: Iterable[AutoAccepted]) -> int:
-    """Take marks away from open tasks; a task that a person labelled keeps its mark. How many writes are left."""
+    """Take marks away from tasks without a label; others keep theirs. How many writes are left."""
     left = WRITES
     for row in rows:
         if not left:
             break
         with _unless_gone():
             task = work.desk.client.task(row.task_id)
-            if task.open:
+            if task.unlabelled:
                 _patch_without_mark(work, task)
         work.desk.ledger.auto.take_back(work.key, [row.task_id])
         left -= 1

@@ -41,13 +41,13 @@ def changes(work: ProjectDesk) -> Changes:
 def _telling(work: ProjectDesk, newer: list[Json], seen: list[Task]) -> Iterator[Task]:
     """Changed tasks that are new, carry an annotation or a skip, or carried one when they were last read."""
     client, since = work.desk.client, work.row.watermark
-    new = [task for task in seen if task.open and task.created_at > since]
+    new = [task for task in seen if task.unlabelled and task.created_at > since]
     yield from new if len(new) > MANY else client.tasks(work.id, filters=[*newer, unlabelled(), created_after(since)])
     yield from client.tasks(work.id, filters=[*newer, labelled()])
     yield from client.tasks(work.id, filters=[*newer, unlabelled(), skipped()])
     known = {row.task_id for row in work.desk.ledger.index_rows(work.key) if row.label}
     for task in seen:
-        if task.open and task.id in known:
+        if task.unlabelled and task.id in known:
             yield client.task(task.id)
 
 

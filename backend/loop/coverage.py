@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from backend.health.notes import Coverage, keep_coverage
-from backend.labelstudio.filters import lacking_version, unlabelled
+from backend.labelstudio.filters import lacking_version, open_tasks
 from backend.labelstudio.records import Json
 from backend.labelstudio.wire import text_of
 from backend.loop.desk import ProjectDesk
@@ -34,7 +34,7 @@ def count_open(work: ProjectDesk) -> int:
         return 0
     lacking = client.pulse(work.id, _lacking(version))
     n_textless = _textless(work, Textless(version, work.config_hash, lacking.newest, lacking.n_tasks))
-    n_open = max(client.count(work.id, [unlabelled()]), lacking.n_tasks)
+    n_open = max(client.count(work.id, [open_tasks()]), lacking.n_tasks)
     kept = Coverage(version, n_open - n_textless, n_open - lacking.n_tasks, time.time(), n_textless)
     keep_coverage(work.desk.queue, work.key, kept)
     return lacking.n_tasks - n_textless
@@ -58,4 +58,4 @@ def _textless(work: ProjectDesk, found: Textless) -> int:
 
 
 def _lacking(version: str) -> list[Json]:
-    return [unlabelled(), lacking_version(version)]
+    return [open_tasks(), lacking_version(version)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from backend.core.projects import ProjectSettings, is_blind
-from backend.labelstudio.filters import having_version, unlabelled
+from backend.labelstudio.filters import having_version, open_tasks
 from backend.labelstudio.records import Annotation, Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
 from backend.ledger import Accepted, AutoAccepted, ProjectRow
@@ -76,7 +76,7 @@ def forget(work: ProjectDesk, task_ids: Iterable[int]) -> None:
 
 def refresh_head(work: ProjectDesk, served: Served) -> int:
     """Predict the head of the label stream again, as `refresh_tasks` does; how many predictions were replaced."""
-    filters = [unlabelled(), having_version(served.version)]
+    filters = [open_tasks(), having_version(served.version)]
     head = work.desk.client.tasks(
         work.id, filters=filters, ordering="tasks:predictions_score", limit=work.settings.head
     )
@@ -154,12 +154,12 @@ def _is_ours(annotation: Annotation, accepted: AutoAccepted | None, control: Con
 
 def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     """Open tasks without a prediction of the present version, and new ones that Label Studio fetched one for itself."""
-    open_tasks = [task for task in reversed(tasks) if task.open]  # the newest first: somebody may be looking at it
-    lacking = [task for task in open_tasks if not _has(task, served.version)]
+    present = [task for task in reversed(tasks) if task.open]  # the newest first: somebody may be looking at it
+    lacking = [task for task in present if not _has(task, served.version)]
     if len(lacking) > FEW_NEW:
         work.desk.queue.enqueue("predict_project", work.key)
         return
-    fetched = [task for task in open_tasks if task.created_at > work.row.watermark and _has(task, served.version)]
+    fetched = [task for task in present if task.created_at > work.row.watermark and _has(task, served.version)]
     silent = [task for task in fetched if not _explained(work, task)]
     refresh_tasks(work, served, [*lacking, *silent][:FEW_NEW])
     add_blind(work, served, lacking)

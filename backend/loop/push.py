@@ -4,6 +4,7 @@ Label Studio deduplicates nothing, so pushing is idempotent by our own doing: wh
 a mark says that a push was begun, and after any doubt the version's predictions are listed and the surplus deleted.
 """
 
+import heapq
 import sys
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,13 @@ from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision
 from backend.job_queue import QUEUES, UNVOTED
 from backend.labelstudio.client import LIGHT, PAGE
-from backend.labelstudio.filters import having_version, lacking_version, unlabelled
+from backend.labelstudio.filters import (
+    having_version,
+    labelled,
+    lacking_version,
+    open_tasks,
+    unlabelled,
+)
 from backend.labelstudio.records import Task, task_of
 from backend.labelstudio.schema import Control
 from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
@@ -76,14 +83,14 @@ def fill(work: ProjectDesk) -> bool:
         if shows_none and n_done >= FIRST_TASKS:
             push(work, served, spool)
             return False
-        makes_way = n_done >= LEAST_TASKS and work.desk.queue.waits(*_in_front(work))
+        makes_way = n_done >= LEAST_TASKS and work.desk.queue.waits(*in_front(work))
         if n_done >= JOB_TASKS or makes_way:
             return False
     push(work, served, spool)
     return True
 
 
-def _in_front(work: ProjectDesk) -> tuple[str, ...]:
+def in_front(work: ProjectDesk) -> tuple[str, ...]:
     """The queues that a bulk job makes way for: a push-only project's labels come by way of the cron's tick."""
     return ("live", "reconcile") if work.row.push_only else ("live",)
 
@@ -105,8 +112,13 @@ def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
     spool.clear()
     work.desk.telemetry.pushed.labels(work.key).inc(n_kept)
     log.info("pushed", project=work.key, version=served.version, n=n_kept)
-    if client.model_versions(work.id).get(served.version):
-        show_version(work, served.version)
+    show_stored(work, served.version)
+
+
+def show_stored(work: ProjectDesk, version: str) -> None:
+    """Have Label Studio show a version, where any prediction of it has arrived."""
+    if work.desk.client.model_versions(work.id).get(version):
+        show_version(work, version)
 
 
 def show_version(work: ProjectDesk, version: str) -> None:
@@ -165,10 +177,10 @@ def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
 
     A task without a text gets none, blind or not.
     """
-    blind = [task for task in tasks if _blind(work, task.id) and not _own(task, served.version)]
-    for task_id, decision in _decisions(work, served, blind).items():
+    blind = {task.id: task for task in tasks if _blind(work, task.id) and not _own(task, served.version)}
+    for task_id, decision in _decisions(work, served, list(blind.values())).items():
         item = empty_prediction(blind_rank(work.key, task_id), served.version)
-        work.desk.client.create_prediction(work.id, task_id, item)
+        _store(work, blind[task_id], item, _standing(blind[task_id], served.version))
         work.desk.ledger.add_shown(work.key, [_blind_row(task_id, served, decision)])
 
 
@@ -185,9 +197,15 @@ def remove_surplus(work: ProjectDesk, version: str) -> int:
 
 
 def _lacking(work: ProjectDesk, version: str, *, above: int = 0) -> Iterator[Task]:
-    filters = [unlabelled(), lacking_version(version)]
-    pages = work.desk.client.pages_above(work.id, above, include=LIGHT, filters=filters, size=PAGE)
-    return (task_of(raw) for raw in chain.from_iterable(pages))
+    """Open tasks that lack a version, by rising id, without those that second_annotator.carry_over serves."""
+    lacking = [open_tasks(), lacking_version(version)]
+    parts = ([unlabelled()], [labelled(), lacking_version(OWN_PREFIX)])
+    pages = (
+        work.desk.client.pages_above(work.id, above, include=LIGHT, filters=[*lacking, *part], size=PAGE)
+        for part in parts
+    )
+    found = heapq.merge(*map(chain.from_iterable, pages), key=lambda raw: int(raw["id"]))
+    return (task_of(raw) for raw in found)
 
 
 def _of_tasks(rows: Iterator[Json], task_ids: Iterator[int]) -> Iterator[Json]:
@@ -276,8 +294,7 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) 
     """Write what a task shows, then its prediction, where they differ: no tick without its reason."""
     client = work.desk.client
     item = prediction(decision, work.control, served.version)
-    mine = _own(task, served.version)
-    own, surplus = (mine[0] if mine else None), mine[1:]
+    own, surplus = _standing(task, served.version), _own(task, served.version)[1:]
     changed = own is None or _differs(own, item)
     shown = shown_data(decision, work.control)
     stale = any(not reads_alike(task.data.get(key), value) for key, value in shown.items())
@@ -286,10 +303,8 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) 
             client.delete_prediction(twin["id"])
         if stale:
             client.patch_task(task.id, {**task.data, **shown})
-        if own is None:
-            client.create_prediction(work.id, task.id, item)
-        elif changed:
-            client.update_prediction(own["id"], item)
+        if changed:
+            _store(work, task, item, own)
     except LabelStudioError as err:
         if err.status != 404:  # the task was deleted meanwhile
             raise
@@ -301,7 +316,34 @@ def _own(task: Task, version: str) -> list[Json]:
     return [item for item in task.predictions if item.get("model_version") == version]
 
 
+def _standing(task: Task, version: str) -> Json | None:
+    """The prediction that a version's next one replaces; where somebody has labelled, of any version.
+
+    Of several it is the one that an annotation was made from.
+    """
+    mine = _own(task, version)
+    if mine or task.unlabelled:
+        return mine[0] if mine else None
+    parents = {item.parent_prediction for item in task.annotations}
+    ours = [item for item in task.predictions if _is_ours(item)]
+    return max(ours, key=lambda item: (item["id"] in parents, item["id"]), default=None)
+
+
+def _is_ours(item: Json) -> bool:
+    return str(item.get("model_version")).startswith(OWN_PREFIX)
+
+
+def _store(work: ProjectDesk, task: Task, item: Json, own: Json | None) -> None:
+    """Write a prediction in place of the one that stands, or beside others."""
+    if own is None:
+        work.desk.client.create_prediction(work.id, task.id, item)
+    else:
+        work.desk.client.update_prediction(own["id"], item)
+
+
 def _differs(old: Json, new: Json) -> bool:
+    if old.get("model_version") != new["model_version"]:
+        return True
     return _value(old) != _value(new) or abs((old.get("score") or 0.0) - new["score"]) >= SAME_SCORE
 
 

@@ -7,7 +7,7 @@ import structlog
 from backend.core.projects import is_blind
 from backend.core.types import Decision
 from backend.job_queue import UNVOTED
-from backend.labelstudio.filters import having_version, of_id, unlabelled
+from backend.labelstudio.filters import having_version, of_id, open_tasks
 from backend.labelstudio.records import Task
 from backend.labelstudio.wire import Json, text_of
 from backend.loop.desk import ProjectDesk
@@ -61,7 +61,7 @@ def _present(
 
 
 def _open(work: ProjectDesk, task_ids: Sequence[int], *filters: Json) -> list[Task]:
-    """Of these tasks those that are there, have no label and are not blind."""
+    """Of these tasks those that are there, are open and not blind."""
     shown = [each for each in task_ids if not is_blind(work.key, each, work.settings.blind_share)]
-    wanted = [unlabelled(), *filters]
+    wanted = [open_tasks(), *filters]
     return [task for task_id in shown for task in work.desk.client.tasks(work.id, filters=[of_id(task_id), *wanted])]

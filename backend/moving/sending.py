@@ -274,10 +274,10 @@ class Run:
         """Of a row's two tasks the older one stays, unless only the younger is labelled."""
         for double in doubles:
             young, old = self.client.task(double.task_id), self.client.task(double.first_id)
-            if not young.open and not old.open:
+            if not young.unlabelled and not old.unlabelled:
                 self.report(f"tasks {old.id} and {young.id} are one row, and both are labelled; both stay")
                 continue
-            self.client.delete_task(young.id if young.open else old.id)
+            self.client.delete_task(young.id if young.unlabelled else old.id)
             self.done.doubles_removed += 1
         if doubles:
             self.catalogue.forget_doubles()

@@ -31,6 +31,7 @@ class Word:
     was_cancelled: bool
     label: Any  # empty, one, or a list of several
     truth: bool = False  # a person marked it as the ground truth
+    submitted: bool = True  # by the person: neither accepted with many others nor imported
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -140,5 +141,6 @@ def _word(place: int, annotation: Mapping[str, Any], control: str) -> Word:
         was_cancelled=bool(annotation.get("was_cancelled") or annotation.get("skipped")),
         label=chosen[0] if len(chosen) == 1 else chosen or "",
         truth=bool(annotation.get("ground_truth")) and annotation.get("updated_by") is not None,
+        submitted=annotation.get("updated_by") is not None,
         about={name: annotation.get(name) for name in ("created_at", "updated_at", "lead_time")},
     )  # fmt: skip

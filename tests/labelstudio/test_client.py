@@ -18,7 +18,14 @@ from backend.core.errors import BadInputError, LabelStudioError
 from backend.core.settings import Settings
 from backend.labelstudio.client import PAGE, LabelStudioClient, open_client
 from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
-from backend.labelstudio.filters import having_version, id_above, lacking_version, newer_than, unlabelled
+from backend.labelstudio.filters import (
+    having_version,
+    id_above,
+    lacking_version,
+    newer_than,
+    open_tasks,
+    unlabelled,
+)
 from backend.labelstudio.records import Project
 from tests.relays import Relay, relaying
 from tests.stack import RunningLabelStudio, free_port
@@ -124,14 +131,34 @@ def test_fields_that_are_not_asked_for_are_not_sent(client: LabelStudioClient, p
     assert not {"annotations", "predictions", "meta"} & set(raw)
 
 
-def test_open_tasks_are_those_without_an_annotation_that_is_not_a_skip(
-    client: LabelStudioClient, project: Project
+@pytest.mark.parametrize(
+    ("project_wants", "skips_count", "still_open"),
+    [
+        (1, False, ["skipped", "untouched"]),
+        (1, True, ["untouched"]),
+        (2, False, ["labelled once", "skipped", "untouched"]),
+    ],
+)
+def test_open_tasks_are_those_that_may_still_be_shown_to_somebody(
+    client: LabelStudioClient, project_wants: int, skips_count: bool, still_open: list[str]
 ) -> None:
-    labelled, skipped, untouched = three_tasks(client, project)
+    skips = "IGNORE_SKIPPED" if skips_count else "REQUEUE_FOR_OTHERS"
+    project = client.create_project(
+        title="open", label_config=CONFIG, maximum_annotations=project_wants, skip_queue=skips
+    )
+    names = dict(zip(three_tasks(client, project), ("labelled once", "skipped", "untouched"), strict=True))
+    labelled, skipped, _ = names
     client.create_annotation(labelled, ticked("yes")["result"])
     client.create_annotation(skipped, [], skipped=True)
-    assert [task.id for task in client.tasks(project.id, filters=[unlabelled()])] == [skipped, untouched]
-    assert [task.open for task in client.tasks(project.id)] == [False, True, True]
+    tasks = list(client.tasks(project.id))
+    light = list(client.tasks(project.id, filters=[open_tasks()], all_fields=False))
+    assert [names[task.id] for task in tasks if task.open] == still_open
+    assert [names[task.id] for task in light] == still_open
+    assert all(task.open for task in light)
+    unlabelled_ones = [task.id for task in client.tasks(project.id, filters=[unlabelled()])]
+    assert [names[task_id] for task_id in unlabelled_ones] == ["skipped", "untouched"]
+    assert [task.id for task in tasks if task.unlabelled] == unlabelled_ones
+    client.delete_project(project.id)
 
 
 def test_tasks_with_and_without_a_version_are_told_apart(client: LabelStudioClient, project: Project) -> None:

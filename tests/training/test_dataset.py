@@ -88,6 +88,7 @@ VOTES: list[tuple[str, list[Annotation], str | None]] = [
     ("an imported label alone", [imported("yes")], "yes"),
     ("a bulk label alone", [bulk("yes")], "yes"),
     ("a person who corrected a bulk label of the same account", [bulk("yes", at="1"), said("no", at="2")], "no"),
+    ("a bulk label after one's own", [said("no", at="1"), bulk("yes", at="2")], "no"),
 ]  # fmt: skip
 
 

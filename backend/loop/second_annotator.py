@@ -1,0 +1,50 @@
+"""Tasks that one person has labelled and another one still will: they see the shown version, too.
+
+Label Studio's bulk accept makes an annotation of each prediction from which none was made, and so a
+second one for whoever has labelled such a task. Therefore the prediction that is there moves on to
+the new version: it is shown to whoever labels the task next, and is accepted for nobody again.
+"""
+
+from collections.abc import Sequence
+
+from backend.core.artefacts import OWN_PREFIX
+from backend.labelstudio.filters import (
+    having_version,
+    id_above,
+    labelled,
+    lacking_version,
+    open_tasks,
+)
+from backend.labelstudio.records import Task
+from backend.loop.desk import ProjectDesk
+from backend.loop.push import add_blind, in_front, refresh_tasks, show_stored
+
+TASKS_AT_ONCE = 50  # written one by one, 60 ms each, between two looks at the queue
+
+
+def carry_over(work: ProjectDesk) -> bool:
+    """Move such tasks' predictions on to the version that serves; false where others wait and more is left."""
+    served = work.served()
+    if served is None:
+        return True
+    lacking = [lacking_version(served.version), having_version(OWN_PREFIX)]
+    wanted, above = [open_tasks(), labelled(), *lacking], 0
+    tasks_of = work.desk.client.tasks
+    while tasks := list(tasks_of(work.id, filters=[*wanted, id_above(above)], limit=TASKS_AT_ONCE)):
+        entered = _entered(work, tasks)
+        refresh_tasks(work, served, entered)
+        add_blind(work, served, entered)
+        above = tasks[-1].id
+        if work.desk.queue.waits(*in_front(work)):
+            return False
+    if above:
+        show_stored(work, served.version)
+    return True
+
+
+def _entered(work: ProjectDesk, tasks: Sequence[Task]) -> list[Task]:
+    """Tasks whose annotations the ledger holds beside what was shown then; the others come later."""
+    states = {task.id: {(item.id, item.updated_at) for item in task.annotations} for task in tasks}
+    annotation_ids = [annotation_id for state in states.values() for annotation_id, _ in state]
+    known = work.desk.ledger.known_states(work.key, annotation_ids)
+    return [task for task in tasks if states[task.id] <= known]
