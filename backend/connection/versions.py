@@ -6,7 +6,6 @@ from pathlib import Path
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError
 from backend.core.projects import ProjectKey
-from backend.health.agreement import served_before
 from backend.ledger import Training
 from backend.loop.desk import Desk, ProjectDesk
 
@@ -55,7 +54,7 @@ def rollback(work: ProjectDesk, version: str = "") -> str:
     target = version or _previous(work)
     if work.folder.artefact(target).exists():
         work.desk.loader.assembly.servable(work.folder.artefact(target))
-    work.folder.switch(target)
+    work.folder.go_back(target)
     work.update(pinned=target)
     if target in work.desk.client.model_versions(work.id):
         work.desk.client.update_project(work.id, model_version=target)
@@ -91,11 +90,13 @@ def key_of(desk: Desk, project_id: int) -> str:
 
 
 def _previous(work: ProjectDesk) -> str:
-    """The version that served before the current one: the last that was promoted and is not it."""
-    current = work.folder.current()
-    older = served_before(current, work.folder.versions(), work.desk.ledger.trainings(work.key))
+    older = work.folder.previous()
     if not older:
-        raise BadInputError(f"a version older than {current or 'none'} must exist to roll back to; there is none")
+        published = ", ".join(work.folder.versions()) or "none"
+        raise BadInputError(
+            f"a version must have served before {work.folder.current() or 'none'} to roll back to, "
+            f"none did; name one of {published} with --version"
+        )
     return older
 
 

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +24,8 @@ KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
 SETTINGS_FILE = "settings.toml"
 CONTROL_FILE = "control"
+SERVED_FILE = "served"
+SERVED_KEPT = 100  # versions that are remembered as having served
 DESCRIPTIONS_FILE = "descriptions.jsonl"
 AUTO_ACCEPT = ("mark", "annotation")
 LIMITS = {
@@ -136,15 +139,49 @@ class ProjectFolder:
             return ""
 
     def switch(self, version: str) -> None:
-        """Make a published version current.
+        """Make a published version current, and remember which one served before it.
 
         Raises:
             BadInputError: it was never published, or is gone.
         """
+        self._make_current(version, [*self._served(), version])
+
+    def go_back(self, version: str) -> None:
+        """Make a version current that served before; those that served after it are none to go back to.
+
+        Raises:
+            BadInputError: it was never published, or is gone.
+        """
+        served = self._served()
+        if version not in served:
+            return self.switch(version)
+        last = len(served) - 1 - served[::-1].index(version)
+        return self._make_current(version, served[: last + 1])
+
+    def previous(self) -> str:
+        """The version that served before the current one and is still published; empty for none."""
+        current, published = self.current(), set(self.versions())
+        before = [version for version in self._served() if version != current]
+        return next((version for version in reversed(before) if version in published), "")
+
+    def _make_current(self, version: str, served: Sequence[str]) -> None:
         if not self.artefact(version).is_dir():
             known = ", ".join(self.versions()) or "none"
             raise BadInputError(f"version must be a published one ({known}), was {version!r}")
+        names = [name for name, _ in groupby(served)][-SERVED_KEPT:]
+        write_atomically(self.root / SERVED_FILE, "".join(f"{name}\n" for name in names))
         write_atomically(self.current_file, version + "\n")
+
+    def _served(self) -> list[str]:
+        """The versions that served, one after the other, up to the current one."""
+        try:
+            names = (self.root / SERVED_FILE).read_text(encoding="utf-8").split()
+        except FileNotFoundError:  # a folder of an earlier prelabel
+            names = []
+        current = self.current()
+        while current in names[:-1] and names[-1] != current:  # written by who was killed before it switched
+            names.pop()
+        return names if current in ("", *names[-1:]) else [*names, current]
 
     def discard(self, version: str) -> None:
         """Remove a published version at once, also where it is large."""

@@ -1,12 +1,11 @@
 """How far people went with what a version said: ticks that they kept, and blind tasks where nobody led them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from backend.core.artefacts import COLD_PREFIX
 from backend.core.bounds import chance_of_at_most, share_interval
-from backend.ledger import Acceptance, Accepted, Training
+from backend.ledger import Acceptance, Accepted
 
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)  # of the confidence bands
 CHANCE = 0.01  # that some band of a project is said to fall under its promise while all keep it
@@ -76,14 +75,6 @@ def ticks_kept(rows: Iterable[Acceptance], version: str) -> Agreement:
 def blind_agreement(rows: Iterable[Acceptance]) -> Agreement:
     """Of the labels of blind tasks, how many are what would have been ticked; abstentions are left out."""
     return _agreement(row for row in rows if row.how == "blind")
-
-
-def served_before(current: str, published: Sequence[str], trainings: Iterable[Training]) -> str:
-    """The version that served before the current one: the last that was promoted and is not it; empty for none."""
-    served = [version for version in published if version.startswith(COLD_PREFIX)]
-    served += [training.version for training in trainings if training.promoted]
-    older = served[: served.index(current)] if current in served else served
-    return older[-1] if older else ""
 
 
 def _agreement(rows: Iterable[Acceptance]) -> Agreement:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.core.disk import Disk, disk_of
 from backend.core.errors import PrelabelError, QueueError, StateError
 from backend.core.settings import Settings
-from backend.health.agreement import Band, bands, served_before
+from backend.health.agreement import Band, bands
 from backend.health.notes import Coverage, Reconciled, last_coverage, last_reconciled
 from backend.job_queue import GivenUp, JobQueue, WaitingJob
 from backend.ledger import Acceptance, Ledger, ProjectRow, Training
@@ -46,7 +46,7 @@ class ProjectSight:
 
     row: ProjectRow
     current: str  # version; empty where none was published
-    previous: str
+    previous: str  # that served before it; empty where none did
     trainings: Sequence[Training]  # oldest first
     acceptance: Sequence[Acceptance]
     coverage: Coverage | None  # None where nobody has counted, or Redis is away
@@ -98,7 +98,7 @@ def look_at_project(ledger: Ledger, queue: JobQueue | None, loader: Loader, key:
     return ProjectSight(
         row=ledger.project(key) or ProjectRow(key),
         current=current,
-        previous=served_before(current, folder.versions(), trainings),
+        previous=folder.previous(),
         trainings=trainings,
         acceptance=ledger.acceptance_by_version(key),
         coverage=coverage,

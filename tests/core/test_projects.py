@@ -96,6 +96,58 @@ def test_only_a_published_version_becomes_current(tmp_path: Path) -> None:
     assert folder.current() == "pl-0-0123abcd"
 
 
+SERVED = [
+    ("nothing was published", "", ""),
+    ("the first", "a", ""),
+    ("a second one", "a b", "a"),
+    ("two cold ones and a trained one", "cold1 cold2 t1", "cold2"),
+    ("rolled back once", "cold1 cold2 t1 <", "cold1"),
+    ("rolled back twice", "cold1 cold2 t1 < <", ""),
+    ("trained again after going back", "cold1 cold2 t1 < t2", "cold2"),
+    ("a config that was changed back", "cold1 cold2 cold1", "cold2"),
+    ("the same one again", "a b b", "a"),
+    ("back to one by name", "a b c <a", ""),
+    ("on to one that was left", "a b < b", "a"),
+    ("one of them was deleted since", "a b c -b", "a"),
+]
+
+
+@pytest.mark.parametrize(("steps", "before"), [row[1:] for row in SERVED], ids=[row[0] for row in SERVED])
+def test_the_version_before_is_the_one_that_really_served_before(steps: str, before: str, tmp_path: Path) -> None:
+    folder = ProjectFolder(tmp_path)
+    for step in steps.split():
+        name = step.lstrip("<-")
+        if step.startswith("-"):
+            folder.artefact(name).rmdir()
+        elif step.startswith("<"):
+            folder.go_back(name or folder.previous())
+        else:
+            folder.artefact(name).mkdir(parents=True, exist_ok=True)
+            folder.switch(name)
+    assert folder.previous() == before
+
+
+def test_a_switch_that_was_cut_off_changes_nothing_of_what_served_before(tmp_path: Path) -> None:
+    folder = ProjectFolder(tmp_path)
+    for name in ("a", "b", "c"):
+        folder.artefact(name).mkdir(parents=True)
+        folder.switch(name)
+    folder.current_file.write_text("b\n")  # as if the process had ended between the two files
+    assert folder.previous() == "a"
+
+
+def test_a_folder_of_an_earlier_prelabel_knows_what_serves_and_remembers_from_then_on(
+    tmp_path: Path,
+) -> None:
+    folder = ProjectFolder(tmp_path)
+    for name in ("a", "b"):
+        folder.artefact(name).mkdir(parents=True)
+    folder.current_file.write_text("a\n")
+    assert folder.previous() == ""
+    folder.switch("b")
+    assert folder.previous() == "a"
+
+
 @pytest.mark.parametrize("version", ["", ".", "..", "../../etc", "a/b", "pl 1", "pl-1\n"])
 def test_a_version_is_never_a_path(version: str, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="letters, digits and dashes"):
