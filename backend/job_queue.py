@@ -23,6 +23,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from backend.core.clock import age_s
 from backend.core.errors import QueueError
 from backend.core.settings import Settings
 from backend.logs import present_trace
@@ -206,7 +207,7 @@ class JobQueue:
         """How long the cron process has said nothing; without end where there is none."""
         with _answering():
             seen_at = cron_seen_at(self.connection)
-        return max(0.0, time.time() - seen_at) if seen_at else math.inf
+        return age_s(seen_at, time.time()) if seen_at else math.inf
 
     def _jobs(self, own: Queue) -> list[Job | None]:
         return list(Job.fetch_many(own.job_ids, connection=self.connection, serializer=JSONSerializer))

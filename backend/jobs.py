@@ -15,7 +15,7 @@ from backend.core.settings import load_settings
 from backend.job_queue import JOBS
 from backend.logs import configure_logs, new_trace, told
 from backend.loop import auto_accept as accepting
-from backend.loop import coverage, push, second_annotator, upkeep
+from backend.loop import clocks, coverage, push, second_annotator, upkeep
 from backend.loop import follow as following
 from backend.loop import poll as polling
 from backend.loop import refine as refining
@@ -188,13 +188,14 @@ def _tick(key: str, now: float) -> None:
     row = desk().ledger.project(key)
     if row is None:
         return
+    row = clocks.set_right(desk(), row, now)
     due = following.training_due(row, desk().loader.folder(key).settings(), now)
     free = not desk().queue.leased("retrain", key) and not training.failed_lately(desk().queue, key)
     if due and free:  # a prune that failed is asked for again, or nobody trains
         with structlog.contextvars.bound_contextvars(trace=new_trace(desk().queue.noted(following.DUE, key))):
             desk().queue.enqueue("prune" if upkeep.behind(desk().project(key)) else "retrain_due", key)
     last = polling.last_poll(desk().queue, key) if row.push_only else None
-    if row.push_only and (last is None or last.again_at <= now):
+    if row.push_only and (last is None or last.is_old(now)):
         desk().queue.enqueue("poll", key)
     if now - row.reconciled_at >= (RECONCILE_QUIET_S if last and not last.active else RECONCILE_S):
         desk().queue.enqueue("reconcile", key)

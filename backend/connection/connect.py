@@ -6,10 +6,10 @@ that `disconnect` can put it back, and so can a first `connect` that fails.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from backend.connection.settings_file import change_project_settings, write_project_settings
@@ -34,7 +34,7 @@ from backend.labelstudio.records import Json, Project
 from backend.labelstudio.schema import OWN_KEYS, TOP_KEY, knows_oos_label, usable_control
 from backend.labelstudio.wire import top
 from backend.loop import push
-from backend.loop.changes import TIME
+from backend.loop.clocks import watermark_of
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.retrain import make_cold, read_labels
 from backend.loop.second_annotator import carry_over
@@ -187,8 +187,8 @@ def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDes
         change_project_settings(folder, options.settings)
     work = desk.project(key)
     if not work.row.watermark:  # what happens from here on is followed; what was before is read once, by `connect`
-        begun = datetime.now(UTC)
-        work = work.update(watermark=begun.strftime(TIME), reconciled_at=begun.timestamp())
+        begun = watermark_of(desk.client.clock())
+        work = work.update(watermark=begun, reconciled_at=time.time())
     if not folder.current():
         work = work.update(config_hash=work.config_hash, counters=dict(project.counters))
         make_cold(work)

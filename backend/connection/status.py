@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.connection.doctor.examination import glance, glance_at_queue
 from backend.connection.spending import LlmSpending, llm_spending
+from backend.core.clock import age_s, lies_ahead
 from backend.core.errors import PrelabelError, QueueError
 from backend.core.projects import ProjectKey
 from backend.health.agreement import Agreement, Band, blind_agreement, ticks_kept
@@ -224,7 +225,9 @@ def _band(band: Band) -> str:
 def _ago(unix: float | None, now: float) -> str:
     if not unix:
         return "never"
-    seconds = int(now - unix)
+    if lies_ahead(unix, now):
+        return "at a time that lies ahead: the clock was set back"
+    seconds = int(age_s(unix, now))
     return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago" if seconds < 7200 else _days(seconds)
 
 

@@ -1,10 +1,10 @@
 """What is wrong, from one look and what the process has loaded: what, since when, and what to do about it."""
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from backend.core.clock import age_s, lies_ahead
 from backend.health.sight import ProjectSight, Sight
 from backend.job_queue import CRON_SILENT_S, TRAININGS, late_of
 from backend.serving import Failure
@@ -106,10 +106,11 @@ def _disk(sight: Sight) -> Iterator[Fault]:
 
 def _reconcile(project: ProjectSight, sight: Sight) -> Iterator[Fault]:
     last = project.row.reconciled_at
-    if last and sight.at - last > RECONCILE_LATE_S:
-        ago = f"{(time.time() - last) / 60:.0f} min"
+    late_s = age_s(last, sight.at)
+    if last and late_s > RECONCILE_LATE_S:
+        when = "lies ahead: the clock was set back" if lies_ahead(last, sight.at) else f"was {late_s / 60:.0f} min ago"
         remedy = "check that prelabel cron and a worker run; see prelabel doctor"
-        yield Fault("reconcile", f"the last reconcile was {ago} ago", remedy, project.key)
+        yield Fault("reconcile", f"the last reconcile {when}", remedy, project.key)
 
 
 def _calibration(project: ProjectSight) -> Iterator[Fault]:

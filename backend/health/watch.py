@@ -29,6 +29,7 @@ class Watch:
     queue: JobQueue
     assembly: Assembly
     sight: Sight | None = None
+    _looked_at: float = 0.0  # by time.monotonic(), which nobody sets back
     _since: dict[tuple[str, str], float] = field(default_factory=dict)  # unix, by kind and what it is about
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -42,7 +43,9 @@ class Watch:
         """Look now, and have loaded what is new."""
         loader = self.projects.loader
         before = self.sight.projects if self.sight else ()
+        begun = time.monotonic()
         self.sight = seen = look(loader.settings, loader.ledger, self.queue, loader, before)
+        self._looked_at = begun
         if not seen.database:
             for project in seen.projects:
                 self.projects.version(project.key)
@@ -53,7 +56,7 @@ class Watch:
         """What is wrong, the worst first."""
         if self.sight is None:
             return []
-        stale = time.time() - self.sight.at
+        stale = time.monotonic() - self._looked_at
         hangs = Fault("database", f"nothing could be looked at for {stale:.0f} s", "check the database and the disk")
         missing = sorted(self.assembly.missing_voters | self.assembly.missing_rerankers)
         return [*([hangs] if stale > STALE_S else []), *faults(self.sight, self.projects, missing)]

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 from backend.labelstudio.filters import created_after, labelled, newer_than, skipped, unlabelled
 from backend.labelstudio.records import Json, Task
+from backend.loop.clocks import TIME
 from backend.loop.desk import ProjectDesk
 
 OVERLAP = timedelta(seconds=2)  # a transaction may become visible later than one that began after it
-TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only spelling that Label Studio's filter takes
 MANY = 300  # changed tasks; up to here they are read whole, at 3 ms each, without a look before
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from backend.core.clock import age_s
 from backend.core.projects import ProjectSettings, is_blind
 from backend.labelstudio.filters import having_version, open_tasks
 from backend.labelstudio.records import Annotation, Task
@@ -12,6 +13,7 @@ from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
 from backend.ledger import Accepted, AutoAccepted, ProjectRow
 from backend.logs import present_trace
 from backend.loop.changes import changes
+from backend.loop.clocks import capped
 from backend.loop.desk import ProjectDesk
 from backend.loop.gold import bucket_of
 from backend.loop.push import add_blind, refresh_tasks
@@ -41,7 +43,7 @@ def follow(work: ProjectDesk) -> None:
         _predict_new(work, served, tasks)
     elif served is not None:
         work.desk.queue.enqueue("predict_project", work.key)
-    work.update(watermark=seen.watermark)
+    work.update(watermark=capped(work, seen.watermark))
     log.info("followed", n_tasks=len(tasks), n_learned=n_learned)
 
 
@@ -105,9 +107,11 @@ def training_due(row: ProjectRow, settings: ProjectSettings, now: float) -> bool
     """Whether to train now: worth it, quiet or patient enough, and not too soon after the last one."""
     if row.frozen or not row.due_at:
         return False
-    quiet = now - row.changed_at >= settings.quiet_s or now - row.due_at >= settings.patience_s
+    quiet = age_s(row.changed_at, now) >= settings.quiet_s
     small = row.trained_labels <= settings.small
-    return quiet and now - row.trained_at >= (settings.small_interval_s if small else settings.large_interval_s)
+    interval_s = settings.small_interval_s if small else settings.large_interval_s
+    waited = quiet or age_s(row.due_at, now) >= settings.patience_s
+    return waited and age_s(row.trained_at, now) >= interval_s
 
 
 def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:

@@ -8,6 +8,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 
+from backend.core.clock import age_s
 from backend.core.projects import ProjectKey
 from backend.job_queue import JobQueue
 from backend.labelstudio.records import Pulse
@@ -33,9 +34,13 @@ class LastPoll:
         return self.at - self.moved_at < ACTIVE_FOR_S
 
     @property
-    def again_at(self) -> float:
-        """When to poll next."""
-        return self.at + (ACTIVE_S if self.active else IDLE_S)
+    def pause_s(self) -> float:
+        """How long to wait before the next poll."""
+        return ACTIVE_S if self.active else IDLE_S
+
+    def is_old(self, now: float) -> bool:
+        """Whether it is time to poll again."""
+        return age_s(self.at, now) >= self.pause_s
 
 
 def poll(desk: Desk, key: str) -> bool:
@@ -52,7 +57,7 @@ def poll(desk: Desk, key: str) -> bool:
         _keep(desk.queue, key, replace(last, at=now, moved_at=0.0))  # stands where no answer comes
     pulse = desk.client.pulse(ProjectKey.parse(key).id)
     moved = last is None or pulse != last.pulse
-    asks = moved or last is None or (pulse.newest > row.watermark and now - last.asked_at >= IDLE_S)
+    asks = moved or last is None or (pulse.newest > row.watermark and age_s(last.asked_at, now) >= IDLE_S)
     seen = LastPoll(
         pulse,
         at=now,

@@ -14,6 +14,7 @@ import structlog
 
 from backend.core.artefacts import write_atomically
 from backend.core.bounds import chance_of_at_most
+from backend.core.clock import lies_ahead
 from backend.core.projects import ProjectFolder
 from backend.health.agreement import Agreement
 from backend.ledger import Accepted, Shown
@@ -83,6 +84,8 @@ def settle(work: ProjectDesk) -> Rule | None:
     if rule is None or rule.promise.target != target or _worth_another_look(rule, len(claims)):
         stopped = rule.stopped if rule and rule.promise.target == target else ""
         rule = keep(work.folder, Rule(promise(claims, target), time.time(), stopped))
+    if lies_ahead(rule.made_at, time.time()):
+        rule = keep(work.folder, replace(rule, made_at=time.time()))
     since = audit(rule, work.desk.ledger.blind_labels(work.key, since=rule.made_at))
     if rule.active and broken(since, target):
         log.error("promise_broken", project=work.key, n=since.n, n_agreed=since.n_agreed)

@@ -8,6 +8,7 @@ from backend.core.errors import ModelFolderError
 from backend.health.notes import Reconciled, keep_reconciled
 from backend.labelstudio.filters import having_version
 from backend.logs import told
+from backend.loop.clocks import watermark_lies_ahead
 from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
@@ -67,7 +68,10 @@ def _missed(work: ProjectDesk) -> list[str]:
     if work.row.config_hash != work.config_hash:
         found.append("config")
         work.desk.queue.enqueue("refresh", work.key)
-    if before != now:
+    if watermark_lies_ahead(work):
+        log.warning("clock_was_set_back", project=work.key, times=("watermark",))
+        work = work.update(watermark="")  # all tasks are read once
+    if before != now or not work.row.watermark:
         found.append("labels")
         follow(work)
         if now["task_number"] < before.get("task_number", 0):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import redis
 import requests
 
+from backend.core.clock import age_s
 from backend.core.settings import Settings, load_settings
 from backend.job_queue import connect
 from backend.labelstudio.account import ANSWER_S, direct
@@ -27,7 +28,7 @@ def complaint(process: str, settings: Settings) -> str:
     try:
         if process != "cron":
             return "" if listens(connection, process) else f"the queue does not hear a worker named {process}"
-        silent_s = time.time() - cron_seen_at(connection)
+        silent_s = age_s(cron_seen_at(connection), time.time())
         return "" if silent_s < CRON_SILENT_S else f"cron must say every 5 s that it runs, has not for {silent_s:.0f} s"
     except redis.RedisError as err:
         return f"the queue must answer, but says: {type(err).__name__}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from backend.core.clock import age_s
 from backend.core.errors import QueueError
 from backend.job_queue import JobQueue
 
@@ -41,7 +42,7 @@ def published(queue: JobQueue) -> dict[str, WorkerFigures]:
         QueueError: Redis did not answer.
     """
     found = {name: WorkerFigures(**json.loads(kept)) for name, kept in queue.figures().items()}
-    stale = [name for name, each in found.items() if time.time() - each.at > KEPT_S]
+    stale = [name for name, each in found.items() if age_s(each.at, time.time()) > KEPT_S]
     queue.drop_figures(stale)
     return {name: each for name, each in found.items() if name not in stale}
 

@@ -13,6 +13,7 @@ from backend.connection.ties import (
     own_webhooks,
     webhook_url,
 )
+from backend.core.clock import age_s
 from backend.core.errors import LabelStudioError
 from backend.core.projects import ProjectKey
 from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER, WEBHOOK_ACTIONS
@@ -149,8 +150,9 @@ def _webhook(hook: Json, work: ProjectDesk) -> Finding[ProjectDesk]:
 
 def polling(work: ProjectDesk) -> Finding[ProjectDesk]:
     last = last_poll(work.desk.queue, work.key)
-    if last is None or time.time() - last.at > POLLED_WITHIN_S:
-        silent = "nobody polls" if last is None else f"nobody has polled for {time.time() - last.at:.0f} s"
+    silent_s = float("inf") if last is None else age_s(last.at, time.time())
+    if last is None or silent_s > POLLED_WITHIN_S:
+        silent = "nobody polls" if last is None else f"nobody has polled for {silent_s:.0f} s"
         return NOBODY_POLLS.seen(since=silent)
     pace = "every few seconds" if last.active else f"every {IDLE_S:.0f} s until something moves"
     return Finding(f"push-only: labels arrive by polling, {pace}")

@@ -1,5 +1,6 @@
 """Doctor on what a project is made of: its label config, its texts, its accepted labels."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from backend.core.projects import SETTINGS_FILE
 from backend.core.spellings import alike, shown
 from backend.labelstudio.schema import Control, Unusable, knows_oos_label
 from backend.labelstudio.wire import text_of, textless
+from backend.loop.clocks import set_right, times_ahead
 from backend.loop.desk import ProjectDesk
 from backend.loop.retrain import annotated_tasks
 from training.dataset import label_of_annotation
@@ -17,6 +19,12 @@ from training.dataset import label_of_annotation
 SAMPLE = 100  # tasks that are looked into
 READ_AT_ONCE = 200  # tasks: their numbers stand in a URL
 READ_AT_MOST = 1000  # a second or two
+
+
+def set_times_right(work: ProjectDesk) -> str:
+    set_right(work.desk, work.row, time.time())
+    return "what lay ahead counts as now"
+
 
 UNSERVED: Fault[ProjectDesk] = Fault(
     "label config without a usable control", "{reason}", "{remedy}; the config is read again by itself"
@@ -46,6 +54,12 @@ NO_TEXTS: Fault[ProjectDesk] = Fault(
     "tasks without a text", "{n} {of} hold no text under {key!r}: not predicted",
     "name the column that holds the text in the label config",
 )  # fmt: skip
+AHEAD: Fault[ProjectDesk] = Fault(
+    "times that lie ahead: a clock was set back",
+    "{names} lie ahead by up to {hours:.1f} h: a clock was set back",
+    "let the machine follow a time server (timedatectl set-ntp true); prelabel doctor --fix",
+    set_times_right,
+)
 LOST_LABELS: Fault[ProjectDesk] = Fault(
     "labels in annotations that the config lost: renamed, or dropped", "{lost}",
     'in [renamed] of {file} say what each is called now, or "" for labels dropped',
@@ -129,6 +143,16 @@ def labels(work: ProjectDesk) -> Finding[ProjectDesk]:
     return LOST_LABELS.seen(lost="; ".join(told), file=work.folder.root / SETTINGS_FILE)
 
 
+def times(work: ProjectDesk) -> Finding[ProjectDesk]:
+    """By this machine's clock; what Label Studio's says of the watermark, reconcile asks."""
+    now = time.time()
+    ahead = times_ahead(work.row, now)
+    if not ahead:
+        return Finding("none lies ahead")
+    farthest = max(getattr(work.row, name) for name in ahead)
+    return AHEAD.seen(names=", ".join(ahead), hours=(farthest - now) / 3600)
+
+
 CONFIG: tuple[Check[ProjectDesk], ...] = (
     Check("label config", config, (UNSERVED, UNKNOWN_OOS)),
     Check("choices", choices, (ONE_CHOICE, SAME_CHOICES), needs=("label config",)),
@@ -136,5 +160,6 @@ CONFIG: tuple[Check[ProjectDesk], ...] = (
 )
 CONTENT: tuple[Check[ProjectDesk], ...] = (
     Check("texts", texts, (LINKS, NO_TEXTS), needs=("label config",)),
+    Check("times", times, (AHEAD,)),
     Check("labels", labels, (LOST_LABELS,), needs=("label config",)),
 )
