@@ -96,12 +96,17 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> module and line of --help
         "Say what is accepted without a person in a project; take it back, or go on.",
     ),
     "models": ("projects", "A project's versions, and the weights of a profile."),
+    "retrain": ("retrain", "Train a project now, on all labels that are there; a worker does it."),
     "rollback": ("projects", "Serve an older version again, and stay with it until `unpin`."),
     "unpin": ("projects", "Let the next training switch versions again."),
     "freeze": ("projects", "Stop retraining a project."),
     "serve": ("processes", "Run the web process that Label Studio talks to."),
     "worker": ("processes", "Run jobs from the queue until stopped."),
     "cron": ("processes", "Queue the recurring jobs; one such process is enough."),
+    "report-bug": (
+        "report_bug",
+        "Write versions, settings without secrets, doctor's findings and recent log lines to one file.",
+    ),
 }
 
 FUNCTIONS: Mapping[str, str] = {"import": "import_data"}  # where a command has a word of Python's as its name

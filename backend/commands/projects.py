@@ -130,7 +130,9 @@ def status(
         if json:
             printer.result({"projects": [each.figures() for each in found], "faults": shared})
         else:
-            printer.text(report(found, desk.settings.home, shared=shared))
+            if not found:
+                printer.step(f"the state is {desk.settings.home}; another one is named with prelabel --home FOLDER")
+            printer.text(report(found, shared=shared))
         if shared or not all_well(found):
             raise typer.Exit(1)
 

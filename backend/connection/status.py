@@ -4,7 +4,6 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from backend.connection.doctor.examination import glance, glance_at_queue
@@ -250,7 +249,7 @@ def shared_faults(desk: Desk) -> list[str]:
     return [f"{each.name}: {each.finding}; {each.remedy}" for each in glance_at_queue(desk)]
 
 
-def report(statuses: Sequence[ProjectStatus], home: Path, *, shared: Sequence[str] = ()) -> str:
+def report(statuses: Sequence[ProjectStatus], *, shared: Sequence[str] = ()) -> str:
     """All projects, a block each, after what is wrong with some or all of them."""
     now = time.time()
     wrong = [*problems(statuses), *(f"FAULT  {fault}" for fault in shared)]
@@ -261,7 +260,7 @@ def report(statuses: Sequence[ProjectStatus], home: Path, *, shared: Sequence[st
         states = (*states, *([faulty] if status.faults else []))
         head = f"{status.name}: {', '.join(states) or ('waits, see above' if shared else 'ok')}"
         blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
-    return "\n\n".join(blocks) or f"no project is connected in {home}; run: prelabel connect"
+    return "\n\n".join(blocks) or "no project is connected; run: prelabel connect"
 
 
 def _line(name: str, text: str) -> str:

@@ -60,6 +60,7 @@ class Result:
     waits_for: str = ""  # the check that must be ok before this one can be made
     mend: Callable[[], str] | None = field(default=None, compare=False)
     fixed: str = ""  # what --fix did
+    fault: str = ""  # its kind, which names nothing that was seen; empty where it is ok
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -97,7 +98,8 @@ def _result(check: Check[S], subject: S, project: str) -> Result:
         found = UNSEEN.seen(problem=broken(err))
     mend = found.fault.mend if found.fault else None
     bound = None if mend is None else lambda: mend(subject)
-    return Result(project, check.name, found.fault is None, found.text, found.remedy, mend=bound)
+    kind = found.fault.what if found.fault else ""
+    return Result(project, check.name, found.fault is None, found.text, found.remedy, mend=bound, fault=kind)
 
 
 def broken(err: Exception) -> str:
