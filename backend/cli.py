@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> module and line of --help
     "down": ("down", "Stop everything that `up` started."),
     "status": (
         "projects",
-        "Say where each project stands. Exits with 1 where something is wrong with one.",
+        "Say where each project stands. Exits with 1 where something is wrong with one, or with the workers.",
     ),
     "begin": (
         "begin",
