@@ -19,7 +19,7 @@ from backend.health.watch import Watch
 from backend.job_queue import UNVOTED, WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, served_control
 from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
-from backend.ledger import Ledger, ProjectRow, Shown, open_ledger
+from backend.ledger import Ledger, ProjectRow, Shown, hash_of_text, open_ledger
 from backend.logs import told
 from backend.serving import Loader, Served, ServedProjects
 from backend.telemetry.asked import AnswerCollector, ServerCollector
@@ -94,7 +94,7 @@ class Answering:
         decided = served.pipeline.run(list(texts.values()), deadline_s=_seconds(request))
         decisions = dict(zip(texts, decided, strict=True))
         if not request.interactive:
-            self._record(key, served, request, decisions)
+            self._record(key, served, request, texts, decisions)
         self._refine_later(key, request, decisions)
         return self._predictions(key, served, control, decisions, len(request.tasks))
 
@@ -175,10 +175,15 @@ class Answering:
         self._ask("refine", key)
 
     def _record(
-        self, key: str, served: Served, request: PredictRequest, decisions: Mapping[int, Decision | None]
+        self,
+        key: str,
+        served: Served,
+        request: PredictRequest,
+        texts: Mapping[int, str],
+        decisions: Mapping[int, Decision | None],
     ) -> None:
         rows = [
-            shown_row(request.tasks[place].id, served, decision)
+            shown_row(request.tasks[place].id, served, decision, texts[place])
             for place, decision in decisions.items()
             if decision is not None and request.tasks[place].id
         ]
@@ -219,10 +224,11 @@ def _last_moved(row: ProjectRow | None) -> float:
     return max(row.webhook_at, row.trained_at) if row else 0.0
 
 
-def shown_row(task_id: int, served: Served, decision: Decision) -> Shown:
-    """What the ledger keeps of a prediction."""
+def shown_row(task_id: int, served: Served, decision: Decision, text: str) -> Shown:
+    """What the ledger keeps of a prediction, and of the text that it was made of."""
     ticked = decision.predicted_label if decision.kind != "abstain" else ""
-    return Shown(task_id, served.version, served.generation, ticked, decision.confidence, decision.stage, decision.kind)
+    said = (ticked, decision.confidence, decision.stage, decision.kind)
+    return Shown(task_id, served.version, served.generation, *said, hash_of_text(text))
 
 
 def _seconds(request: PredictRequest) -> float:

@@ -12,10 +12,11 @@ from backend.ledger.rows import (
     ProjectRow,
     Shown,
     Training,
+    hash_of_text,
 )
 from backend.ledger.tables import metadata
 
 __all__ = [
     "Acceptance", "Accepted", "AutoAccepted", "How", "IndexRow", "Kind", "Ledger", "ProjectRow", "Shown", "Training",
-    "metadata", "open_ledger",
+    "hash_of_text", "metadata", "open_ledger",
 ]  # fmt: skip

@@ -1,10 +1,16 @@
 """What the database holds, as plain values; what they mean for training is decided in training.dataset."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 How = Literal["seen", "bulk", "blind", "unaided", "imported", "auto"]
 Kind = Literal["mark", "annotation"]
+
+
+def hash_of_text(text: str) -> str:
+    """What tells an edited text from the one that was decided upon, without holding it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Shown:
     confidence: float
     stage: str
     kind: str
+    text_hash: str = ""  # of the text that it was made of; empty: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ shown = sa.Table(
     sa.Column("stage", sa.String(20), nullable=False),
     sa.Column("kind", sa.String(20), nullable=False),  # label, out_of_scope, abstain, blind
     sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("text_hash", sa.String(16), nullable=False, server_default=""),  # empty: not known
     sa.Index("shown_by_task", "project", "task_id", "id"),
 )
 ledger = sa.Table(

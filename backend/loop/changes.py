@@ -12,6 +12,7 @@ from backend.labelstudio.filters import created_after, labelled, newer_than, ski
 from backend.labelstudio.records import Json, Task
 from backend.loop.clocks import TIME
 from backend.loop.desk import ProjectDesk
+from backend.loop.edited import edited
 
 OVERLAP = timedelta(seconds=2)  # a transaction may become visible later than one that began after it
 MANY = 300  # changed tasks; up to here they are read whole, at 3 ms each, without a look before
@@ -39,12 +40,14 @@ def changes(work: ProjectDesk) -> Changes:
 
 
 def _telling(work: ProjectDesk, newer: list[Json], seen: list[Task]) -> Iterator[Task]:
-    """Changed tasks that are new, carry an annotation or a skip, or carried one when they were last read."""
+    """Changed tasks that are new or edited, carry an annotation or a skip, or carried a label before."""
     client, since = work.desk.client, work.row.watermark
     new = [task for task in seen if task.unlabelled and task.created_at > since]
     yield from new if len(new) > MANY else client.tasks(work.id, filters=[*newer, unlabelled(), created_after(since)])
     yield from client.tasks(work.id, filters=[*newer, labelled()])
     yield from client.tasks(work.id, filters=[*newer, unlabelled(), skipped()])
+    for task in edited(work, [task for task in seen if task.open and task.unlabelled]):
+        yield client.task(task.id)
     known = {row.task_id for row in work.desk.ledger.index_rows(work.key) if row.label}
     for task in seen:
         if task.unlabelled and task.id in known:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -15,8 +16,9 @@ from backend.logs import present_trace
 from backend.loop.changes import changes
 from backend.loop.clocks import capped
 from backend.loop.desk import ProjectDesk
+from backend.loop.edited import edited
 from backend.loop.gold import bucket_of
-from backend.loop.push import add_blind, refresh_tasks
+from backend.loop.push import add_blind, refresh_tasks, renew_blind
 from backend.serving import Served
 from training.dataset import how_accepted, label_of_annotation, task_label, trains
 
@@ -27,7 +29,15 @@ MIN_CHANGE = 5  # changed labels that make a retraining worth it, however small 
 log = structlog.get_logger()
 
 
-def follow(work: ProjectDesk) -> None:
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What had changed since the last time."""
+
+    n_learned: int  # labels
+    n_edited: int  # open tasks whose text is another one now
+
+
+def follow(work: ProjectDesk) -> Followed:
     """Catch up with Label Studio since the watermark.
 
     While a version is being pushed, predictions are left to the push: two writers would double them, and following
@@ -36,15 +46,16 @@ def follow(work: ProjectDesk) -> None:
     seen = changes(work)
     tasks = seen.tasks
     n_learned = learn(work, tasks)
-    served = work.served()
+    served, n_edited = work.served(), 0
     if served is not None and work.project.model_version == served.version:
         if n_learned:
             refresh_head(work, served)
-        _predict_new(work, served, tasks)
+        n_edited = _predict_new(work, served, tasks)
     elif served is not None:
         work.desk.queue.enqueue("predict_project", work.key)
     work.update(watermark=capped(work, seen.watermark))
-    log.info("followed", n_tasks=len(tasks), n_learned=n_learned)
+    log.info("followed", n_tasks=len(tasks), n_learned=n_learned, n_edited=n_edited)
+    return Followed(n_learned, n_edited)
 
 
 def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
@@ -156,17 +167,25 @@ def _is_ours(annotation: Annotation, accepted: AutoAccepted | None, control: Con
     return announced or annotation.id == accepted.annotation_id
 
 
-def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
-    """Open tasks without a prediction of the present version, and new ones that Label Studio fetched one for itself."""
+def _predict_new(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
+    """Predict open tasks that lack the present version, that Label Studio fetched it for, or that were edited.
+
+    All that were edited, one by one: where time runs out, the rest is found by the next run.
+    How many they were.
+    """
     present = [task for task in reversed(tasks) if task.open]  # the newest first: somebody may be looking at it
     lacking = [task for task in present if not _has(task, served.version)]
     if len(lacking) > FEW_NEW:
         work.desk.queue.enqueue("predict_project", work.key)
-        return
+        lacking = []
     fetched = [task for task in present if task.created_at > work.row.watermark and _has(task, served.version)]
     silent = [task for task in fetched if not _explained(work, task)]
     refresh_tasks(work, served, [*lacking, *silent][:FEW_NEW])
     add_blind(work, served, lacking)
+    changed = edited(work, [task for task in present if _has(task, served.version)])
+    refresh_tasks(work, served, changed)
+    renew_blind(work, served, changed)
+    return len(changed)
 
 
 def _has(task: Task, version: str) -> bool:

@@ -35,6 +35,7 @@ from backend.labelstudio.schema import Control
 from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
 from backend.ledger import Shown
 from backend.loop.desk import ProjectDesk
+from backend.loop.edited import edited
 from backend.loop.order import in_turn
 from backend.loop.spool import Spool, spool_of
 from backend.serving import Served
@@ -153,12 +154,15 @@ def replace_predictions(work: ProjectDesk, served: Served, pairs: Sequence[tuple
     """Write what differs, in the given order; how many predictions were written."""
     with ThreadPoolExecutor(WRITERS) as pool:
         written = list(pool.map(lambda pair: _replace(work, served, *pair), pairs))
-    changed = [
-        shown_row(task.id, served, decision) for (task, decision), new in zip(pairs, written, strict=True) if new
+    again = {task.id for task in edited(work, [task for task, _ in pairs])}
+    rows = [
+        shown_row(task.id, served, decision, _text(work, task))
+        for (task, decision), new in zip(pairs, written, strict=True)
+        if new or task.id in again
     ]
-    work.desk.ledger.add_shown(work.key, changed)
-    work.desk.telemetry.pushed.labels(work.key).inc(len(changed))
-    return len(changed)
+    work.desk.ledger.add_shown(work.key, rows)
+    work.desk.telemetry.pushed.labels(work.key).inc(sum(written))
+    return sum(written)
 
 
 def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[Decision | None]:
@@ -181,7 +185,15 @@ def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     for task_id, decision in _decisions(work, served, list(blind.values())).items():
         item = empty_prediction(blind_rank(work.key, task_id), served.version)
         _store(work, blind[task_id], item, _standing(blind[task_id], served.version))
-        work.desk.ledger.add_shown(work.key, [_blind_row(task_id, served, decision)])
+        work.desk.ledger.add_shown(work.key, [_blind_row(work, blind[task_id], served, decision)])
+
+
+def renew_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
+    """Note what blind tasks would have been ticked with, by their present texts; nothing is written to them."""
+    blind = {task.id: task for task in tasks if _blind(work, task.id)}
+    decided = _decisions(work, served, list(blind.values()))
+    rows = [_blind_row(work, blind[task_id], served, each) for task_id, each in decided.items()]
+    work.desk.ledger.add_shown(work.key, rows)
 
 
 def remove_surplus(work: ProjectDesk, version: str) -> int:
@@ -235,16 +247,15 @@ def _note_shown(work: ProjectDesk, rows: Iterator[Json]) -> None:
 def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[Json]:
     """Spool rows of a chunk, by rising id; tasks without a text get none. LLMs look at the head of the stream only."""
     decided = _decisions(work, served, tasks)
-    rows = [
-        _row(task_id, prediction(decision, work.control, served.version), shown_row(task_id, served, decision))
-        for task_id, decision in decided.items()
-        if not _blind(work, task_id)
-    ]
-    rows += [
-        _row(task.id, empty_prediction(0.0, served.version), _blind_row(task.id, served, decided[task.id]))
-        for task in tasks
-        if task.id in decided and _blind(work, task.id)
-    ]
+    rows = []
+    for task in (task for task in tasks if task.id in decided):
+        decision = decided[task.id]
+        if _blind(work, task.id):
+            item, shown = empty_prediction(0.0, served.version), _blind_row(work, task, served, decision)
+        else:
+            item = prediction(decision, work.control, served.version)
+            shown = shown_row(task.id, served, decision, _text(work, task))
+        rows.append(_row(task.id, item, shown))
     return sorted(rows, key=lambda row: int(row["task"]))
 
 
@@ -260,9 +271,13 @@ def _row(task_id: int, item: Json, shown: Shown) -> Json:
     return {"task": task_id, **item, "shown": asdict(shown)}
 
 
-def _blind_row(task_id: int, served: Served, decision: Decision) -> Shown:
+def _blind_row(work: ProjectDesk, task: Task, served: Served, decision: Decision) -> Shown:
     """What would have been ticked, marked as not shown: it is compared with what people say unled."""
-    return replace(shown_row(task_id, served, decision), kind="blind")
+    return replace(shown_row(task.id, served, decision, _text(work, task)), kind="blind")
+
+
+def _text(work: ProjectDesk, task: Task) -> str:
+    return text_of(task.data, work.control) or ""
 
 
 def _scores(spool: Spool) -> Mapping[int, float]:

@@ -19,7 +19,14 @@ from backend.serving import KEPT_VERSIONS
 PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
 PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
 PRUNE_LOOK = 40  # tasks between two looks at the queue: a second or two, so that pruning comes to an end
-MISSABLE = ("version", "config", "labels", "predictions", "doubled")  # counted from 0: only then is the first one seen
+MISSABLE = (
+    "version",
+    "config",
+    "labels",
+    "texts",
+    "predictions",
+    "doubled",
+)  # counted from 0: only then is the first one seen
 
 log = structlog.get_logger()
 
@@ -76,6 +83,9 @@ def _missed(work: ProjectDesk) -> list[str]:
         follow(work)
         if now["task_number"] < before.get("task_number", 0):
             _forget_vanished(work)
+    elif work.desk.client.pulse(work.id).newest > work.row.watermark:  # some label or text may be another one
+        followed = follow(work)
+        found += ["labels"] * bool(followed.n_learned) + ["texts"] * bool(followed.n_edited)
     if count_open(work):
         found.append("predictions")
         work.desk.queue.enqueue("predict_project", work.key)

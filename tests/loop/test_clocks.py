@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ IN_A_YEAR = "2099-01-01T00:00:00.000000Z"
 
 @pytest.mark.parametrize("name", TIMES)
 def test_no_time_that_lies_ahead_keeps_a_training_waiting(name: str) -> None:
-    due = {"due_at": NOW - 600, "changed_at": NOW - 600, "trained_at": NOW - 3600}
+    due: dict[str, Any] = {"due_at": NOW - 600, "changed_at": NOW - 600, "trained_at": NOW - 3600}
     row = ProjectRow("1-2", trained_labels=40, **{**due, name: NOW + YEAR_S})
     assert training_due(row, ProjectSettings(), NOW)
     assert times_ahead(row, NOW) == (name,)
