@@ -133,6 +133,7 @@ class ServedProjects:
     _seen: set[str] = field(default_factory=set)  # loaded once, or left out at the start: loaded for a prediction only
     _failures: dict[str, Failure] = field(default_factory=dict)
     _loading: set[str] = field(default_factory=set)
+    _waiting: set[str] = field(default_factory=set)  # have their turn at the start, unless they are asked before
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -155,6 +156,18 @@ class ServedProjects:
             self._refresh(key, served, current)
         return served.version if served else current
 
+    def keep_up(self, key: str) -> None:
+        """Load what is newer than what answers; a project whose turn is to come keeps its turn."""
+        with self._lock:
+            waits = key in self._waiting
+        if not waits:
+            self.version(key)
+
+    def waiting(self) -> frozenset[str]:
+        """Projects that nobody has asked for since the start: loaded in their turn, or on demand."""
+        with self._lock:
+            return frozenset(self._waiting - self._loading)
+
     def ready(self) -> dict[str, str]:
         """Version by project, for those that answer."""
         return {key: served.version for key, served in self.memory.states().items()}
@@ -169,13 +182,20 @@ class ServedProjects:
         return frozenset(self._seen - self.memory.states().keys())
 
     def warm(self, keys: Sequence[str]) -> None:
-        """Begin to load projects in the background, one after the other, until there is no room for another."""
+        """Begin to load projects in the background, one after the other, until there is no room for another.
+
+        The first is the one that the process waits for before it is ready.
+        """
+        with self._lock:
+            self._waiting.update(key for key in keys[1:] if self.loader.folder(key).current())
         threading.Thread(target=self._warm, args=(keys,), daemon=True, name="warm").start()
 
     def _warm(self, keys: Sequence[str]) -> None:
         for place, key in enumerate(keys):
             if not self.memory.room_for_another():
-                self._seen.update(keys[place:])
+                with self._lock:
+                    self._seen.update(keys[place:])
+                    self._waiting.clear()
                 log.info("projects_left_out", n=len(keys) - place)
                 return
             if (current := self.loader.folder(key).current()) and self._claim(key):
@@ -202,6 +222,7 @@ class ServedProjects:
     def _claim(self, key: str) -> bool:
         """Whether nobody loads this project yet; from here on, the caller does."""
         with self._lock:
+            self._waiting.discard(key)
             if key in self._loading:
                 return False
             self._loading.add(key)

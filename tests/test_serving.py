@@ -114,6 +114,22 @@ def test_at_the_start_as_many_projects_are_loaded_as_fit_and_the_others_when_the
     assert asked(projects, KEYS[2]).version == VERSION
 
 
+def test_after_a_start_each_project_has_its_turn_and_one_that_is_asked_for_has_it_first(
+    home: Path, ledger: Ledger
+) -> None:
+    projects = projects_of(home, ledger, Memory())
+    with projects.memory._loading:  # no model can be loaded meanwhile
+        projects.warm(KEYS)
+        wait_for(lambda: projects._loading == {KEYS[0]})
+        for key in KEYS:
+            projects.keep_up(key)
+        assert projects.waiting() == set(KEYS[1:]), "looking after all of them loads none before its turn"
+        assert projects.version(KEYS[2]) == VERSION, "Label Studio asks before it shows a task"
+        assert projects.waiting() == {KEYS[1]}
+    wait_for(lambda: set(projects.ready()) == set(KEYS))
+    assert not projects.waiting()
+
+
 def with_chroma(home: Path, url: str) -> Settings:
     return Settings(home=home, vector_index="chroma", chroma_url=SecretStr(url))
 

@@ -18,6 +18,7 @@ class Loaded(Protocol):
     def ready(self) -> Mapping[str, str]: ...
     def failures(self) -> Mapping[str, Failure]: ...
     def put_away(self) -> Collection[str]: ...
+    def waiting(self) -> Collection[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ def faults(sight: Sight, loaded: Loaded, missing_models: Sequence[str]) -> list[
 
 
 def unsettled(sight: Sight, loaded: Loaded) -> list[str]:
-    """The projects whose version is neither loaded, nor put away, nor known to be unusable."""
-    settled = {*loaded.ready(), *loaded.failures(), *loaded.put_away()}
+    """The projects that are asked for and whose version is neither loaded nor known to be unusable.
+
+    Not those that were put away, or have not been asked for yet: these are loaded on demand.
+    """
+    settled = {*loaded.ready(), *loaded.failures(), *loaded.put_away(), *loaded.waiting()}
     return [each.key for each in sight.projects if each.current and each.key not in settled]
 
 
@@ -94,7 +98,7 @@ def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:
     if failure is not None:
         remedy = "mend that, or run: prelabel rollback"
         yield Fault("version", f"{failure.version} cannot be loaded: {failure.why}", remedy, project.key)
-    elif project.current and project.key not in {*loaded.ready(), *loaded.put_away()}:
+    elif project.current and project.key not in {*loaded.ready(), *loaded.put_away(), *loaded.waiting()}:
         yield Fault("version", f"{project.current} is being loaded", "wait a few seconds", project.key)
 
 

@@ -48,7 +48,7 @@ class Watch:
         self._looked_at = begun
         if not seen.database:
             for project in seen.projects:
-                self.projects.version(project.key)
+                self.projects.keep_up(project.key)
         self._note(self.faults())
         return seen
 

@@ -147,6 +147,7 @@ class Memory:
     versions: dict[str, str]
     failed: dict[str, Failure]
     away: frozenset[str] = frozenset()
+    waits: frozenset[str] = frozenset()
 
     def ready(self) -> dict[str, str]:
         return self.versions
@@ -157,11 +158,15 @@ class Memory:
     def put_away(self) -> frozenset[str]:
         return self.away
 
+    def waiting(self) -> frozenset[str]:
+        return self.waits
+
 
 SETTLED = [
     ("nothing yet", Memory({}, {}), ["7-1"]),
     ("loaded", Memory({"7-1": "pl-1"}, {}), []),
     ("put away for want of memory", Memory({}, {}, frozenset({"7-1"})), []),
+    ("not asked for since the start", Memory({}, {}, waits=frozenset({"7-1"})), []),
     ("known to be unusable", Memory({}, {"7-1": Failure("pl-1", "damaged")}), []),
 ]
 
