@@ -1,20 +1,21 @@
 """`prelabel doctor`: what it found, as lines that can be read at 80 columns, faults with their remedies below them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from backend.commands.printing import Printer
+from backend.commands.printing import GAP, Printer, visible, wrapped
 from backend.connection.doctor.check import Result
 from backend.connection.doctor.examination import desk_of_doctor, examine_all, examine_and_mend
 from backend.core.projects import ProjectKey
 from backend.core.settings import load_state_settings
 
+MARK_WIDTH = 7
+FILE_WIDTH = 80  # where nobody looks on, lines are as long as in a usual terminal
 NAME_WIDTH = 16  # the longest name's, so that the tables of all projects stand below each other
 
 
@@ -32,32 +33,38 @@ def doctor(
         printer.result({"ok": not faulty, "rows": [result.as_json() for result in results]})
     else:
         console = Console()
+        width = console.width if console.is_terminal else FILE_WIDTH
         for key, group in groupby(results, key=lambda result: result.project):
             console.print(
                 f"project {ProjectKey.parse(key).id}" if key else "this backend", style="bold", highlight=False
             )
-            console.print(_lines(list(group)))
+            for result in group:
+                for line in _lines(result, width):
+                    console.print(line, highlight=False, soft_wrap=True)
         console.print(_sum(faulty), highlight=False)
     if faulty:
         raise typer.Exit(1)
 
 
-def _lines(results: Sequence[Result]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=5)
-    table.add_column(no_wrap=True, min_width=NAME_WIDTH)
-    table.add_column(overflow="fold")
-    for result in results:
-        if result.waits_for:
-            table.add_row(Text("?", "dim"), Text(result.name, "dim"), Text(f"not looked at: {result.remedy}", "dim"))
-            continue
-        mark, style = ("ok", "green") if result.ok else ("FAULT", "bold red")
-        table.add_row(Text(mark, style), result.name, Text(result.finding))
-        if result.fixed:
-            table.add_row("", Text("mended", "cyan", justify="right"), Text(result.fixed, "cyan"))
-        if result.remedy:
-            table.add_row("", Text("->", "yellow", justify="right"), Text(result.remedy, "yellow"))
-    return table
+def _lines(result: Result, width: int) -> Iterator[Text]:
+    """The lines of a check: mark, name and finding, then what was mended and what to do."""
+    if result.waits_for:
+        yield from _entry("?", result.name, f"not looked at: {result.remedy}", "dim", "dim", width)
+        return
+    mark, style = ("ok", "green") if result.ok else ("FAULT", "bold red")
+    yield from _entry(mark, result.name, result.finding, style, "", width)
+    if result.fixed:
+        yield from _entry("", f"{'mended':>{NAME_WIDTH}}", result.fixed, "", "cyan", width)
+    if result.remedy:
+        yield from _entry("", f"{'->':>{NAME_WIDTH}}", result.remedy, "", "yellow", width)
+
+
+def _entry(mark: str, name: str, told: str, mark_style: str, style: str, width: int) -> Iterator[Text]:
+    """Three columns, the last of them wrapped between words; a path stays whole, so that it can be copied."""
+    head = f"{name:<{NAME_WIDTH}}{GAP}"
+    for line in wrapped(visible(told), width - MARK_WIDTH - len(head)):
+        yield Text.assemble((f"{mark:<{MARK_WIDTH}}", mark_style), head, (line, style))
+        mark, head = "", " " * len(head)
 
 
 def _sum(faulty: Iterable[Result]) -> str:

@@ -28,6 +28,7 @@ from rich.progress import (
 from rich.text import Text
 
 DIGITS = 4  # after the point, of what people read; JSON has them all
+NOTHING = "none"  # where an entry has no value
 GAP = "  "  # between two columns, and before the lines of a block
 CONTROLS = regex.compile(r"[\p{Cc}--[\n\t]]|\p{Cs}", regex.V1)  # what would move a terminal's cursor, or has no bytes
 
@@ -101,7 +102,7 @@ class Printer:
             self._out(json_of(values))
             return
         for name, value in values.items():
-            self.text(f"{name}: {told(value)}")
+            self.text(f"{name}: {told(value) or NOTHING}")
 
     def text(self, lines: str) -> None:
         """Print lines for people, as they are."""
@@ -181,7 +182,7 @@ def told(value: object) -> str:
         case list() | tuple():
             return ", ".join(map(told, value))
         case datetime():
-            return f"{value:%Y-%m-%d %H:%M:%S}"
+            return f"{value:%Y-%m-%d %H:%M:%S %Z}".rstrip()
         case _:
             return str(value)
 

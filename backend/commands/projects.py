@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.assembly import Assembly
-from backend.commands.printing import Printer
+from backend.commands.printing import NOTHING, Printer
 from backend.connection import versions
 from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
@@ -138,7 +138,9 @@ def status(
 
 
 def _tell_changes(printer: Printer, changes: Sequence[Change]) -> None:
-    printer.rows(("what", "before", "after"), [(item.what, item.before, item.after) for item in changes])
+    printer.rows(
+        ("what", "before", "after"), [(item.what, item.before or NOTHING, item.after or NOTHING) for item in changes]
+    )
 
 
 def _tell_impact(desk: Desk, keys: Sequence[str], printer: Printer, html: Path | None) -> None:
@@ -157,8 +159,9 @@ def _tell_impact(desk: Desk, keys: Sequence[str], printer: Printer, html: Path |
     if printer.as_json:
         printer.result({"projects": [impact.figures() for impact in found]})
         return
-    rows = [(impact.project, *group.cells()) for impact in found for group in impact.rows]
-    printer.rows(("project", *Group.columns()), rows)
+    for number, impact in enumerate(found):
+        printer.text(impact.project if not number else f"\n{impact.project}")
+        printer.rows(Group.columns(), [group.cells() for group in impact.rows])
 
 
 @models.command("list")

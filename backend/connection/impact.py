@@ -57,7 +57,7 @@ class Group:
 
     @staticmethod
     def columns() -> tuple[str, ...]:
-        return ("", "labels", "ticked", "kept", "bulk", "without", "s kept", "s edited", "s without", "saved")
+        return ("of", "labels", "ticked", "kept", "bulk", "without", "s kept", "s edited", "s without", "saved")
 
     def cells(self) -> tuple[str, ...]:
         return (
@@ -94,7 +94,9 @@ class Impact:
     def caution(self) -> str:
         """What the figures cannot carry; empty where they can."""
         if self.all.n_without < FEW:
-            return f"only {self.all.n_without} tasks without a tick to compare with; {FEW} would do"
+            n = self.all.n_without
+            had = "no task" if not n else "only 1 task" if n == 1 else f"only {n} tasks"
+            return f"{had} without a tick to compare with; {FEW} would do"
         return ""
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from backend.commands.doctor import _lines
 from backend.commands.printing import block_lines, clock, json_of, table_lines, told, visible
+from backend.connection.doctor.check import Result
 
 COLUMNS = ("version", "serves", "labels", "verdict")
 TEXTS = [
@@ -68,7 +70,7 @@ CELLS: Sequence[tuple[str, Any, str, Any]] = [
     ("a count", 600, "600", 600),
     ("yes", True, "yes", True),
     ("no", False, "no", False),
-    ("a time", datetime(2026, 11, 28, 18, 30, tzinfo=UTC), "2026-11-28 18:30:00", "2026-11-28T18:30:00+00:00"),
+    ("a time", datetime(2026, 11, 28, 18, 30, tzinfo=UTC), "2026-11-28 18:30:00 UTC", "2026-11-28T18:30:00+00:00"),
     ("a path", Path("a/b"), "a/b", "a/b"),
     ("several", ("a", 1), "a, 1", ["a", 1]),
     ("several of a kind", {"a": 1}, "a: 1", {"a": 1}),
@@ -93,3 +95,13 @@ def test_a_text_does_not_steer_the_terminal() -> None:
 )
 def test_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert clock(seconds) == said
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_finding_of_doctor_is_wrapped_between_words_and_its_path_can_be_copied(width: int) -> None:
+    path = f"/srv/{'a' * 60}/artefacts/pl-20261128T183000Z-1a2b3c4d"
+    finding = f"the version cannot be loaded: {path} must be made for cleaning 2, was made for 1"
+    lines = [line.plain for line in _lines(Result("", "version", False, finding, "run: prelabel rollback"), width)]
+    assert any(path in line for line in lines)
+    assert all(cell_len(line) <= width for line in lines if path not in line)
+    assert " ".join(" ".join(lines).split()) == f"FAULT version {finding} -> run: prelabel rollback"
