@@ -77,6 +77,7 @@ class Memory(Generic[State]):
                 return found
             before = resident()
             model = load()
+            give_back()  # what loading took in passing is no part of the model
             self._weights[name] = max(0, resident() - before) + later(model)
             with self._lock:
                 self._alive[name] = model

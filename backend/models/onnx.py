@@ -5,7 +5,7 @@ Decides how texts become the graph's inputs and its output a vector; where the g
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +17,14 @@ from backend.core.errors import ArtefactError, MissingExtraError
 from backend.core.types import FloatArray
 from backend.models.windows import windows_of
 
-BATCH = 32  # texts computed at once
+BATCH = 32  # texts split into tokens at once
+RUN_TOKENS = 2_048  # computed at once, padding included: attention takes 100 MB for four texts of 512, 800 MB for 32
 CHARACTERS_A_TOKEN = 8  # more than any ordinary text has: clipping by it loses nothing a model would read
 PADDINGS = ("[PAD]", "<pad>")  # XLM-R counts positions from the first token that is not this one
 INSTALL = "pip install onnxruntime"
 LEAST_NORM = 1e-12
+
+Part = tuple[slice, slice]  # texts, and their tokens up to the longest text's last
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,24 @@ class OnnxEngine:
             "token_type_ids": [one.type_ids for one in read],
         }
         feed = {name: np.array(rows, np.int64) for name, rows in columns.items() if name in self.inputs}
-        states = self.session.run(None, feed)[: 1 + len(self.layers)]
         mask = np.array(columns["attention_mask"])
-        return side_by_side([state[:, 0] if self.pooling == "cls" else mean(state, mask) for state in states])
+        return np.concatenate([self._run(feed, mask, part) for part in parts_of(mask)])
+
+    def _run(self, feed: Mapping[str, Any], mask: Any, part: Part) -> FloatArray:
+        states = self.session.run(None, {name: rows[part] for name, rows in feed.items()})
+        pooled = [
+            state[:, 0] if self.pooling == "cls" else mean(state, mask[part])
+            for state in states[: 1 + len(self.layers)]
+        ]
+        return side_by_side(pooled)
+
+
+def parts_of(mask: Any) -> Iterator[Part]:
+    """What of a padded batch is computed at once, of its mask (n_texts, n_tokens), 1 for tokens, which stand first."""
+    n_texts = max(1, RUN_TOKENS // mask.shape[1])
+    for start in range(0, len(mask), n_texts):
+        rows = slice(start, start + n_texts)
+        yield rows, slice(0, int(mask[rows].sum(axis=1).max()))
 
 
 def side_by_side(pooled: Sequence[FloatArray]) -> FloatArray:
@@ -97,12 +115,20 @@ def load_engine(
     return engine
 
 
-def open_session(graph: Path | bytes) -> Any:
-    """Of a file, or of a model in memory."""
+def open_session(graph: Path | bytes, weights: Mapping[str, FloatArray] | None = None) -> Any:
+    """Of a file, or of a model in memory.
+
+    Args:
+        weights: of a model that names them and does not hold them; the session takes its own copy.
+    """
     runtime = onnx_runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors only: it warns on standard error about machines that it does not know
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads give the cores to others
+    options.enable_cpu_mem_arena = False  # it never gives back what the longest texts took once: a GB and more
+    if weights:
+        values = [runtime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+        options.add_external_initializers(list(weights), values)
     try:
         source = str(graph) if isinstance(graph, Path) else graph
         return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

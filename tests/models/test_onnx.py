@@ -19,7 +19,7 @@ from backend.models.embedder import (
 )
 from backend.models.export import GRAPH, RECORD, exported, layered, opened
 from backend.models.neutral import NEUTRAL, unrelated_cosines
-from backend.models.onnx import OnnxEngine, mean
+from backend.models.onnx import RUN_TOKENS, OnnxEngine, mean, parts_of
 from tests.models.tiny import tiny_embedder
 
 pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install onnxruntime")
@@ -45,6 +45,24 @@ def test_an_exported_graph_says_what_torch_says(folder: Path, tmp_path: Path) ->
     engine = exported(model, folder, tmp_path / "graph")
     expected = model.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
     assert np.abs(engine.encode(TEXTS) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts"),
+    [
+        ([3], [(1, 3)]),
+        ([2, 9, 4], [(3, 9)]),
+        ([512] * 9, [(4, 512), (4, 512), (1, 512)]),
+        ([7, 8, 9, 10, 512], [(4, 10), (1, 512)]),
+        ([RUN_TOKENS + 1] * 2, [(1, RUN_TOKENS + 1)] * 2),
+    ],
+    ids=["one", "short ones together", "long ones apart", "no padding of others", "too long"],
+)
+def test_texts_are_computed_together_up_to_so_many_tokens(lengths: list[int], parts: list[tuple[int, int]]) -> None:
+    mask = np.array([[at < length for at in range(max(lengths))] for length in lengths], np.int64)
+    found = list(parts_of(mask.reshape(len(lengths), -1)))
+    assert [mask[part].shape for part in found] == parts
+    assert sum(int(mask[part].sum()) for part in found) == sum(lengths)
 
 
 def test_an_inner_layer_stands_beside_the_last_one_by_both_libraries(folder: Path, tmp_path: Path) -> None:
