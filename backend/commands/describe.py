@@ -177,7 +177,7 @@ def _print_hinted(printer: Printer, config: str, out: Path | None) -> None:
     elif printer.as_json:
         printer.result({"label_config": config})
     else:
-        printer.text(config.rstrip("\n"))
+        printer.document(config.rstrip("\n"))
 
 
 def _print_found(printer: Printer, found: Sequence[Description], out: Path | None, project: int) -> None:

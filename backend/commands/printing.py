@@ -27,6 +27,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from backend.core.clock import duration
+
 DIGITS = 4  # after the point, of what people read; JSON has them all
 NOTHING = "none"  # where an entry has no value
 GAP = "  "  # between two columns, and before the lines of a block
@@ -46,7 +48,7 @@ class TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         left = task.time_remaining
-        return Text("" if left is None or task.finished else f"{clock(left)} left", style="cyan")
+        return Text("" if left is None or task.finished else f"{duration(left)} left", style="cyan")
 
 
 def counting() -> Progress:
@@ -77,14 +79,6 @@ def bar(what: str) -> Iterator[Callable[[str, float | None], None]]:
         yield advance
 
 
-def clock(seconds: float) -> str:
-    """A duration as people say it: 40 s, 12 min, 3 h."""
-    whole = math.ceil(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    return f"{round(whole / 60)} min" if whole < 100 * 60 else f"{round(whole / 3600)} h"
-
-
 @dataclass(frozen=True, slots=True)
 class Printer:
     """Prints for people, or one JSON object for programs."""
@@ -105,19 +99,30 @@ class Printer:
             self.text(f"{name}: {told(value) or NOTHING}")
 
     def text(self, lines: str) -> None:
-        """Print lines for people, as they are."""
-        self._out(visible(lines))
+        """Print lines for people, between whose words a terminal that is narrower breaks them."""
+        console = Console()
+        parts = visible(lines).split("\n")
+        if console.is_terminal:
+            parts = [part for line in parts for part in fitted(line, console.width)]
+        self._out("\n".join(parts))
 
-    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def document(self, lines: str) -> None:
+        """Print what is a file by its nature, as it is."""
+        self._out(lines)
+
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, nothing: str = "") -> None:
         """Print a table, nothing of it cut; as JSON a list of objects under "rows".
 
         In a terminal that is too narrow for it each row becomes a block of lines, an entry each. Programs are given a
         row a line, as wide as it is.
+
+        Args:
+            nothing: what people see of a cell without a value; a block leaves it out where this is empty.
         """
         if self.as_json:
             self.result({"rows": [dict(zip(columns, row, strict=True)) for row in rows]})
             return
-        cells = [[visible(told(value)).replace("\n", " ") for value in row] for row in rows]
+        cells = [[visible(told(value) or nothing).replace("\n", " ") for value in row] for row in rows]
         console = Console()
         lines = table_lines(columns, cells)
         if console.is_terminal and max(map(cell_len, lines)) > console.width:
@@ -154,6 +159,15 @@ def entry_lines(name: str, value: str, width: int) -> Iterator[str]:
     for part in wrapped(value, width - cell_len(head)):
         yield f"{head}{part}".rstrip()
         head = " " * cell_len(head)
+
+
+def fitted(line: str, width: int) -> list[str]:
+    """A line, or where it is longer than `width` its parts, the further ones set in."""
+    if cell_len(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    first, *others = wrapped(line.lstrip(" "), width - len(indent) - len(GAP))
+    return [indent + first, *(indent + GAP + other for other in others)]
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -139,7 +139,7 @@ def status(
 
 def _tell_changes(printer: Printer, changes: Sequence[Change]) -> None:
     printer.rows(
-        ("what", "before", "after"), [(item.what, item.before or NOTHING, item.after or NOTHING) for item in changes]
+        ("what", "before", "after"), [(item.what, item.before, item.after) for item in changes], nothing=NOTHING
     )
 
 

@@ -4,6 +4,7 @@ Speaks the hub's HTTP routes itself, because its own library throws a download a
 checksums: the store decides whether to believe what came.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import requests
 from pydantic import SecretStr
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from backend.core.clock import duration
 from backend.core.errors import ArtefactError, BadInputError, OutsideError
 
 HUB_URL = "https://huggingface.co"
@@ -82,7 +84,7 @@ class Repository:
         if here:
             progress(f"{name}: {megabytes(here)} of {megabytes(size)} are here already")
         with self._answer("GET", path, {**PLAIN, **({"Range": f"bytes={here}-"} if here else {})}) as answer:
-            self._take(answer, target, Told(name, size, progress), start=here)
+            self._take(answer, target, Told(name, size, progress, first=here), start=here)
         if target.stat().st_size != size:
             raise OutsideError(f"{name} must have {size} bytes, but {target.stat().st_size} came; {AGAIN}")
 
@@ -126,12 +128,19 @@ class Told:
     name: str
     size: int
     progress: Callable[[str], None]
+    first: int = 0  # bytes that were there before
     last: int = 0
+    begun: float = field(default_factory=time.monotonic)
 
     def tell(self, done: int) -> None:
         if self.size >= BIG and (done - self.last >= SHARE_TOLD * self.size or done == self.size):
             self.last = done
-            self.progress(f"{self.name}: {megabytes(done)} of {megabytes(self.size)}")
+            left = f", {duration(self._left_s(done))} left" if self.first < done < self.size else ""
+            self.progress(f"{self.name}: {megabytes(done)} of {megabytes(self.size)}{left}")
+
+    def _left_s(self, done: int) -> float:
+        """At the speed so far."""
+        return (self.size - done) * (time.monotonic() - self.begun) / (done - self.first)
 
 
 def size_of(answer: requests.Response) -> int:

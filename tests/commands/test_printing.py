@@ -10,8 +10,9 @@ import pytest
 from rich.cells import cell_len
 
 from backend.commands.doctor import _lines
-from backend.commands.printing import block_lines, clock, json_of, table_lines, told, visible
+from backend.commands.printing import block_lines, fitted, json_of, table_lines, told, visible
 from backend.connection.doctor.check import Result
+from backend.core.clock import duration
 
 COLUMNS = ("version", "serves", "labels", "verdict")
 TEXTS = [
@@ -46,6 +47,15 @@ def test_a_word_that_is_longer_than_the_line_is_not_broken(width: int) -> None:
     path = f"/srv/{'a' * 150}/report.html"
     (line,) = [line for line in block_lines(("report",), [[path]], width) if path in line]
     assert line.split() == ["report", path] or line.strip() == path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("text", [row[1] for row in TEXTS], ids=[row[0] for row in TEXTS])
+def test_a_long_line_is_broken_between_words_and_keeps_its_place(text: str, width: int) -> None:
+    lines = fitted(f"  {text}", width)
+    assert max(map(cell_len, lines)) <= width
+    assert all(line.startswith("  ") for line in lines)
+    assert " ".join(" ".join(lines).split()) == text
 
 
 def test_what_is_empty_takes_no_line_of_a_block() -> None:
@@ -94,7 +104,7 @@ def test_a_text_does_not_steer_the_terminal() -> None:
     ("seconds", "said"), [(0.2, "1 s"), (99, "99 s"), (100, "2 min"), (5400, "90 min"), (7200, "2 h")]
 )
 def test_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+    assert duration(seconds) == said
 
 
 @pytest.mark.parametrize("width", WIDTHS)
