@@ -6,18 +6,23 @@ latest annotation of each, skips left out, then the majority; a tie is no label.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from backend.core.agreement import latest_of_each, majority
 from backend.rows.cells import as_cell
+from backend.rows.json_text import parsed
+from backend.rows.limits import UnreadableRowError
 from backend.rows.opening import Report
 from backend.rows.records import Record
 
+SEVERAL = ('{"choices":', '[{"choices":')  # how CSV begins a cell of several labels
 ABOUT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 OF_ANNOTATIONS = frozenset((*ABOUT, "id"))  # columns that JSON_MIN and CSV have, whatever the project
 OF_TASKS = frozenset(("annotations", "predictions", "drafts", "completions"))
+OF_DATA = "_data_"  # before a column of the data that bears a control's name, in CSV
 LABEL = "label"
 
 
@@ -78,14 +83,17 @@ class Exports:
         words = [
             Word(
                 place, as_cell(each.columns["annotator"]) or place, as_cell(each.columns["updated_at"]),
-                was_cancelled=False, label=each.columns.get(column, ""),
+                was_cancelled=False, label=_choice(each.columns.get(column, "")),
                 about={name: each.columns[name] for name in ABOUT},
             )
             for place, each in enumerate(group)
         ]  # fmt: skip
         first = group[0]
         columns = {name: value for name, value in first.columns.items() if name not in ABOUT}
-        if column not in first.columns:
+        if f"{OF_DATA}{column}" in columns:
+            columns[column] = columns.pop(f"{OF_DATA}{column}")
+        annotated = any(as_cell(each.columns["annotation_id"]) for each in group)
+        if annotated and not any(column in each.columns for each in group):  # the column has another name
             return replace(first, columns=columns, about=words[0].about)
         return self._labelled(replace(first, columns=columns), words)
 
@@ -115,6 +123,18 @@ class Exports:
         agreeing = [word for word in voices if as_cell(word.label) == label]
         newest = max(agreeing, key=lambda word: (word.updated_at, word.id), default=None)
         return replace(record, label=label or "", about=newest.about if newest else {})
+
+
+def _choice(value: Any) -> Any:
+    """What a column of JSON_MIN or CSV says: one label, or the list of several."""
+    if isinstance(value, str) and value.startswith(SEVERAL):
+        with suppress(UnreadableRowError):
+            value = parsed(value)
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list):
+        return value
+    return [choice for each in value if isinstance(each, dict) for choice in each.get("choices") or ()] or ""
 
 
 def _choices(annotation: Mapping[str, Any]) -> Counter[str]:
