@@ -4,6 +4,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from backend.connection.doctor.examination import glance, glance_at_queue
@@ -60,7 +61,7 @@ class ProjectStatus:
         return f"{ProjectKey.parse(self.key).id} {self.title}".strip()
 
     def figures(self) -> Mapping[str, Any]:
-        """Everything, for programs."""
+        """Everything, for programs: times in ISO 8601, UTC."""
         shares = {"ticks": self.ticks, "previous_ticks": self.previous_ticks, "blind": self.blind}
         derived = {
             name: {**asdict(each), "share": each.share, "interval": each.interval, "needs": each.needs}
@@ -68,7 +69,11 @@ class ProjectStatus:
         }
         told = [{**asdict(band), "under": band.under} for band in self.bands]
         coverage = {**asdict(self.coverage), "share": self.coverage.share} if self.coverage else None
-        return {**asdict(self), **derived, "coverage": coverage, "bands": told}
+        found = {**asdict(self), **derived, "coverage": coverage, "bands": told}
+        for part, name in ((found, "last_event_at"), (found, "reconciled_at"), (coverage, "at")):
+            _to_iso(part, name)
+        _to_iso(found["training"], "started_at")
+        return found
 
     def lines(self, now: float) -> Iterator[tuple[str, str]]:
         """What a person reads, by name."""
@@ -173,6 +178,12 @@ def _told_by_label_studio(desk: Desk, key: str) -> Told:
     except PrelabelError as err:
         row = desk.ledger.project(key)
         return Told(counters=dict(row.counters or {}) if row else {}, problem=str(err))
+
+
+def _to_iso(part: dict[str, Any] | None, name: str) -> None:
+    """Write a time that is there, in unix seconds, as ISO 8601."""
+    if part and part[name] is not None:
+        part[name] = datetime.fromtimestamp(part[name], UTC).isoformat(timespec="seconds")
 
 
 def _computed(n: int, version: str, coverage: Coverage | None) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,8 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     }  # fmt: skip
     assert figures["coverage"]["share"] == 1.0
     assert figures["training"]["promoted"] is True
+    for at in (figures["reconciled_at"], figures["coverage"]["at"], figures["training"]["started_at"]):
+        assert datetime.fromisoformat(at).tzinfo is not None
     assert set(figures["ticks"]) == {"n", "n_agreed", "share", "interval", "needs"}
 
 
