@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.printing import Printer, counting
+from backend.commands.reading import (
+    TEXTS_FILE,
+    Delimiter,
+    Encoding,
+    Format,
+    ForSpreadsheet,
+    IdColumn,
+    RejectsFile,
+    TextColumn,
+    leaving_out,
+    reading_of,
+)
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings, load_state_settings
 from backend.core.types import Pipeline
-from backend.rows.texts import read_rows
+from backend.rows.texts import TextFile
 from backend.rows.writing import checked_target, writing_rows
 
 if TYPE_CHECKING:
@@ -35,10 +47,17 @@ class Source:
 
 
 def missing_labels(
-    data: Annotated[Path | None, typer.Argument(help="CSV, TSV or JSONL with a column text.")] = None,
+    data: Annotated[Path | None, typer.Argument(help=TEXTS_FILE)] = None,
     model: Annotated[Path | None, typer.Option(help="With DATA: a folder, as `prelabel train` writes it.")] = None,
     project: Annotated[int, typer.Option("--project", help="The open tasks of a project in place of a file.")] = 0,
     out: Annotated[Path | None, typer.Option(help="A file for the texts, each with the number of its group.")] = None,
+    text: TextColumn = "",
+    id_column: IdColumn = "",
+    kind: Format = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
+    rejects: RejectsFile = None,
+    for_spreadsheet: ForSpreadsheet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Group the texts that resemble none of the labels, and say what each group is about: a label that may be missing.
@@ -48,25 +67,33 @@ def missing_labels(
     if (data is None) == (not project) or (data is None) != (model is None):
         raise BadInputError("either DATA with --model or --project must be given")
     if out is not None:
-        checked_target(out)
-    source = _of_file(data, model) if data and model else _of_project(project)
+        checked_target(out, for_spreadsheet=for_spreadsheet)
+    printer = Printer(as_json)
+    reading = reading_of("", text, "", id_column, kind, encoding, delimiter)
+    with leaving_out(printer, rejects) as left_out:
+        file = TextFile(data, reading, reject=left_out.add, report=printer.step) if data else None
+        source = _of_file(file, model) if file and model else _of_project(project)
+        _look(source, printer, out, for_spreadsheet=for_spreadsheet)
+
+
+def _look(source: Source, printer: Printer, out: Path | None, *, for_spreadsheet: bool) -> None:
     n, found = _outside(source)
     groups = _grouped(source, [text for _, text in found])
     if out is not None:
-        with writing_rows(out) as write:
+        with writing_rows(out, for_spreadsheet=for_spreadsheet) as write:
             for number, group in enumerate(groups, start=1):
                 for row in group.rows:
                     write({"group": number, "words": " ".join(group.words), "id": found[row][0], "text": found[row][1]})
     result = {"n": n, "n_outside": len(found), "n_grouped": sum(len(group.rows) for group in groups)}
-    if as_json:
+    if printer.as_json:
         told = [{**asdict(group), "rows": [found[row][0] for row in group.rows]} for group in groups]
-        Printer(as_json).result({**result, "groups": told})
+        printer.result({**result, "groups": told})
         return
-    Printer().text(_told(result, groups))
+    printer.text(_told(result, groups))
 
 
-def _of_file(data: Path, model: Path) -> Source:
-    rows = ((row.id, row.text) for row in read_rows(data))
+def _of_file(file: TextFile, model: Path) -> Source:
+    rows = ((row.id, row.text) for row in file.rows())
     from backend.assembly import Assembly  # torch takes seconds: a wrong option is told at once
 
     assembly = Assembly(load_settings())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.printing import Printer, bar
+from backend.commands.reading import Delimiter, Encoding, Format, ForSpreadsheet
 from backend.core.errors import BadInputError
 from backend.core.settings import Settings, load_settings
 from backend.labelstudio.client import LabelStudioClient
@@ -56,14 +57,13 @@ def import_data(
     add_labels: Annotated[
         bool, typer.Option("--add-labels", help="Give rows that came without their labels these, as predictions.")
     ] = False,
-    kind: Annotated[str, typer.Option("--format", help=f"Where the name does not tell: {', '.join(FORMATS)}.")] = "",
-    encoding: Annotated[str, typer.Option(help="Where it is not UTF-8 or UTF-16: cp1251, for example.")] = "",
-    delimiter: Annotated[
-        str, typer.Option(help="Of CSV, where it is no comma and the first rows do not show it: a sign, or tab.")
-    ] = "",
+    kind: Format = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
     rejects: Annotated[
         Path | None, typer.Option(help="The file of rejected rows; else DATA.rejects.csv in this folder.")
     ] = None,
+    for_spreadsheet: ForSpreadsheet = False,
     predict: Annotated[bool, typer.Option(help="Fill in predictions; connects the project where it is not.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would happen and how long it should take.")] = False,
     json: AsJson = False,
@@ -78,8 +78,8 @@ def import_data(
     names = _names(text, id_column, label, no_id=no_id, id_prefix=id_prefix)
     if add_labels and as_ == "annotations":
         raise BadInputError("--add-labels must go with predictions: Label Studio takes annotations with new tasks only")
-    options = ImportOptions(names, as_, dry_run, add_labels, rejects or _rejects_of(data))
-    checked_target(options.rejects)
+    options = ImportOptions(names, as_, dry_run, add_labels, rejects or _rejects_of(data), for_spreadsheet)
+    checked_target(options.rejects, for_spreadsheet=for_spreadsheet)
     settings, source = load_settings(), FileSource(data, FileOptions(kind, encoding, delimiter, label), printer.step)
     new_config = partial(config_of, source, options.names, printer.step)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
@@ -108,6 +108,7 @@ def export(
     ] = "training",
     split: Annotated[str, typer.Option(help="As in 0.8/0.1/0.1; like texts stay together, each label is shared.")] = "",
     own_keys: Annotated[bool, typer.Option("--own-keys", help="prelabel's own keys of the task data, too.")] = False,
+    for_spreadsheet: ForSpreadsheet = False,
     json: AsJson = False,
 ) -> None:
     """Export a project's labels with the columns that were imported; a manifest stands beside the file.
@@ -118,7 +119,7 @@ def export(
     kinds = [kind for kind in WHATS if kind == what]
     if not kinds:
         raise BadInputError(f"--what must be one of {', '.join(WHATS)}, was {what!r}")
-    options = ExportOptions(kinds[0], shares_of(split) if split else None, own_keys)
+    options = ExportOptions(kinds[0], shares_of(split) if split else None, own_keys, for_spreadsheet)
     settings = load_settings()
     with open_project(settings, project) as (client, goal), opened_ledger(settings) as ledger:
         with bar("exporting") as advance:

@@ -17,6 +17,7 @@ from backend.rows.rejects import Rejects
 from backend.rows.texts import Reading, Row
 from backend.rows.writing import checked_target
 
+TEXTS_FILE = "CSV, TSV, JSONL, JSON, Parquet, gzip of these, with the column text; - is standard input."
 LEFT_OUT = 1  # the exit code where rows were left out
 TOLD = 5  # of these are told one by one
 TOLD_EVERY = 100  # rows, of progress
@@ -61,6 +62,11 @@ class LeftOut:
         if self.n <= TOLD:
             self.printer.step(f"row {reject.number} is left out: {reject.reason}")
 
+    def tell(self) -> None:
+        """Say how many there were."""
+        if self.n > TOLD:
+            self.printer.step(f"{self.n} rows were left out")
+
     @property
     def figures(self) -> dict[str, int | str]:
         """What a command's result says of them."""
@@ -76,6 +82,7 @@ def leaving_out(printer: Printer, file: Path | None) -> Iterator[LeftOut]:
     with Rejects(file) as rejects:
         left_out = LeftOut(printer, rejects)
         yield left_out
+        left_out.tell()
     if left_out.n:
         raise typer.Exit(LEFT_OUT)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.commands.printing import Printer, counting
+from backend.commands.reading import LeftOut
 from backend.core.errors import BadInputError
 from backend.core.labels import space_of
 from backend.core.projects import ProjectSettings
@@ -22,7 +23,10 @@ WORST = 10  # labels that are listed
 
 def trial(
     data: Annotated[
-        Path | None, typer.Argument(help="CSV, TSV or JSONL: text, label, and lead_time in seconds where known.")
+        Path | None,
+        typer.Argument(
+            help="A file of rows, or Label Studio's export: text, label, and lead_time in seconds where known."
+        ),
     ] = None,
     project: Annotated[int, typer.Option("--project", help="A project in Label Studio in place of a file.")] = 0,
     order_by: Annotated[str, typer.Option(help="The column that says when a row was labelled; else the order.")] = "",
@@ -59,10 +63,13 @@ def trial(
 def _of_file(
     printer: Printer, path: Path, where: str, order_by: str, oos_label: str
 ) -> "tuple[list[Labelled], LabelSpace, ProjectSettings]":
+    from backend.rows.rejects import Rejects
     from backend.rows.texts import labelled_rows
     from training.trial import Labelled
 
-    rows = labelled_rows(path, where=where, report=printer.step)
+    left_out = LeftOut(printer, Rejects(None))
+    rows = labelled_rows(path, where=where, report=printer.step, reject=left_out.add)
+    left_out.tell()
     if order_by:
         if any(order_by not in row.columns for row in rows):
             raise BadInputError(f"--order-by must name a column of every row, {order_by!r} is not")

@@ -38,6 +38,7 @@ class ExportOptions:
     what: What = "training"
     shares: Mapping[str, float] | None = None  # of the parts; None makes none
     own_keys: bool = False
+    for_spreadsheet: bool = False  # see backend.rows.writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def export_project(
         LabelStudioError: Label Studio refused or did not answer; a next run goes on.
         StateError: the state folder, or the place of the file, takes no writes.
     """
-    checked_target(out)
+    checked_target(out, for_spreadsheet=options.for_spreadsheet)
     own = "-own" if options.own_keys else ""
     pages = ReadPages(goal.folder / f"export-{options.what}{own}.jsonl")
     with writing(goal.folder), ExitStack() as stack:
@@ -173,7 +174,7 @@ def _rows_out(
     pages: ReadPages, out: Path, columns: Mapping[str, Kind], division: Division, options: ExportOptions
 ) -> dict[str, int]:
     sizes: Counter[str] = Counter()
-    with writing_table(out, columns) as write:
+    with writing_table(out, columns, for_spreadsheet=options.for_spreadsheet) as write:
         if not options.shares:
             for row in pages.rows():
                 write(row)

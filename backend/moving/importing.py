@@ -47,6 +47,7 @@ class ImportOptions:
     dry_run: bool = False
     add_labels: bool = False  # to rows that are in the project without the label that they have now
     rejects: Path = Path("rejects.csv")  # appears only where there are any
+    for_spreadsheet: bool = False  # the rejects; see backend.rows.writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def import_rows(
         stack.enter_context(_alone(folder / "importing.lock", report))
         catalogue = stack.enter_context(open_catalogue(folder / "catalogue.sqlite3"))
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        rejects = stack.enter_context(Rejects(None if options.dry_run else options.rejects))
+        rejects = stack.enter_context(Rejects(None if options.dry_run else options.rejects, options.for_spreadsheet))
         run = Run(
             sink,
             project_id,

@@ -14,6 +14,7 @@ class Rejects:
     """The file of rows that were left out: made with the first one, whole with the last. It holds no text."""
 
     path: Path | None  # None writes nothing
+    for_spreadsheet: bool = False  # see backend.rows.writing
     _stack: ExitStack = field(default_factory=ExitStack)
     _write: Write | None = None
 
@@ -27,5 +28,5 @@ class Rejects:
         if self.path is None:
             return
         if self._write is None:
-            self._write = self._stack.enter_context(writing_rows(self.path))
+            self._write = self._stack.enter_context(writing_rows(self.path, for_spreadsheet=self.for_spreadsheet))
         self._write({"row": reject.number, "id": reject.id, "reason": reject.reason})

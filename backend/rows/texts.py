@@ -192,16 +192,19 @@ def read_labelled(path: Path, *, where: str = "", report: Report = say_nothing) 
     return [Example(row.id, row.text, row.label) for row in rows]
 
 
-def labelled_rows(path: Path, *, where: str = "", report: Report = say_nothing) -> list[Row]:
-    """The rows of such a file that have a label, each label in one spelling.
+def labelled_rows(
+    path: Path, *, where: str = "", report: Report = say_nothing, reject: Callable[[Reject], None] = refuse
+) -> list[Row]:
+    """The rows of a file that have a label, each label in one spelling.
 
     Args:
+        reject: as it stands, the file must be right as a whole.
         report: is told of labels that were written in several ways, or only look alike.
 
     Raises:
         BadInputError: as `read_rows`, or no row has a label.
     """
-    file = TextFile(path, Reading(where), labelled=True, report=report)
+    file = TextFile(path, Reading(where), labelled=True, reject=reject, report=report)
     labelled = [row for row in file.rows() if row.label]
     return spelled_alike(labelled, file)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from label_studio_sdk.converter import Converter
+from label_studio_sdk.converter.converter import Converter
 
 from backend.core.errors import BadInputError
 from backend.labelstudio.schema import Control, read_config
@@ -61,8 +61,8 @@ def exported(
     (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     if kind == "JSON":
         return folder / "tasks.json"
-    converter = Converter(CONFIG.format(name=name, choice=choice), project_dir=None)
-    converter.convert(str(folder / "tasks.json"), str(folder / "out"), kind, is_dir=False)
+    converter = Converter(CONFIG.format(name=name, choice=choice), project_dir=None)  # type: ignore[no-untyped-call]
+    converter.convert(str(folder / "tasks.json"), str(folder / "out"), kind, is_dir=False)  # type: ignore[no-untyped-call]
     return folder / "out" / ("result.json" if kind == "JSON_MIN" else "result.csv")
 
 
