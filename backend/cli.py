@@ -138,7 +138,7 @@ def application(asked: str) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:
-            app.command(name, help=None if command else line)(command or not_loaded)
+            app.command(name, help=paragraphs(command.__doc__) if command else line)(command or not_loaded)
     return app
 
 
@@ -147,6 +147,11 @@ def loaded(name: str) -> Any:
     module, _ = COMMANDS[name]
     function = FUNCTIONS.get(name, name.replace("-", "_"))
     return getattr(import_module(f"backend.commands.{module}"), function)
+
+
+def paragraphs(text: str) -> str:
+    """A docstring whose lines end where the terminal's do, and no longer where the source's did."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def not_loaded() -> None:

@@ -25,11 +25,12 @@ READING = [
 ]
 
 
-def prelabel(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def prelabel(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PRELABEL_")}
     return subprocess.run(
         [sys.executable, "-m", "backend.cli", *arguments],
-        cwd=folder, env={**inherited, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        cwd=folder, env={**inherited, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True,
+        timeout=120,
     )  # fmt: skip
 
 
@@ -50,6 +51,11 @@ def test_the_state_can_be_named_before_the_command(tmp_path: Path) -> None:
 
 def test_version_says_which_prelabel_this_is(tmp_path: Path) -> None:
     assert prelabel(tmp_path, "--version").stdout == f"prelabel {version('prelabel')}\n"
+
+
+def test_help_breaks_lines_where_the_terminal_ends(tmp_path: Path) -> None:
+    told = prelabel(tmp_path, "label-config", "--help", COLUMNS="200").stdout
+    assert "Every imported task must then hold the key prelabel_top" in told
 
 
 ASKED = [
