@@ -16,12 +16,13 @@ from backend.core.errors import StateError
 from backend.labelstudio.filters import id_above
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import ID_KEY
-from backend.moving.cells import fingerprint
+from backend.labelstudio.wire import value_at
+from backend.moving.cells import fingerprint, text_fingerprint
 
-FORMAT = "1"
+FORMAT = "2"
 TABLES = """
-CREATE TABLE IF NOT EXISTS tasks (identity TEXT PRIMARY KEY, task_id INTEGER NOT NULL, fingerprint BLOB NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tasks (identity TEXT PRIMARY KEY, task_id INTEGER NOT NULL, fingerprint BLOB NOT NULL,
+    text BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS doubles (task_id INTEGER PRIMARY KEY, first_id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -50,6 +51,7 @@ class Known:
 
     task_id: int
     fingerprint: bytes
+    text: bytes  # the fingerprint of its text alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Catalogue:
     """The rows of one project. For one thread."""
 
     connection: sqlite3.Connection
+    text_key: str  # of the task data
 
     def catch_up(self, tasks: Tasks, project_id: int) -> None:
         """Read what Label Studio has and this does not."""
@@ -98,21 +101,23 @@ class Catalogue:
         identity = data.get(ID_KEY)
         if not isinstance(identity, str):
             return
-        entry = (identity, task["id"], fingerprint(data, identity))
-        if not self.connection.execute("INSERT OR IGNORE INTO tasks VALUES (?, ?, ?)", entry).rowcount:
+        text = text_fingerprint(value_at(data, self.text_key))
+        entry = (identity, task["id"], fingerprint(data, identity), text)
+        if not self.connection.execute("INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?)", entry).rowcount:
             first = self.connection.execute("SELECT task_id FROM tasks WHERE identity = ?", (identity,)).fetchone()[0]
             self.connection.execute("INSERT OR IGNORE INTO doubles VALUES (?, ?)", (task["id"], first))
 
-    def add(self, entries: Sequence[tuple[str, int, bytes]]) -> None:
-        """Enter tasks that were made now, as (identity, task, fingerprint); they are no longer on their way."""
+    def add(self, entries: Sequence[tuple[str, Known]]) -> None:
+        """Enter tasks that were made now, by their identities; they are no longer on their way."""
         with self.connection:
-            self.connection.executemany("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", entries)
-            high = max([int(self.note("high") or 0), *(entry[1] for entry in entries)])
+            rows = [(identity, *astuple(known)) for identity, known in entries]
+            self.connection.executemany("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?)", rows)
+            high = max([int(self.note("high") or 0), *(known.task_id for _, known in entries)])
             self.keep(high=str(high), n_tasks=str(int(self.note("n_tasks") or 0) + len(entries)), on_its_way="")
 
     def known(self, identity: str) -> Known | None:
         row = self.connection.execute(
-            "SELECT task_id, fingerprint FROM tasks WHERE identity = ?", (identity,)
+            "SELECT task_id, fingerprint, text FROM tasks WHERE identity = ?", (identity,)
         ).fetchone()
         return Known(*row) if row else None
 
@@ -163,34 +168,37 @@ class Catalogue:
 
 
 @contextmanager
-def open_catalogue(path: Path) -> Iterator[Catalogue]:
-    """A project's catalogue, made where it is missing. Its folder exists, and whoever opens it is alone there.
+def open_catalogue(path: Path, text_key: str) -> Iterator[Catalogue]:
+    """A project's catalogue, made where it is missing, or where the label config reads another text by now.
+
+    Its folder exists, and whoever opens it is alone there.
 
     Raises:
         StateError: the state folder takes no writes.
     """
     try:
-        connection = _connected(path)
+        connection = _connected(path, text_key)
     except sqlite3.DatabaseError:  # a cache: what it held is read again
         for part in ("", "-wal", "-shm"):
             path.with_name(path.name + part).unlink(missing_ok=True)
-        connection = _connected(path)
+        connection = _connected(path, text_key)
     try:
-        yield Catalogue(connection)
+        yield Catalogue(connection, text_key)
     except sqlite3.OperationalError as err:
         raise StateError(f"{path} must take what is written, but it says: {err}; look at its disk") from err
     finally:
         connection.close()
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connected(path: Path, text_key: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=30.0)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(TABLES + OF_THIS_RUN)
-    found = Catalogue(connection).note("format")
-    if found not in ("", FORMAT):
+    catalogue, wanted = Catalogue(connection, text_key), f"{FORMAT} {text_key}"
+    found = catalogue.note("format")
+    if found not in ("", wanted):
         connection.close()
         raise sqlite3.DatabaseError(f"format {found}")
-    Catalogue(connection).keep(format=FORMAT)
+    catalogue.keep(format=wanted)
     connection.commit()
     return connection

@@ -75,7 +75,7 @@ def import_rows(
     """
     with ExitStack() as stack:
         stack.enter_context(_alone(folder / "importing.lock", report))
-        catalogue = stack.enter_context(open_catalogue(folder / "catalogue.sqlite3"))
+        catalogue = stack.enter_context(open_catalogue(folder / "catalogue.sqlite3", control.text_key))
         pool = stack.enter_context(ThreadPoolExecutor(1))
         rejects = stack.enter_context(Rejects(None if options.dry_run else options.rejects, options.for_spreadsheet))
         run = Run(

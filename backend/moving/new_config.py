@@ -60,7 +60,10 @@ def _labels(source: FileSource, names: Names, text_key: str) -> Iterator[tuple[i
 
     To a config without labels every label is unknown, and a row with one has no other fault.
     """
-    with tempfile.TemporaryDirectory() as folder, open_catalogue(Path(folder) / "rows.sqlite3") as catalogue:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_catalogue(Path(folder) / "rows.sqlite3", text_key) as catalogue,
+    ):
         reader = RowReader(Control("", "", text_key, LabelSpace(()), False, False), names, catalogue.occurrence)
         for record in source.records():
             found = reader.read(record)

@@ -13,14 +13,14 @@ def remarks_on(done: Imported, options: ImportOptions) -> Iterator[str]:
     if done.changed:
         ids = ", ".join(done.changed_ids[:SHOWN])
         yield (
-            f"{done.changed} rows have the id of a task that says something else, and were left out ({ids}"
-            f"{', ...' if done.changed > SHOWN else ''}). Are they other rows, say --no-id (texts tell them apart) or "
-            "--id-prefix; are they the same rows, change the tasks"
+            f"left out, because a task has their id and says something else: {_rows(done.changed)} ({ids}"
+            f"{', ...' if done.changed > SHOWN else ''}). If they are other rows, say --no-id (their texts tell them "
+            "apart) or --id-prefix; if they are the same, change the tasks"
         )
     if done.late:
         yield (
-            f"{done.late} rows are in the project without the label that they have now, and it was left out; say "
-            "--add-labels to give them theirs"
+            f"{_rows(done.late)} in the project without the label that the file has now; say --add-labels to give it "
+            "to the tasks"
         )
     if done.unknown_labels:
         named = ", ".join(f"{label!r} in {n}" for label, n in done.unknown_labels.items())
@@ -28,3 +28,7 @@ def remarks_on(done: Imported, options: ImportOptions) -> Iterator[str]:
     if done.new and not done.labelled:
         column = options.names.label or "label"
         yield f"no label came in: no row has one in a column {column!r}; is it another column, say --label"
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'' if n == 1 else 's'}"

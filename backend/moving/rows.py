@@ -9,7 +9,7 @@ from backend.core.labels import spelled
 from backend.core.spellings import Spellings
 from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, IMPORTED, TOP_KEY, Control
 from backend.labelstudio.wire import Json, choice, shown_data
-from backend.moving.cells import OWN, fingerprint
+from backend.moving.cells import OWN, fingerprint, text_fingerprint
 from backend.moving.columns import as_data, is_export, set_aside, without_added
 from backend.rows.cells import as_cell
 from backend.rows.identity import identity_of, text_problem
@@ -32,6 +32,9 @@ class Row:
     label: str  # a value of the label config; empty for none
     fingerprint: bytes
     unlabelled: bytes  # the fingerprint that it would have without its column of labels
+    text: bytes  # the fingerprint of its text alone
+    id: str = ""  # as the column `id` has it, where that is not taken for the identity
+    retold: bool = False  # by an export of Label Studio's, which puts its own columns over those of the data
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class RowReader:
         if label is None:
             reason = "label must be one of the label config; correct it, or add it there"
             return Reject(record.number, reason, given, spelled(given_label))
-        return self._row(record.number, columns, text, label)
+        return self._row(record.number, columns, text, label, retold=record.retold)
 
     def remarks(self, record: Record) -> list[str]:
         """What whoever imports should know of how the columns of a row are understood."""
@@ -88,7 +91,9 @@ class RowReader:
             told += [f"the column {found!r} is taken for {name!r}"] if found and differ(found, name) else []
         return told
 
-    def _row(self, number: int, columns: Mapping[str, Any], text: str, label: str) -> Row | Reject:
+    def _row(
+        self, number: int, columns: Mapping[str, Any], text: str, label: str, *, retold: bool
+    ) -> Row | Reject:  # fmt: skip
         identity = identity_of(self._given_id(columns), as_cell(columns[text]), self.occurrence)
         if len(identity) > MAX_ID:
             return Reject(number, f"the id must have at most {MAX_ID} characters, has {len(identity)}; shorten it")
@@ -99,8 +104,12 @@ class RowReader:
         others = {name: value for name, value in data.items() if name != label_column}
         return Row(
             number, identity, {**data, **shown, ID_KEY: identity}, label, fingerprint(data, identity),
-            fingerprint(others, identity),
+            fingerprint(others, identity), text_fingerprint(columns[text]), self._plain_id(columns, identity), retold,
         )  # fmt: skip
+
+    def _plain_id(self, columns: Mapping[str, Any], identity: str) -> str:
+        found = as_cell(columns.get(ID)) if self.names.no_id or self.names.id_prefix else ""
+        return "" if found == identity else found
 
     def _require_columns(self, record: Record, columns: Mapping[str, Any]) -> None:
         named = self.names.label if record.label is None else ""

@@ -10,7 +10,8 @@ from backend.core.errors import LabelStudioError
 from backend.labelstudio.filters import id_above
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import Control
-from backend.moving.catalogue import Catalogue, Double, Labelled
+from backend.moving.catalogue import Catalogue, Double, Known, Labelled
+from backend.moving.cells import fingerprint
 from backend.moving.late_labels import Labels, LateLabels
 from backend.moving.rows import LabelsAs, Row, as_task
 from backend.rows.records import Reject
@@ -109,17 +110,23 @@ class Run:
             taken = f"the id must be of one row, but row {before[0]} has it too; make them differ, or say --no-id"
             self.reject(Reject(row.number, taken, row.identity))
             return False
-        known = self.catalogue.known(row.identity)
+        known = self.catalogue.known(row.identity) or self._under_its_id(row)
         if known is None:
             return True
-        if known.fingerprint != row.fingerprint and (known.fingerprint != row.unlabelled or not row.label):
+        same = _same(known, row)
+        if not same and (known.fingerprint != row.unlabelled or not row.label):
             self._leave(row, known.task_id)
             return False
         self.done.known += 1
         if row.label:
-            unlabelled = known.fingerprint != row.fingerprint
-            self._late.note(Labelled(known.task_id, row.label, row.number, row.identity), unlabelled=unlabelled)
+            label = Labelled(known.task_id, row.label, row.number, row.identity)
+            self._late.note(label, unlabelled=not same)
         return False
+
+    def _under_its_id(self, row: Row) -> Known | None:
+        """The same row, where it came in by its column `id` before that was said to be no identity."""
+        known = self.catalogue.known(row.id) if row.id else None
+        return known if known and known.fingerprint == fingerprint(row.data, row.id) else None
 
     def reject(self, reject: Reject) -> None:
         """Count a row that cannot come in, and write down why."""
@@ -186,7 +193,8 @@ class Run:
         return self.client.import_tasks(self.project_id, [as_task(row, self.control, self.labels_as) for row in rows])
 
     def _enter(self, rows: Sequence[Row], ids: Sequence[int]) -> None:
-        self.catalogue.add([(row.identity, id_, row.fingerprint) for row, id_ in zip(rows, ids, strict=True)])
+        made = zip(rows, ids, strict=True)
+        self.catalogue.add([(row.identity, Known(id_, row.fingerprint, row.text)) for row, id_ in made])
         self._count(rows)
 
     def _count(self, rows: Sequence[Row]) -> None:
@@ -282,3 +290,10 @@ class Run:
         if doubles:
             self.catalogue.forget_doubles()
             self.catalogue.keep(n_tasks="-1")  # read all of them again
+
+
+def _same(known: Known, row: Row) -> bool:
+    """Whether a task says what a row does; of an export of Label Studio's the text alone tells."""
+    if row.id and known.fingerprint == fingerprint(row.data, row.id):
+        return True
+    return known.fingerprint == row.fingerprint or (row.retold and known.text == row.text)

@@ -94,8 +94,8 @@ class Exports:
             columns[column] = columns.pop(f"{OF_DATA}{column}")
         annotated = any(as_cell(each.columns["annotation_id"]) for each in group)
         if annotated and not any(column in each.columns for each in group):  # the column has another name
-            return replace(first, columns=columns, about=words[0].about)
-        return self._labelled(replace(first, columns=columns), words)
+            return replace(first, columns=columns, about=words[0].about, retold=True)
+        return self._labelled(replace(first, columns=columns, retold=True), words)
 
     def _of_task(self, record: Record) -> Record:
         data = record.columns.get("data")

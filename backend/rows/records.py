@@ -19,6 +19,7 @@ class Record:
     problem: str = ""  # why it cannot be read; then it has no columns
     label: Any = None  # what Label Studio's export says apart from the columns; None: a column holds it
     about: Columns = field(default_factory=dict)  # what such an export says of the label: when, how long
+    retold: bool = False  # such an export put columns of its own over some of the data's
 
 
 @dataclass(frozen=True, slots=True)

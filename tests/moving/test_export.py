@@ -1,6 +1,7 @@
 """`prelabel export` out of a real Label Studio: what comes out, and that it goes back in without a change."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,51 @@ def test_a_row_of_an_export_names_every_added_column(filled: Playground, tmp_pat
     assert json.loads(done.stdout)["rows"] == 2
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         assert set(ADDED) <= set(next(csv.reader(file)))
+
+
+NASTY = [
+    {"id": "1", "text": 'two\nlines, "quoted"; and\ta tab', "label": "yes", "note": "=1+1"},
+    {"id": "2", "text": "a bare\rreturn\r\nand both", "label": "no", "note": "007"},
+    {"id": "3", "text": "\u00a0шум \U0001f469\u200d\U0001f52c שלום", "flag": True, "n": 1.5, "none": None},
+    {"text": "tea", "tags": ["a", {"b": None}], "label": "yes"},
+    {"text": "tea", "imported_label": "mine", "confidence": "high"},
+    {"text": "C:\\new\\N", "empty": "", "created_at": "1999"},
+]
+
+
+@pytest.fixture
+def nasty(playground: Playground, tmp_path: Path) -> Playground:
+    """Rows of every kind, two of them labelled, one by two people's words."""
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in NASTY), encoding="utf-8")
+    assert playground.imported(data).new == len(NASTY)
+    first, second, *_ = playground.tasks()
+    playground.annotate(first.id, "no")
+    playground.annotate(first.id, "no")
+    playground.annotate(second.id, "no")
+    return playground
+
+
+def written(project: Playground, folder: Path) -> list[Path]:
+    """The project in every format, prelabel's and Label Studio's own."""
+    paths = [folder / f"out.{kind}" for kind in ("csv", "tsv", "jsonl", "parquet")]
+    for path in paths:
+        project.exported(path)
+    packed, listed = folder / "out.csv.gz", folder / "out.json"
+    packed.write_bytes(gzip.compress((folder / "out.csv").read_bytes()))
+    lines = (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    listed.write_text(f"[{','.join(lines)}]", encoding="utf-8")
+    for kind in ("JSON", "JSON_MIN", "CSV"):
+        paths.append(folder / f"{kind}.{'csv' if kind == 'CSV' else 'json'}")
+        params = {"exportType": kind, "download_all_tasks": "true"}
+        project.client.api.download(f"api/projects/{project.project_id}/export", params, paths[-1])
+    return [*paths, packed, listed]
+
+
+def test_rows_go_out_and_back_in_and_nothing_changes(nasty: Playground, tmp_path: Path) -> None:
+    before = [task.data for task in nasty.tasks()]
+    for path in written(nasty, tmp_path):
+        done = nasty.imported(path)
+        told = (done.new, done.left_out, done.known == done.read > 0)
+        assert told == (0, 0, True), path.name
+    assert [task.data for task in nasty.tasks()] == before

@@ -204,7 +204,7 @@ def test_a_request_that_arrives_after_its_sender_was_given_up_is_deleted_once(
     late = [{"text": "tea", "id": "1", ID_KEY: "1"}]
     playground.client.import_tasks(playground.project_id, late)
     (catalogue,) = playground.home.glob("moves/*/catalogue.sqlite3")
-    with open_catalogue(catalogue) as opened:
+    with open_catalogue(catalogue, "text") as opened:
         opened.keep(mark=opened.note("high"), source="a.csv", place="row 2")
         opened.commit()
     assert playground.imported(data).doubles_removed == 1

@@ -19,7 +19,7 @@ from tests.moving.playground import CONFIG
 
 FORMATS = ["out.csv", "out.tsv", "out.jsonl", "out.parquet"]
 CASES: list[tuple[str, list[Json], Names]] = [
-    ("line ends", [{"text": "a\nb"}, {"text": "a\r\nb"}], Names()),
+    ("line ends", [{"text": "a\rb"}, {"text": "a\nb"}, {"text": "a\r\nb"}], Names()),
     ("quotes and delimiters", [{"text": 'say "hi", \'you\';\ttab'}, {"text": '"'}, {"text": '""'}], Names()),
     ("formulas", [{"text": sign + "1+1"} for sign in "=+-@\t|%"], Names()),
     ("blanks", [{"text": text} for text in (" tea ", "tea\u00a0", "\u2003tea\u200b", "tea\u2028x")], Names()),
