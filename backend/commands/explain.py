@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backend.commands.printing import Printer
 from backend.core.errors import BadInputError
 from backend.core.settings import load_settings, load_state_settings
+
+if TYPE_CHECKING:
+    from backend.core.explanation import Explanation
 
 
 def explain(
@@ -40,7 +43,7 @@ def explain(
         from backend.assembly import Assembly
 
         told = Assembly(load_settings()).pipeline(model, llm=llm).explain(text)
-        printer.result(asdict(told)) if as_json else printer.text(str(told))
+        printer.result(asdict(told)) if as_json else _tell(printer, told)
         return
     from backend.connection.explained import Asked, explain_task, explain_text
     from backend.loop.desk import Desk
@@ -48,4 +51,15 @@ def explain(
     asked = Asked(version, generation, llm)
     with Desk(load_state_settings()) as desk:
         found = explain_task(desk, task, asked) if task else explain_text(desk, project, text, asked)
-    printer.result(found.figures()) if as_json else printer.text(str(found))
+    if as_json:
+        printer.result(found.figures())
+        return
+    printer.text(found.heading)
+    _tell(printer, found.explanation)
+
+
+def _tell(printer: Printer, told: "Explanation") -> None:
+    """The candidates are a table where the terminal is wide enough for one."""
+    printer.text(f"{told.head}\n")
+    printer.rows(*told.table)
+    printer.text(told.tail)

@@ -419,4 +419,5 @@ def _decided(pipeline: "Pipeline", rows: Iterator[Row]) -> Iterator[tuple[Row, D
 
 
 def _rounded(metrics: Any) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in metrics.items()}
+    """Figures as they are printed: counts, n and n_..., as whole numbers."""
+    return {name: int(value) if name.partition("_")[0] == "n" else round(value, 4) for name, value in metrics.items()}

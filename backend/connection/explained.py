@@ -47,14 +47,19 @@ class Explained:
         """Everything, for programs."""
         return {**asdict(self), "reproduced": self.reproduced}
 
-    def __str__(self) -> str:
+    @property
+    def heading(self) -> str:
+        """By what it was explained, and what was shown last."""
         lines = [f"version     {self.version}, index generation {self.generation}"]
         if self.shown is not None:
             same = {True: "reproduced", False: "NOT reproduced", None: "not what is explained here"}[self.reproduced]
             what = f"{self.shown.kind} {self.shown.label!r}, confidence {self.shown.confidence:.4f}"
             by = f"{self.shown.version}, generation {self.shown.generation}"
             lines.append(f"shown last  {what}, by {by}: {same}")
-        return "\n".join([*lines, str(self.explanation)])
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return f"{self.heading}\n{self.explanation}"
 
 
 def explain_task(desk: Desk, task_id: int, asked: Asked) -> Explained:

@@ -7,6 +7,7 @@ from typing import Any
 from backend.core.types import Decision, Neighbour
 
 NAME_WIDTH = 14
+GAP = "  "  # between two columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,28 @@ class Explanation:
     settings: Mapping[str, Any]  # of fuser, gate and policy: calibration and thresholds
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join([self.head, "", *_aligned(*self.table), self.tail])
 
-    def _lines(self) -> Iterator[str]:
+    @property
+    def head(self) -> str:
+        """What was decided, and what each level made of it."""
+        return "\n".join(self._decided())
+
+    @property
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Names of columns, and a row a candidate: each feature as it is weighed (and as it was measured)."""
+        names = list(dict.fromkeys(name for candidate in self.candidates for name in candidate.features))
+        rows = [
+            [each.label, f"{each.probability:.4f}", *(_cell(each, name) for name in names)] for each in self.candidates
+        ]
+        return ["candidate", "probability", *names], rows
+
+    @property
+    def tail(self) -> str:
+        """Neighbours, prompts, calibration and thresholds."""
+        return "\n".join(self._rest())
+
+    def _decided(self) -> Iterator[str]:
         decision = self.decision
         yield _line("text", self.text)
         yield _line("cleaned", self.cleaned)
@@ -57,8 +77,10 @@ class Explanation:
         for look in self.looks:
             saw = f"found {', '.join(look.found)}" if look.found else "found nothing" if look.looked else "not asked"
             yield _line(look.level, f"before it {look.confidence_before:.4f}; {saw}; {look.milliseconds:.1f} ms")
-        yield ""
-        yield from _table(self.candidates)
+
+    def _rest(self) -> Iterator[str]:
+        if any(candidate.features for candidate in self.candidates):
+            yield "each feature as it is weighed, and as it was measured in brackets"
         if self.neighbours:
             yield ""
             yield "nearest examples"
@@ -83,23 +105,19 @@ def _settings(settings: Mapping[str, Any], within: str = "") -> Iterator[str]:
             yield f"  {within}{name} = {value}"
 
 
-def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for candidate in candidates for name in candidate.features))
-    width = max([len(candidate.label) for candidate in candidates] + [len("candidate")])
-    yield "  ".join([f"{'candidate':<{width}}", "probability", *(f"{name:>{_wide(name)}}" for name in names)])
-    for candidate in candidates:
-        cells = [f"{_cell(candidate, name):>{_wide(name)}}" for name in names]
-        yield "  ".join([f"{candidate.label:<{width}}", f"{candidate.probability:>11.4f}", *cells])
-    if names:
-        yield "each feature as it is weighed, and as it was measured in brackets"
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    return [
+        GAP.join(
+            [f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in (columns, *rows)
+    ]
 
 
 def _cell(candidate: Candidate, name: str) -> str:
     return f"{candidate.features[name]:.3f} ({candidate.raw[name]:.3f})" if name in candidate.features else "-"
-
-
-def _wide(name: str) -> int:
-    return max(len(name), len("-0.000 (-0.000)"))
 
 
 def _line(name: str, text: str) -> str:
