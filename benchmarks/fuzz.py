@@ -1,8 +1,9 @@
 """Requests that nobody should send, to every route of a real web process: `python -m benchmarks.fuzz [REQUESTS]`.
 
 A gunicorn and a Valkey of their own run over a temporary state folder with one project; no worker runs. Every answer is
-judged, /health is asked all the while, and at the end so are the process, its log and its state folder. Exit code 1
-where anything was found. The requests are the same each time: see benchmarks/odd_requests.py.
+judged, /health is asked all the while, and at the end so are the process, its log and its state folder. Then projects
+that nobody connected are called for, and bodies as large as may be are sent: what is kept, and what they cost. Exit
+code 1 where anything was found. The requests are the same each time: see benchmarks/odd_requests.py.
 """
 
 import http.client
@@ -27,19 +28,25 @@ from hypothesis.strategies import SearchStrategy
 
 from backend.core.projects import ProjectKey
 from backend.core.settings import Settings
+from backend.job_queue import connect
 from backend.labelstudio.wire import REASON_LENGTH
+from backend.ledger import open_ledger
 from backend.logs import configure_logs
 from backend.supervisor.valkey import Valkey
+from benchmarks import large_bodies
 from benchmarks.odd_bodies import PLANTED, Recorded
 from benchmarks.odd_requests import Credentials, Route, Shot, shots
 from tests.golden.record import LABEL_CONFIG
 from tests.labelstudio.recordings import TO_US, cases, recording
 from tests.labelstudio.served import serve
+from tests.patterns import N_SIGNS, WITHIN_S, patterns, seconds, slowest
 from tests.stack import free_port, make_backend, running, wait_for
 
 N_REQUESTS, N_PARTS, N_CALLERS = 10_000, 5, 4
 N_SHOWN, SHOWN_BYTES = 20, 1_500  # of what was found
 MAX_MB = 5  # of a request, so that some are too large
+LARGEST_MB = 200  # as it is by default
+N_STRANGERS = 500  # projects that nobody connected
 HANG_S, SLOW_S, HEALTH_EVERY_S = 30.0, 10.0, 0.25
 OPEN = ("/", "/health", "/live", "/ready")  # strangers are answered 200
 FORESEEN = {200, 400, 401, 404, 405, 413, 422}
@@ -117,16 +124,24 @@ def main(n: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         queue = Valkey(f"redis://:fuzz@127.0.0.1:{free_port()}/0", home / "valkey", home / "valkey.conf")
-        with running(queue.service(), home), target(home / "home", queue.url) as aim:
-            report, faults = fuzz(aim, n)
+        with running(queue.service(), home):
+            with target(home / "home", queue.url) as aim:
+                report, faults = fuzz(aim, n)
+                report["strangers"], more = strangers(aim)
+                faults += told_as_faults(more)
+            with target(home / "large", queue.url, max_mb=LARGEST_MB) as aim:
+                report["large bodies"], more = large_bodies.sent(aim.settings, aim.workers(), aim.key)
+                faults += told_as_faults(more)
+    report["patterns"], more = attacked()
+    faults += told_as_faults(more)
     print(json.dumps({**report, "faults": len(faults), "first faults": faults[:N_SHOWN]}, indent=2))
     sys.exit(bool(faults))
 
 
 @contextmanager
-def target(home: Path, redis_url: str) -> Iterator[Target]:
+def target(home: Path, redis_url: str, *, max_mb: int = MAX_MB) -> Iterator[Target]:
     """A real web process over the project that the recordings are about."""
-    backend = make_backend(home, {"PRELABEL_REDIS_URL": redis_url, "PRELABEL_MAX_REQUEST_MB": str(MAX_MB)})
+    backend = make_backend(home, {"PRELABEL_REDIS_URL": redis_url, "PRELABEL_MAX_REQUEST_MB": str(max_mb)})
     key = str(ProjectKey.parse(recording("setup")["request"]["body"]["project"]))
     web = serve(backend.settings, key, LABEL_CONFIG)
     rules = [(str(rule), rule.methods or set()) for rule in web.app.url_map.iter_rules()]
@@ -137,6 +152,52 @@ def target(home: Path, redis_url: str) -> Iterator[Target]:
         url = f"{backend.settings.backend_url}/health"
         wait_for(lambda: key in requests.get(url, auth=auth, timeout=HANG_S).json()["versions"])
         yield Target(backend.settings, child.pid, child.log, key, routes)
+
+
+def strangers(aim: Target) -> tuple[dict[str, object], list[str]]:
+    """Call for N_STRANGERS projects that nobody connected; what of them is kept, which is a fault."""
+    before = kept(aim)
+    auth = aim.settings.user, aim.settings.password.get_secret_value()
+    made = {"id": 0, "created_at": "2026-01-01T00:00:00Z"}
+    for number in range(1, N_STRANGERS + 1):
+        project = f"{number}.1767225600"
+        asked: dict[str, dict[str, object]] = {
+            "/setup": {"project": project, "schema": LABEL_CONFIG, "extra_params": {"control": "x" * 10_000}},
+            "/predict": {"project": project, "label_config": LABEL_CONFIG, "tasks": [{"id": 1, "data": {"text": "a"}}]},
+            "/webhook": {"action": "PROJECT_UPDATED", "project": {**made, "id": number}},
+        }
+        for path, body in asked.items():
+            requests.post(f"{aim.settings.backend_url}{path}", json=body, auth=auth, timeout=HANG_S)
+    more = {name: n - before[name] for name, n in kept(aim).items()}
+    return {"projects": N_STRANGERS, **more}, [f"{n} {name} more for strangers" for name, n in more.items() if n]
+
+
+def kept(aim: Target) -> dict[str, int]:
+    """Files and folders of the state, keys of the queue, projects of the database."""
+    paths = [path for path in aim.settings.home.rglob("*") if path.parent.name != "logs"]
+    queue = connect(aim.settings, answer_within_s=HANG_S)
+    ledger = open_ledger(aim.settings)
+    counted = {"files and folders": len(paths), "keys": int(queue.dbsize()), "projects": len(ledger.project_keys())}
+    endless = [name for name in queue.keys("prelabel:*") if queue.ttl(name) < 0]
+    ledger.engine.dispose()
+    queue.close()
+    return {**counted, "keys without an end": len(endless)}
+
+
+def attacked() -> tuple[dict[str, object], list[str]]:
+    """The slowest of all patterns of the source over N_SIGNS signs that nearly match, in seconds of a processor."""
+    took = [
+        (round(min(seconds(found.run, text) for _ in range(3)), 4), found.where)
+        for found in patterns()
+        if found.pattern is not None
+        for text in slowest(found)
+    ]
+    told = {"attacked": len({where for _, where in took}), "signs": N_SIGNS, "slowest, s": max(took)}
+    return told, [f"{where} takes {each} s over {N_SIGNS} signs" for each, where in took if each > WITHIN_S]
+
+
+def told_as_faults(found: list[str]) -> list[dict[str, str]]:
+    return [{"what": each, "bytes": "", "shown": ""} for each in found]
 
 
 def fuzz(aim: Target, n: int) -> tuple[dict[str, object], list[dict[str, str]]]:

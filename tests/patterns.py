@@ -4,21 +4,27 @@ Found by reading the source, so that a pattern that is written tomorrow is attac
 """
 
 import ast
+import heapq
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import regex
 
+from backend.pipeline.clean import MAX_CHARACTERS
 from tests.stack import ROOT
 
 SOURCES = ("backend", "training", "prelabel")
 LIBRARIES = {"re": re, "regex": regex}
 WHOLE = ("match", "fullmatch")  # begin in one place; all others begin at each sign of a text
 EVERYWHERE = ("search", "sub", "subn", "split", "findall", "finditer")
+N_SIGNS, N_FIRST, N_WORST = 100_000, 4_000, 3
+PARTS = {"backend/pipeline/clean.py": MAX_CHARACTERS}  # sees no more of a text
+WITHIN_S = 0.05
 PROBES = ("a", "1", " ", "\n", ".", "-", "/", "<", "&", "'", "\\", "@", "#", "Ж", "\U0001f621")
 LITERAL = re.compile(r"(?:\\[^\w\s]|[^\\\[\](){}|?*+.^$\s])+")
 
@@ -46,6 +52,23 @@ class Found:
         if self.everywhere:
             for _ in self.pattern.finditer(text):
                 pass
+
+
+def slowest(found: Found) -> list[str]:
+    """The attacks that take longest: all are tried short, the worst at the length that a pattern may see."""
+    n_signs = PARTS.get(found.where.partition(":")[0], N_SIGNS)
+    tried = [seconds(found.run, text) for text in found.attacks(N_FIRST)]
+    worst = heapq.nlargest(N_WORST, range(len(tried)), key=tried.__getitem__)
+    if tried[worst[0]] > WITHIN_S:
+        return [next(islice(found.attacks(N_FIRST), worst[0], None))]
+    return [text for place, text in enumerate(found.attacks(n_signs)) if place in worst]
+
+
+def seconds(run: Callable[[str], object], text: str) -> float:
+    """Of this thread, so that neighbours on the machine do not count."""
+    began = time.thread_time()
+    run(text)
+    return time.thread_time() - began
 
 
 def patterns() -> list[Found]:

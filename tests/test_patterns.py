@@ -1,7 +1,6 @@
 """No text that comes from outside makes a process stand: time grows with its length, not with the square of it."""
 
-import heapq
-import time
+import re
 from collections.abc import Callable
 
 import pytest
@@ -14,27 +13,17 @@ from backend.core.types import Label, LabelSpace
 from backend.labelstudio.schema import Control, read_config
 from backend.labelstudio.wire import reads_alike, reason_phrase, text_of
 from backend.logs import without_values
-from backend.pipeline.clean import MAX_CHARACTERS, clean
+from backend.pipeline.clean import clean
 from backend.pipeline.keywords import KeywordRules
 from backend.pipeline.language import language_of
-from tests.patterns import Found, patterns
+from tests.patterns import N_SIGNS, WITHIN_S, Found, patterns, seconds, slowest
 
-N_SIGNS, N_FIRST, N_WORST = 100_000, 4_000, 3  # all attacks are tried short; the slowest of them at full length
-WITHIN_S = 0.05
-PARTS = {"backend/pipeline/clean.py": MAX_CHARACTERS}  # sees no more of a text
 FOUND = patterns()
 MADE_FROM_VALUES = {  # by file; each is attacked below as what it is part of, or reads nothing from outside
     "backend/pipeline/keywords.py",
     "backend/commands/describe.py",
     "backend/core/labels.py",
 }
-
-
-def seconds(run: Callable[[str], object], text: str) -> float:
-    """Of this thread, so that neighbours on the machine do not count."""
-    began = time.thread_time()
-    run(text)
-    return time.thread_time() - began
 
 
 def test_every_pattern_of_the_source_is_attacked() -> None:
@@ -44,20 +33,13 @@ def test_every_pattern_of_the_source_is_attacked() -> None:
 
 @pytest.mark.parametrize("found", [each for each in FOUND if each.pattern], ids=lambda found: found.where)
 def test_a_pattern_takes_time_that_grows_with_the_text(found: Found) -> None:
-    n_signs = PARTS.get(found.where.partition(":")[0], N_SIGNS)
-    tried = [seconds(found.run, text) for text in found.attacks(N_FIRST)]
-    assert max(tried) < WITHIN_S, f"{found.call} takes that on {N_FIRST} signs"
-    worst = heapq.nlargest(N_WORST, range(len(tried)), key=tried.__getitem__)
-    for place, text in enumerate(found.attacks(n_signs)):
-        if place in worst:
-            assert min(seconds(found.run, text) for _ in range(3)) < WITHIN_S, f"{found.call} on {text[:30]!r}..."
+    for text in slowest(found):
+        assert min(seconds(found.run, text) for _ in range(3)) < WITHIN_S, f"{found.call} on {text[:30]!r}..."
 
 
 def test_a_pattern_that_looks_again_and_again_is_found_out() -> None:
-    import re
-
     careless = Found("here", "", re.compile(r"(\d+) ?%"), everywhere=True)
-    assert max(seconds(careless.run, text) for text in careless.attacks(N_FIRST)) > WITHIN_S
+    assert max(seconds(careless.run, text) for text in slowest(careless)) > WITHIN_S
 
 
 CONTROL = Control("topic", "text", "text", LabelSpace((Label("a", "a", ""),), ""), dynamic=True, shows_reason=True)
