@@ -154,12 +154,12 @@ def target(home: Path, redis_url: str, *, max_mb: int = MAX_MB) -> Iterator[Targ
         yield Target(backend.settings, child.pid, child.log, key, routes)
 
 
-def strangers(aim: Target) -> tuple[dict[str, object], list[str]]:
-    """Call for N_STRANGERS projects that nobody connected; what of them is kept, which is a fault."""
+def strangers(aim: Target, n: int = N_STRANGERS) -> tuple[dict[str, object], list[str]]:
+    """Call for n projects that nobody connected; what of them is kept, which is a fault."""
     before = kept(aim)
     auth = aim.settings.user, aim.settings.password.get_secret_value()
     made = {"id": 0, "created_at": "2026-01-01T00:00:00Z"}
-    for number in range(1, N_STRANGERS + 1):
+    for number in range(1, n + 1):
         project = f"{number}.1767225600"
         asked: dict[str, dict[str, object]] = {
             "/setup": {"project": project, "schema": LABEL_CONFIG, "extra_params": {"control": "x" * 10_000}},
@@ -169,7 +169,7 @@ def strangers(aim: Target) -> tuple[dict[str, object], list[str]]:
         for path, body in asked.items():
             requests.post(f"{aim.settings.backend_url}{path}", json=body, auth=auth, timeout=HANG_S)
     more = {name: n - before[name] for name, n in kept(aim).items()}
-    return {"projects": N_STRANGERS, **more}, [f"{n} {name} more for strangers" for name, n in more.items() if n]
+    return {"strangers": n, **more}, [f"{n} {name} more for strangers" for name, n in more.items() if n]
 
 
 def kept(aim: Target) -> dict[str, int]:

@@ -14,7 +14,9 @@ from backend.core.errors import BadInputError, TooLargeError
 
 CHUNK = 256 * 1024  # bytes that are read at once
 LONGEST = 8_000_000  # signs of one value: a text of a million Cyrillic letters is six, and JSON is 28 times as large
+MOST_NESTED = 500_000  # lists and objects in one value; more would hold up all threads while it is read
 MAX_ITEMS = 100_000  # of a list that is kept
+MAX_PASSED = 1_000_000  # of a list that is not
 BLANKS = re.compile(r"[ \t\n\r]*+")
 JSON = json.JSONDecoder()
 FOLLOWING = frozenset(",:]} \t\n\r")  # a value; after another sign a number may be cut off
@@ -28,17 +30,19 @@ def as_it_is(value: Any) -> Any:
 
 
 def read_object(read: Callable[[int], bytes], kept: Mapping[str, Take]) -> object:
-    """The body whose next bytes `read` gives, none at its end. Of a body that is a list nothing is kept.
+    """The body whose next bytes `read` gives, none at its end. A body that is a list is not read on, and empty.
 
     Args:
         kept: the members to keep, and what is kept of each item of those that are lists.
 
     Raises:
         BadInputError: it is not JSON, or nests too deep.
-        TooLargeError: a value is longer than LONGEST, or a list that is kept has more than MAX_ITEMS.
+        TooLargeError: a value is longer than LONGEST or holds too much, or a list has too many items.
     """
     window = Window(read)
-    body = _members(window, kept) if window.peek() == "{" else _member(window, "", None)
+    if window.peek() == "[":
+        return []
+    body = _members(window, kept) if window.peek() == "{" else window.value()
     if window.peek():
         raise BadInputError(NO_JSON)
     return body
@@ -51,26 +55,24 @@ def _members(window: "Window", kept: Mapping[str, Take]) -> dict[str, Any]:
         name = window.value()
         window.sign(":")
         take = kept.get(name) if isinstance(name, str) else None
-        value = _member(window, str(name), take)
+        value = _items(window, str(name), take) if window.peek() == "[" else window.value()
         if take is not None:
             found[str(name)] = value
         last = window.sign(",}") == "}"
     return found
 
 
-def _member(window: "Window", name: str, take: Take | None) -> Any:
-    return _items(window, name, take) if window.peek() == "[" else window.value()
-
-
 def _items(window: "Window", name: str, take: Take | None) -> list[Any]:
     items: list[Any] = []
+    n, limit = 0, MAX_PASSED if take is None else MAX_ITEMS
     last = window.opened("[", "]")
     while not last:
         item = window.value()
+        n += 1
+        if n > limit:
+            raise TooLargeError(f"{name} must be at most {limit} a request, were more; select fewer")
         if take is not None:
             items.append(take(item))
-        if len(items) > MAX_ITEMS:
-            raise TooLargeError(f"{name} must be at most {MAX_ITEMS} a request, were more; select fewer")
         last = window.sign(",]") == "]"
     return items
 
@@ -122,6 +124,8 @@ class Window:
                 return found
             if self._ended:
                 raise BadInputError(NO_JSON)
+            if sum(self._text.count(sign, self._at) for sign in "[{") > MOST_NESTED:
+                raise TooLargeError(f"a value must hold under {MOST_NESTED} lists and objects, one holds more")
             self._add(self._read(max(CHUNK, len(self._text) - self._at)))
 
     def _tried(self) -> tuple[Any, int]:

@@ -9,10 +9,10 @@ import requests
 
 from backend.supervisor.services import WEB_THREADS
 from backend.web_server import STALL_S
-from benchmarks.fuzz import HANG_S, Target, fuzz, send, target
+from benchmarks.fuzz import HANG_S, Target, fuzz, send, strangers, target
 from benchmarks.odd_requests import Shot
 
-N_REQUESTS = 300
+N_REQUESTS, N_STRANGERS = 300, 20
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,12 @@ def test_whatever_is_sent_one_foreseen_answer_leaves_and_the_process_lives_on(ai
     report, faults = fuzz(aim, N_REQUESTS)
     assert faults == []
     assert report["requests"] == N_REQUESTS
+
+
+def test_of_projects_that_nobody_connected_nothing_is_kept_whoever_calls_for_them(aim: Target) -> None:
+    told, faults = strangers(aim, N_STRANGERS)
+    assert faults == []
+    assert told["strangers"] == N_STRANGERS
 
 
 HEAD = b"POST /validate HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"

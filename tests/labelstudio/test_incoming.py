@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend.core.errors import BadInputError, PrelabelError, TooLargeError
 from backend.labelstudio import incoming
-from backend.labelstudio.incoming import LONGEST, MAX_ITEMS, as_it_is, read_object
+from backend.labelstudio.incoming import LONGEST, MAX_ITEMS, MAX_PASSED, MOST_NESTED, as_it_is, read_object
 from backend.labelstudio.wire import TaskRef
 
 KEPT = {"a": as_it_is, "b": as_it_is}
@@ -66,7 +66,7 @@ def test_what_is_broken_anywhere_is_no_body(body: bytes) -> None:
         read(body)
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"c": ' + b'{"a":' * 100_000])
+@pytest.mark.parametrize("body", [b'{"c": ' + b"[" * 100_000, b'{"c": ' + b'{"a":' * 100_000])
 def test_what_nests_without_end_is_said_as_such(body: bytes) -> None:
     with pytest.raises(BadInputError, match="it nests too deep"):
         read(body)
@@ -75,6 +75,8 @@ def test_what_nests_without_end_is_said_as_such(body: bytes) -> None:
 LARGE: list[tuple[str, bytes, str]] = [
     ("more items than a request may hold", b'{"a": [' + b"0," * MAX_ITEMS + b"0]}", "a must be at most 100000"),
     ("a value without end", b'{"c": "' + b"a" * LONGEST + b'"}', "must be under 8000000 signs"),
+    ("a value of many lists", b'{"c": {"a": [' + b"[]," * 4 * MOST_NESTED + b"[]]}}", "under 500000 lists and objects"),
+    ("more items than anybody sends", b'{"c": [' + b"0," * MAX_PASSED + b"0]}", "c must be at most 1000000"),
     ("a name without end", b'{"' + b"a" * LONGEST + b'": 1}', "must be under 8000000 signs"),
 ]
 
