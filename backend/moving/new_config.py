@@ -32,9 +32,13 @@ def config_of(source: FileSource, names: Names, report: Callable[[str], None]) -
     text_key, column = names.text if shown else TEXT, names.label or "label"
     found: dict[str, str] = {}  # by label, where it stands first
     spellings = Spellings()
-    for number, label in _labels(source, names, text_key):
-        spellings.add(label)
-        found.setdefault(key(label), f"{source.name}, row {number}")
+    refused = ""  # why the first of the other rows is none
+    for row in _rejects(source, names, text_key):
+        if not row.unknown_label:
+            refused = refused or f" (row {row.number}: {row.reason})"
+            continue
+        spellings.add(row.unknown_label)
+        found.setdefault(key(row.unknown_label), f"{source.name}, row {row.number}")
         if len(found) > MAX_LABELS:
             raise BadInputError(
                 f"a project must have at most {MAX_LABELS} labels, but the column {column!r} of {source.name} holds "
@@ -42,8 +46,8 @@ def config_of(source: FileSource, names: Names, report: Callable[[str], None]) -
             )
     if not found:
         raise BadInputError(
-            f"a new project must have labels, but {source.name} holds none in the column {column!r}; say which column "
-            f"it is with --label, or {REMEDY}"
+            f"a new project must have labels, but {source.name} holds none in the column {column!r}{refused}; say "
+            f"which column it is with --label, or {REMEDY}"
         )
     chosen = spellings.chosen()
     for line in rare_labels({chosen[common]: written.total() for common, written in spellings.rows.items()}):
@@ -55,8 +59,8 @@ def config_of(source: FileSource, names: Names, report: Callable[[str], None]) -
     return label_config(distinct(listed), text_key=text_key)
 
 
-def _labels(source: FileSource, names: Names, text_key: str) -> Iterator[tuple[int, str]]:
-    """Number and label of each row that the import will not reject, of several with one id the first.
+def _rejects(source: FileSource, names: Names, text_key: str) -> Iterator[Reject]:
+    """The rows that have a label, of several with one id the first, and those that cannot come in at all.
 
     To a config without labels every label is unknown, and a row with one has no other fault.
     """
@@ -64,11 +68,12 @@ def _labels(source: FileSource, names: Names, text_key: str) -> Iterator[tuple[i
         tempfile.TemporaryDirectory() as folder,
         open_catalogue(Path(folder) / "rows.sqlite3", text_key) as catalogue,
     ):
-        reader = RowReader(Control("", "", text_key, LabelSpace(()), False, False), names, catalogue.occurrence)
+        control = Control("", "", text_key, LabelSpace(()), dynamic=False, shows_reason=False)
+        reader = RowReader(control, names, catalogue.occurrence)
         for record in source.records():
             found = reader.read(record)
-            if isinstance(found, Reject) and found.unknown_label and _first(found, catalogue):
-                yield found.number, found.unknown_label
+            if isinstance(found, Reject) and _first(found, catalogue):
+                yield found
 
 
 def _first(row: Reject, catalogue: Catalogue) -> bool:

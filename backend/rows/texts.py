@@ -15,7 +15,7 @@ from backend.core.labels import key, spelled
 from backend.core.spellings import Spellings
 from backend.core.types import Example
 from backend.files import read_text
-from backend.labelstudio.schema import ID_KEY
+from backend.labelstudio.schema import COLUMN_KEY, ID_KEY
 from backend.rows.cells import as_cell
 from backend.rows.identity import identity_of, text_problem
 from backend.rows.names import ID, LABEL, TEXT, Names, column_named, differ, listed
@@ -129,10 +129,10 @@ class TextFile:
     def _row(self, record: Record, occurrence: Callable[[str], int]) -> Row | Reject:
         if record.problem:
             return Reject(record.number, record.problem)
-        names, columns = self.reading.names, record.columns
-        column = self._column(record, names.text or TEXT)
+        columns = record.columns
+        column = self._column(record, self._text_name(record))
         if not column:
-            return Reject(record.number, f"must have the column {names.text or TEXT!r}; add it")
+            return Reject(record.number, f"must have the column {self._text_name(record)!r}; add it")
         problem = text_problem(columns, columns[column])
         if problem:
             return Reject(record.number, problem)
@@ -144,6 +144,12 @@ class TextFile:
         except BadInputError as err:
             return Reject(record.number, str(err))
         return Row(identity, text, label, given, {**record.about, **columns})
+
+    def _text_name(self, record: Record) -> str:
+        """The column that was named; else the one that an export of a project says, or `text`."""
+        told = record.columns.get(COLUMN_KEY)
+        own = told if isinstance(told, str) and told in record.columns else TEXT
+        return self.reading.names.text or own
 
     def _given_id(self, record: Record) -> Any:
         kept = "" if self.reading.names.id else record.columns.get(ID_KEY)
@@ -169,7 +175,7 @@ class TextFile:
             BadInputError: it lacks a column.
         """
         names = self.reading.names
-        needed = [names.text or TEXT, names.id, condition.column if condition else ""]
+        needed = [self._text_name(record), names.id, condition.column if condition else ""]
         if record.label is None:
             needed += [names.label or (LABEL if self.labelled else "")]
         for name in filter(None, needed):

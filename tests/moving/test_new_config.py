@@ -66,3 +66,10 @@ def test_the_key_of_the_text_is_one_that_the_editor_shows(tmp_path: Path, header
 def test_a_file_whose_text_is_not_found_makes_no_config(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="must have the column 'text', have body, label"):
         config_for(tmp_path, "body,label\ntea,yes\n", Names(), [])
+
+
+def test_a_file_of_lists_as_labels_says_that_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "tea", "label": ["yes", "no"]}\n', encoding="utf-8")
+    with pytest.raises(BadInputError, match="row 1: a label must be one value, was a list of 2"):
+        config_of(FileSource(path), Names(), print)

@@ -137,3 +137,9 @@ def test_a_small_list_is_a_value_a_line_or_a_table(tmp_path: Path) -> None:
     assert [columns for _, columns in read_list(table, "label")] == [{"Label": "tea", "hint": "hot", "label": "tea"}]
     with pytest.raises(BadInputError, match="line 2 must hold a label, is empty; remove it"):
         list(read_list(write(tmp_path / "b.txt", "tea\n\ncoffee\n"), "label"))
+
+
+def test_an_export_says_which_column_its_text_stands_in(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text("text,body,prelabel_column,label\na note,tea,body,yes\nmilk,,,no\n", encoding="utf-8")
+    assert [row.text for row in read_rows(path)] == ["tea", "milk"]
