@@ -18,6 +18,7 @@ from backend.health.sight import ProjectSight, look_at_project
 from backend.job_queue import JobQueue, WaitingJob
 from backend.ledger import Training
 from backend.loop.desk import Desk
+from backend.loop.outside import told_outside
 from backend.loop.promised import standing
 from backend.loop.report import told_outlook
 from backend.loop.spool import spool_of
@@ -52,6 +53,7 @@ class ProjectStatus:
     previous_ticks: Agreement
     blind: Agreement
     bands: tuple[Band, ...]  # the same by confidence
+    outside: str  # a word about texts that fit no label; empty where there are few
     outlook: str  # what more labels should bring; empty where that is not known
     llm: LlmSpending
     auto: str  # where auto-accept stands, in a line; empty where Label Studio does not answer
@@ -91,6 +93,8 @@ class ProjectStatus:
         yield "last training", _training(self.training, now)
         if self.training is not None:
             yield "", f"{self.training.reason}; {self.n_changed} labels changed since"
+        if self.outside:
+            yield "labels", self.outside
         if self.outlook:
             yield "more labels", self.outlook
         yield "ticks kept", f"{_agreement(self.ticks)}; version before: {_agreement(self.previous_ticks)}"
@@ -134,6 +138,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         previous_ticks=ticks_kept(seen.acceptance, seen.previous),
         blind=blind_agreement(seen.acceptance),
         bands=tuple(seen.bands),
+        outside=told_outside(ProjectKey.parse(key).id, seen.current, desk.ledger.decided_as(key, seen.current)),
         outlook=told_outlook(desk.loader.folder(key)),
         llm=llm_spending(desk.ledger, key),
         auto=told.auto,

@@ -78,6 +78,17 @@ class Ledger:
                     found[row["task_id"]] = Shown(**row)
         return found
 
+    def decided_as(self, key: str, version: str) -> Counter[str]:
+        """How many tasks a version decided last as what: label, out_of_scope, abstain, blind."""
+        newest = sa.select(sa.func.max(shown.c.id)).where(shown.c.project == key).group_by(shown.c.task_id)
+        query = (
+            sa.select(shown.c.kind, sa.func.count().label("n"))
+            .where(shown.c.id.in_(newest), shown.c.version == version)
+            .group_by(shown.c.kind)
+        )
+        with self.engine.connect() as connection:
+            return Counter({row.kind: row.n for row in connection.execute(query)})
+
     def known_states(self, key: str, annotation_ids: Iterable[int]) -> set[tuple[int, str]]:
         """Which (annotation, updated_at) the ledger holds already."""
         found: set[tuple[int, str]] = set()
