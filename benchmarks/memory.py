@@ -4,6 +4,8 @@
 
 projects   20 projects of 150 labels, half English, half Russian, served by one process: without examples, then trained
            on 1,000 examples each; how often each model was loaded
+recovery   20 trained projects, the process killed and started again while two others keep both processors busy:
+           seconds until /live and /ready answer, until a project that is asked for is predicted, until all are loaded
 steady     two trained projects, 10,000 requests of mixed kind and size by four callers: memory after every 1,000;
            without the language model, which would take hours
 
@@ -17,10 +19,11 @@ import os
 import random
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -53,6 +56,7 @@ from training.run import TrainingOptions, train
 
 N_PROJECTS, N_LABELS, N_EXAMPLES = 20, 150, 1_000
 N_REQUESTS, N_CALLERS = 10_000, 4
+N_BUSY = 2  # processes: as many as a small machine has processors
 N_TEXTS = 5_000  # that the requests draw from: the embedders' caches hold them after the first few thousand requests
 SIZES = (1, 1, 1, 1, 1, 1, 2, 5, 20, 50)  # tasks of a /predict
 CALLS = ("predict",) * 7 + ("setup", "health", "webhook")
@@ -110,6 +114,9 @@ class Web:
         answer = requests.get(f"{self.settings.backend_url}/health", auth=self.auth, timeout=100)
         return dict(answer.json()["versions"])
 
+    def ready(self) -> bool:
+        return requests.get(f"{self.settings.backend_url}/ready", auth=self.auth, timeout=100).ok
+
     def webhook(self, key: str) -> None:
         headers = {SECRET_HEADER: self.settings.webhook_secret.get_secret_value(), PROJECT_HEADER: key}
         body = {"action": "ANNOTATION_CREATED"}
@@ -129,7 +136,7 @@ class Web:
 
 def main(part: str) -> None:
     configure_logs("WARNING")
-    print(json.dumps({"projects": projects, "steady": steady}[part](), indent=2))
+    print(json.dumps({"projects": projects, "recovery": recovery, "steady": steady}[part](), indent=2))
 
 
 def projects() -> dict[str, object]:
@@ -147,6 +154,50 @@ def projects() -> dict[str, object]:
             figures[f"{name}: answered"] = f"{answered} of {32 * len(keys)}"
         figures |= running.metrics("prelabel_model_loads_total") | running.metrics("prelabel_evictions_total")
         return figures | running.metrics("prelabel_loaded_bytes")
+
+
+def recovery() -> dict[str, object]:
+    """The clock runs from the start of gunicorn, after a first run has read all files once."""
+    materials = [material_of(language) for language in FILES]
+    keys = {key_of(number): materials[number % 2] for number in range(N_PROJECTS)}
+    with state_folder(keys) as settings:
+        for key in keys:
+            project_folder(settings.projects_dir, key).switch(TRAINED)
+        with web(settings) as running:
+            wait_until(functools.partial(running.serves, keys, TRAINED), every_s=0.5)
+        with busy(N_BUSY):
+            started = time.monotonic()
+            with web(settings) as running:
+                return recovered(running, keys, started)
+
+
+def recovered(running: Web, keys: dict[str, Material], started: float) -> dict[str, object]:
+    """Seconds since the start."""
+
+    def after(what: Callable[[], object]) -> float:
+        wait_until(what, every_s=0.1)
+        return round(time.monotonic() - started, 1)
+
+    figures: dict[str, object] = {"projects": len(keys), "busy processes": N_BUSY}
+    figures["/live, s"] = after(lambda: True)  # `web` waits for it
+    figures["/ready, s"] = after(running.ready)
+    figures["loaded by then"] = len(running.health())
+    last = list(keys)[-1]
+    figures["a project asked for is predicted, s"] = after(lambda: running.predict(last, keys[last], ["a text"]))
+    figures["all loaded, s"] = after(lambda: len(running.health()) == len(keys))
+    return figures
+
+
+@contextmanager
+def busy(n: int) -> Iterator[None]:
+    """Processes that do nothing but take a processor."""
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 def steady() -> dict[str, object]:
