@@ -67,6 +67,7 @@ def follow(project_key: str) -> None:
     with desk().queue.lease("labels", project_key) as held:
         if held and connected(project_key):
             work = desk().project(project_key)
+            training.renew_cold(work)
             following.follow(work.update(webhook_at=time.time()))
 
 

@@ -174,7 +174,7 @@ def recovery() -> dict[str, object]:
 def recovered(running: Web, keys: dict[str, Material], started: float) -> dict[str, object]:
     """Seconds since the start."""
 
-    def after(what: Callable[[], object]) -> float:
+    def after(what: Callable[[], bool]) -> float:
         wait_until(what, every_s=0.1)
         return round(time.monotonic() - started, 1)
 
@@ -183,7 +183,7 @@ def recovered(running: Web, keys: dict[str, Material], started: float) -> dict[s
     figures["/ready, s"] = after(running.ready)
     figures["loaded by then"] = len(running.health())
     last = list(keys)[-1]
-    figures["a project asked for is predicted, s"] = after(lambda: running.predict(last, keys[last], ["a text"]))
+    figures["a project asked for is predicted, s"] = after(lambda: running.predict(last, keys[last], ["a text"]) > 0)
     figures["all loaded, s"] = after(lambda: len(running.health()) == len(keys))
     return figures
 

@@ -381,3 +381,11 @@ def test_ticks_after_a_vote_are_told_from_others(ledger: Ledger) -> None:
     voted = [replace(accepted(n, label=label), stage="vote") for n, label in ((1, "a"), (2, "b"), (3, ""))]
     ledger.add_accepted(KEY, [*voted, accepted(4), replace(accepted(5, how="bulk"), stage="vote")])
     assert ledger.spending.ticks_after_votes(KEY) == (1, 2)
+
+
+def test_tasks_are_counted_by_what_a_version_decided_of_them_last(ledger: Ledger) -> None:
+    outside = replace(shown(2), kind="out_of_scope")
+    ledger.add_shown(KEY, [shown(1), shown(2), outside, shown(3, version="pl-2")])
+    ledger.add_shown(OTHER, [outside])
+    assert ledger.decided_as(KEY, "pl-1") == {"label": 1, "out_of_scope": 1}
+    assert ledger.decided_as(KEY, "pl-3") == {}

@@ -78,14 +78,17 @@ def train(
         BadInputError: an unknown family, profile or language.
         ArtefactError: `out` exists, or the embedder's weights are missing.
     """
-    options = _settled(options, examples, space, assembly)
+    options = _settled(options, examples, space, assembly, pool)
     known = usable(examples, space)
     parts = _parts(known, space, gold, holdout, options)
     with publishing(out) as folder:
         embedder = assembly.embedder(options.language, profile=options.profile)
         labels = embed_labels(space, embedder)
         material = Material(space, parts.train, labels, embed_examples(parts.train, embedder, labels))
-        parameters = _parameters(options, material, assembly) | {"n_left_out": len(examples) - len(known)}
+        parameters = _parameters(options, material, assembly) | {
+            "n_left_out": len(examples) - len(known),
+            "n_pool": min(len(pool), MAX_POOL),
+        }
         fitted = _fitted(material, options, embedder, pool)
         classifier = None if fitted is None else fitted.classifier
         pipeline = _pipeline(material, parameters, options, embedder, assembly.reranker(options.profile), classifier)
@@ -142,14 +145,19 @@ def _votes(
 
 
 def _settled(
-    options: TrainingOptions, examples: Sequence[Example], space: LabelSpace, assembly: Assembly
+    options: TrainingOptions,
+    examples: Sequence[Example],
+    space: LabelSpace,
+    assembly: Assembly,
+    pool: Sequence[str],
 ) -> TrainingOptions:
     """The options with nothing left open but the version."""
     if options.family not in FAMILIES:
         raise BadInputError(f"family must be one of {', '.join(FAMILIES)}, was {options.family!r}")
     if options.language not in ("", *get_args(Language)):
         raise BadInputError(f"language must be one of {', '.join(get_args(Language))}, was {options.language!r}")
-    texts = [example.text for example in examples] or [label.document for label in space.labels]
+    said = [example.text for example in examples] or list(pool)
+    texts = said or [label.document for label in space.labels]
     language, profile = options.language or detect_language(texts), assembly.profile(options.profile).name
     return replace(options, language=language, profile=profile)
 

@@ -36,7 +36,7 @@ from backend.labelstudio.wire import top
 from backend.loop import push
 from backend.loop.clocks import watermark_of
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.retrain import make_cold, read_labels
+from backend.loop.retrain import make_cold, read_labels, renew_cold
 from backend.loop.second_annotator import carry_over
 from backend.loop.tabs import TABS, make_tabs, remove_tabs, standing_tabs
 from backend.loop.upkeep import refresh
@@ -125,6 +125,7 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
         _take_over_settings(desk.project(key), options, report)
         if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
             desk.client.update_project(project.id, sampling=UNCERTAINTY)
+        renew_cold(desk.project(key))
         _catch_up(desk.project(key), report)
         make_tabs(desk.project(key))
     return work.folder.current()

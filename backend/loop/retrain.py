@@ -9,23 +9,26 @@ from typing import Any
 
 import structlog
 
-from backend.core.artefacts import Manifest, cold_version, new_version, read_manifest
+from backend.core.artefacts import COLD_PREFIX, Manifest, cold_version, new_version, read_manifest
 from backend.core.disk import require_room, writing
 from backend.core.errors import ModelFolderError
 from backend.core.types import Example
 from backend.job_queue import TRAINING_FAILED, JobQueue
+from backend.labelstudio.filters import unlabelled
 from backend.labelstudio.records import Task
-from backend.ledger import Training
+from backend.ledger import Training, hash_of_text
 from backend.logs import told
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
 from backend.loop.gold import read_gold
 from backend.loop.pool import unlabelled_texts
 from training.dataset import read_export, training_set
+from training.pool import MAX_POOL, MIN_POOL
 from training.promotion import Verdict, promote
 from training.run import TrainingOptions, train
 
 AGAIN_S = 300  # after a training that failed: a full disk must not be met by one training after the other
+MORE = 4  # times as many texts as a version without labels knows make it worth a new one
 
 log = structlog.get_logger()
 
@@ -98,8 +101,15 @@ def annotated_tasks(work: ProjectDesk, task_ids: Sequence[int] = ()) -> list[Tas
 
 
 def make_cold(work: ProjectDesk) -> str:
-    """Publish and switch to the version that knows label names and hints only; its name."""
-    version = cold_version(work.config_hash, work.profile)
+    """Publish and switch to the version that knows no label of a text; its name.
+
+    It rests on the labels' names and hints, and, where most have no hint, on what the project's
+    texts look like, of which it holds none. Other texts make a version of another name.
+    """
+    found = unlabelled_texts(work, n_labels=0) if _texts_help(work) else []
+    pool = found if len(found) >= MIN_POOL else []
+    told_by = [hash_of_text("\0".join(sorted(pool)))] if pool else []
+    version = cold_version(work.config_hash, work.profile, *told_by)
     target = work.folder.artefact(version)
     if target.exists() and not _servable(work, version):
         work.folder.discard(version)
@@ -110,12 +120,30 @@ def make_cold(work: ProjectDesk) -> str:
             out=target,
             options=_options(work, version),
             assembly=work.desk.loader.assembly,
-            pool=unlabelled_texts(work, n_labels=0),
+            pool=pool,
         )
     row = work.desk.ledger.project(work.key) or work.row
     if not row.pinned:
         work.folder.switch(version)
     return work.folder.current()
+
+
+def renew_cold(work: ProjectDesk) -> bool:
+    """Make the version without labels anew where many more texts came since; whether there is a new one."""
+    current, held = work.folder.current(), work.row.pinned or work.row.frozen
+    if not current.startswith(COLD_PREFIX) or held or not work.usable or not _texts_help(work):
+        return False
+    n_known = int(_parameters(work).get("n_pool", 0))
+    n_texts = work.desk.client.count(work.id, [unlabelled()])
+    if n_known >= MAX_POOL // MORE or n_texts < max(MIN_POOL, MORE * n_known):
+        return False
+    return make_cold(work) != current
+
+
+def _texts_help(work: ProjectDesk) -> bool:
+    """Whether labels are little more than names: texts beside good hints win nothing, and confidence is too high."""
+    labels = work.control.space.labels
+    return sum(bool(label.hint) for label in labels) <= len(labels) / 2
 
 
 def _servable(work: ProjectDesk, version: str) -> bool:

@@ -13,7 +13,7 @@ from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
 from backend.loop.push import remove_surplus
-from backend.loop.retrain import annotated_tasks, failed_lately, make_cold
+from backend.loop.retrain import annotated_tasks, failed_lately, make_cold, renew_cold
 from backend.serving import KEPT_VERSIONS
 
 PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
@@ -80,6 +80,7 @@ def _missed(work: ProjectDesk) -> list[str]:
         work = work.update(watermark="")  # all tasks are read once
     if before != now or not work.row.watermark:
         found.append("labels")
+        renew_cold(work)
         follow(work)
         if now["task_number"] < before.get("task_number", 0):
             _forget_vanished(work)

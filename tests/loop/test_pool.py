@@ -5,13 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from backend.connection.connect import ConnectOptions, connect
+from backend.core.artefacts import read_manifest
 from backend.core.projects import is_blind
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.pool import POOLED_BELOW, unlabelled_texts
+from backend.loop.retrain import make_cold, renew_cold
 from samples import load_samples
 from tests.projects import config_of
 from tests.stack import Backend
+from training.pool import MIN_POOL
 from training.splits import HOLDOUT_BUCKETS, bucket_of
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis]
@@ -44,3 +47,47 @@ def test_all_open_texts_teach_but_those_that_judge(work: ProjectDesk) -> None:
 
 def test_many_labels_need_no_texts_without_one(work: ProjectDesk) -> None:
     assert unlabelled_texts(work, n_labels=POOLED_BELOW) == []
+
+
+def test_a_version_without_labels_knows_the_projects_texts_also_where_they_come_later(
+    backend: Backend,
+) -> None:
+    with Desk(backend.settings) as desk:
+        labels = sorted({row.gold for row in SAMPLE.rows})
+        project = desk.client.create_project(title="later", label_config=config_of(labels))
+        connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        key = str(project.key)
+        first = desk.loader.folder(key).current()
+        assert n_pool_of(desk.project(key)) == 0
+        texts = [{"text": row.text} for row in SAMPLE.rows[:N_TASKS]]
+        desk.client.import_tasks(project.id, texts[:10])
+        assert not renew_cold(desk.project(key)), "ten texts say nothing"
+        desk.client.import_tasks(project.id, texts[10:])
+        assert renew_cold(desk.project(key))
+        renewed = desk.project(key)
+        assert MIN_POOL < n_pool_of(renewed) < N_TASKS
+        assert renewed.folder.current() != first, "other predictions, another name"
+        assert not renew_cold(renewed), "once is enough"
+        assert make_cold(renewed) == renewed.folder.current(), "the same texts make the same version"
+        folder = renewed.folder.artefact(renewed.folder.current())
+        held = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+        assert not [row.text for row in SAMPLE.rows[:N_TASKS] if row.text.encode() in held]
+
+
+@pytest.mark.parametrize("held", ["pinned", "frozen"])
+def test_what_a_person_holds_is_not_made_anew(held: str, work: ProjectDesk) -> None:
+    current = work.folder.current()
+    values: dict[str, dict[str, object]] = {
+        "pinned": {"pinned": current},
+        "frozen": {"frozen": True},
+    }
+    again = work.update(**values[held])
+    more = [{"text": f"{row.text} {n}"} for n in range(5) for row in SAMPLE.rows[:N_TASKS]]
+    work.desk.client.import_tasks(work.id, more)
+    assert not renew_cold(again)
+    assert again.folder.current() == current
+
+
+def n_pool_of(work: ProjectDesk) -> int:
+    manifest = read_manifest(work.folder.artefact(work.folder.current()))
+    return int(manifest.parameters["n_pool"])

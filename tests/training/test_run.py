@@ -34,6 +34,13 @@ def test_without_examples_the_label_names_serve(tmp_path: Path, assembly: Assemb
     assert decision.predicted_label == "cancel_order"
 
 
+def test_without_examples_the_language_is_that_of_the_projects_texts(tmp_path: Path, assembly: Assembly) -> None:
+    texts = ["где мой заказ", "отмените заказ", "карта потеряна"] * 20
+    options = TrainingOptions()
+    manifest = train([], SPACE, out=tmp_path / "m", options=options, assembly=assembly, pool=texts)
+    assert (manifest.language, manifest.parameters["n_pool"]) == ("ru", 60)
+
+
 ODD = [
     ("one example of one label", [Example("1", "tea", "a")], LabelSpace((Label("a", "a"),))),
     ("one example", [Example("1", "tea", "cancel_order")], SPACE),
