@@ -1,12 +1,12 @@
 """The demo's two projects: made, filled and connected once, and gone on with where that was interrupted."""
 
-import html
 from collections.abc import Callable
 
 from backend.connection.connect import UNCERTAINTY, ConnectOptions, connect, prepare
 from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import BadInputError
 from backend.core.settings import Settings
+from backend.labelstudio.instructions import instruction_html
 from backend.labelstudio.records import Project
 from backend.labelstudio.wire import Json, shown_data
 from backend.loop.desk import Desk, ProjectDesk
@@ -42,7 +42,7 @@ def _create(desk: Desk, sample: Sample, report: Report) -> Project:
         title=sample.title,
         label_config=sample.label_config,
         sampling=UNCERTAINTY,
-        expert_instruction=f'<div style="white-space: pre-wrap">{html.escape(sample.guideline)}</div>',
+        expert_instruction=instruction_html(sample.guideline),
     )
 
 

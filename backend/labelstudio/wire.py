@@ -21,6 +21,7 @@ Textless = Literal["link", "no_text"]
 CONTROL_LENGTH = 200  # of a control's name that is kept in a file: people write ten signs
 REASON_LENGTH = 200  # of an HTTP reason phrase, the only message that Label Studio shows
 N_PERCENT = 5  # labels whose percent is shown
+HINT_CHARACTERS = 4_000  # of all hints: more would be most of a task's data; then the likeliest alone have theirs
 WORTH_TELLING = 0.05  # of a probability, in a line of text: less would come and go with every refresh
 SAME_PERCENT = 5  # percents closer than this read the same
 PATH_PART = re.compile(r"[^.\[\]]+")
@@ -269,7 +270,19 @@ def top(decision: Decision | None, control: Control) -> list[Json]:
         {"value": value, "html": f"{html.escape(name)} <b>{share:.0%}</b>"} for value, name, share in likeliest
     ]
     told = {value for value, _, _ in likeliest}
-    return first + [_plain(value, name) for value, name in _names(control).items() if value not in told]
+    others = [_plain(value, name) for value, name in _names(control).items() if value not in told]
+    return _with_hints(first, control) + (_with_hints(others, control) if _fit(control) else others)
+
+
+def _fit(control: Control) -> bool:
+    """Whether all hints are short enough to stand in every task's data."""
+    return sum(len(label.hint) for label in control.space.labels) <= HINT_CHARACTERS
+
+
+def _with_hints(choices: list[Json], control: Control) -> list[Json]:
+    """Choices with what the page shows while the pointer is over them."""
+    hints = {label.value: label.hint for label in control.space.labels if label.hint}
+    return [{**choice, "hint": hints[choice["value"]]} if choice["value"] in hints else choice for choice in choices]
 
 
 def _plain(value: str, name: str) -> Json:

@@ -9,7 +9,7 @@ import pytest
 
 from backend.core.errors import BadInputError, PrelabelError, TooLargeError
 from backend.core.projects import ProjectKey
-from backend.core.types import Decision, DecisionKind, LabelProb
+from backend.core.types import Decision, DecisionKind, Label, LabelProb, LabelSpace
 from backend.labelstudio.schema import Control, read_config
 from backend.labelstudio.wire import (
     REASON_LENGTH,
@@ -26,6 +26,7 @@ from backend.labelstudio.wire import (
     shown_data,
     text_of,
     textless,
+    top,
     webhook_event,
 )
 
@@ -79,11 +80,27 @@ TEXTS = [
     ("null", None, None),
     ("true", True, None),
     ("an object", {"text": "hello"}, None),
-    ("a conversation", [{"author": "A", "text": "hi"}, {"author": "B", "text": "yes?"}], "A: hi\nB: yes?"),
-    ("a conversation without speakers", [{"text": "hi"}, {"author": 5, "text": "yes?"}], "hi\nyes?"),
-    ("a conversation with a turn without words", [{"text": "hi"}, {"author": "B"}, {"text": 5}], "hi"),
+    (
+        "a conversation",
+        [{"author": "A", "text": "hi"}, {"author": "B", "text": "yes?"}],
+        "A: hi\nB: yes?",
+    ),
+    (
+        "a conversation without speakers",
+        [{"text": "hi"}, {"author": 5, "text": "yes?"}],
+        "hi\nyes?",
+    ),
+    (
+        "a conversation with a turn without words",
+        [{"text": "hi"}, {"author": "B"}, {"text": 5}],
+        "hi",
+    ),
     ("a conversation with something else in it", [{"text": "hi"}, "yes?"], None),
-    ("a conversation of links", [{"author": "A", "text": "https://a.example/1"}, {"text": "s3://b/2"}], None),
+    (
+        "a conversation of links",
+        [{"author": "A", "text": "https://a.example/1"}, {"text": "s3://b/2"}],
+        None,
+    ),
     (
         "a conversation with a link",
         [{"author": "A", "text": "https://a.example/1"}, {"text": "see?"}],
@@ -100,7 +117,11 @@ TEXTS = [
     ("data in a link", "data:text/plain;base64,aGVsbG8=", None),
     ("a text with a link", "see https://shop.example/a", "see https://shop.example/a"),
     ("a link and one word", "https://shop.example/a broken", "https://shop.example/a broken"),
-    ("two links", "https://a.example/1 https://a.example/2", "https://a.example/1 https://a.example/2"),
+    (
+        "two links",
+        "https://a.example/1 https://a.example/2",
+        "https://a.example/1 https://a.example/2",
+    ),
     ("a word with a colon", "error:timeout", "error:timeout"),
     ("a path", "/data/orders is empty", "/data/orders is empty"),
     ("a conversation without words", [{"author": "B"}], None),
@@ -127,7 +148,12 @@ PATHS = [
     ("a list that is too short", "$a[3].b", {"a": [{"b": "hello"}]}, None),
     ("a key of a text", "$msg.body", {"msg": "hello"}, None),
     ("nothing there", "$msg.body", {"text": "hello"}, None),
-    ("a conversation within", "$ticket.turns", {"ticket": {"turns": [{"text": "Hi", "author": "A"}]}}, "A: Hi"),
+    (
+        "a conversation within",
+        "$ticket.turns",
+        {"ticket": {"turns": [{"text": "Hi", "author": "A"}]}},
+        "A: Hi",
+    ),
     ("a link within", "$msg.body", {"msg": {"body": "https://a.example/1"}}, None),
 ]
 
@@ -148,7 +174,10 @@ CHAT = """<View><Paragraphs name="t" value="$chat" layout="dialogue" nameKey="wh
 def test_a_conversation_is_read_by_the_keys_that_its_tag_names() -> None:
     control = read_config(CHAT)
     assert isinstance(control, Control)
-    turns = [{"who": "Shop", "said": "Hello", "text": "no"}, {"who": "Ann", "author": "no", "said": "Where is it?"}]
+    turns = [
+        {"who": "Shop", "said": "Hello", "text": "no"},
+        {"who": "Ann", "author": "no", "said": "Where is it?"},
+    ]
     assert text_of({"chat": turns}, control) == "Shop: Hello\nAnn: Where is it?"
 
 
@@ -167,11 +196,23 @@ def test_a_task_without_a_text_has_a_reason(value: object, why: str, control: Co
     assert textless({"text": value}, control) == why
 
 
-PREDICT = {"tasks": [], "project": "84.1795230264", "label_config": "<View/>", "params": {"context": None}}
+PREDICT = {
+    "tasks": [],
+    "project": "84.1795230264",
+    "label_config": "<View/>",
+    "params": {"context": None},
+}
 
 
 def test_a_predict_body_is_read_whatever_its_tasks_are() -> None:
-    tasks = [{"id": 1, "data": {"text": "a"}}, {"data": {"text": "b"}}, {"id": "3", "data": None}, {"id": 4}, None, 5]
+    tasks = [
+        {"id": 1, "data": {"text": "a"}},
+        {"data": {"text": "b"}},
+        {"id": "3", "data": None},
+        {"id": 4},
+        None,
+        5,
+    ]
     read = predict_request({**PREDICT, "tasks": tasks})
     assert [(task.id, task.data) for task in read.tasks] == [
         (1, {"text": "a"}), (0, {"text": "b"}), (0, {}), (4, {}), (0, {}), (0, {}),
@@ -197,13 +238,38 @@ BAD_PREDICT: list[tuple[str, object, type[PrelabelError], str]] = [
     ("a list", [], BadInputError, "the body must be a JSON object, was list"),
     ("null", None, BadInputError, "the body must be a JSON object, was NoneType"),
     ("empty", {}, BadInputError, "tasks must be a list, was NoneType"),
-    ("tasks as an object", {**PREDICT, "tasks": {}}, BadInputError, "tasks must be a list, was dict"),
-    ("no project", {**PREDICT, "project": None}, BadInputError, "project must be a string, was NoneType"),
-    ("a number as project", {**PREDICT, "project": 84}, BadInputError, "project must be a string, was int"),
+    (
+        "tasks as an object",
+        {**PREDICT, "tasks": {}},
+        BadInputError,
+        "tasks must be a list, was dict",
+    ),
+    (
+        "no project",
+        {**PREDICT, "project": None},
+        BadInputError,
+        "project must be a string, was NoneType",
+    ),
+    (
+        "a number as project",
+        {**PREDICT, "project": 84},
+        BadInputError,
+        "project must be a string, was int",
+    ),
     ("a word as project", {**PREDICT, "project": "abc"}, BadInputError, "two integers"),
     ("a path as project", {**PREDICT, "project": "../../etc"}, BadInputError, "two integers"),
-    ("no config", {**PREDICT, "label_config": None}, BadInputError, "label_config must be a string"),
-    ("too many", {**PREDICT, "tasks": [None] * 100_001}, TooLargeError, "at most 100000 a request, were 100001"),
+    (
+        "no config",
+        {**PREDICT, "label_config": None},
+        BadInputError,
+        "label_config must be a string",
+    ),
+    (
+        "too many",
+        {**PREDICT, "tasks": [None] * 100_001},
+        TooLargeError,
+        "at most 100000 a request, were 100001",
+    ),
 ]
 
 
@@ -228,13 +294,23 @@ EXTRAS: list[tuple[str, object, str]] = [
 
 @pytest.mark.parametrize(("extra", "control"), [row[1:] for row in EXTRAS], ids=[row[0] for row in EXTRAS])
 def test_setup_takes_extra_params_of_any_kind(extra: object, control: str) -> None:
-    body = {"project": "84.1795230264", "schema": "<View/>", "access_token": None, "extra_params": extra}
+    body = {
+        "project": "84.1795230264",
+        "schema": "<View/>",
+        "access_token": None,
+        "extra_params": extra,
+    }
     assert setup_request(body) == SetupRequest(ProjectKey(84, 1795230264), "<View/>", control)
 
 
 PROJECT = {"id": 84, "created_at": "2026-11-21T03:04:24.589051Z"}
 EVENTS: list[tuple[str, object, str, tuple[str, ProjectKey | None]]] = [
-    ("our own: the header names the project", {"action": "X"}, "84-1795230264", ("X", ProjectKey(84, 1795230264))),
+    (
+        "our own: the header names the project",
+        {"action": "X"},
+        "84-1795230264",
+        ("X", ProjectKey(84, 1795230264)),
+    ),
     ("a full payload", {"action": "X", "project": PROJECT}, "", ("X", ProjectKey(84, 1795230264))),
     ("both: the header wins", {"action": "X", "project": PROJECT}, "7-8", ("X", ProjectKey(7, 8))),
     ("neither", {"action": "X"}, "", ("X", None)),
@@ -250,10 +326,25 @@ BAD_EVENTS: list[tuple[str, object, str, str]] = [
     ("a list", [], "", "must be a JSON object"),
     ("no action", {"project": PROJECT}, "", "action must be a string"),
     ("a path in the header", {"action": "X"}, "../../etc", "two integers"),
-    ("an id that is a word", {"action": "X", "project": {**PROJECT, "id": "84"}}, "", "an integer id"),
+    (
+        "an id that is a word",
+        {"action": "X", "project": {**PROJECT, "id": "84"}},
+        "",
+        "an integer id",
+    ),
     ("no creation time", {"action": "X", "project": {"id": 84}}, "", "a created_at"),
-    ("a creation time that is none", {"action": "X", "project": {**PROJECT, "created_at": "now"}}, "", "ISO 8601"),
-    ("a creation time before time", {"action": "X", "project": {"id": 8, "created_at": "0001-01-01"}}, "", "ISO 8601"),
+    (
+        "a creation time that is none",
+        {"action": "X", "project": {**PROJECT, "created_at": "now"}},
+        "",
+        "ISO 8601",
+    ),
+    (
+        "a creation time before time",
+        {"action": "X", "project": {"id": 8, "created_at": "0001-01-01"}},
+        "",
+        "ISO 8601",
+    ),
 ]
 
 
@@ -267,7 +358,12 @@ TICKED = [
     ("a label", decided(), ["cancel"], 0.73),
     ("a label without its key in the config", decided(label="nosuch"), None, 0.73),
     ("out of scope", decided("out_of_scope", "oos", p_out_of_scope=0.6), ["oos"], 0.6),
-    ("out of scope without such a choice", decided("out_of_scope", "", p_out_of_scope=0.6), None, 0.6),
+    (
+        "out of scope without such a choice",
+        decided("out_of_scope", "", p_out_of_scope=0.6),
+        None,
+        0.6,
+    ),
     ("abstain", decided("abstain", confidence=0.21), None, 0.21),
     ("a confidence a little above one", decided(confidence=1.0000001), ["cancel"], 1.0),
     ("a confidence a little below zero", decided(confidence=-1e-9), ["cancel"], 0.0),
@@ -294,7 +390,9 @@ def test_one_entry_a_task_and_an_empty_list_for_none_yet() -> None:
     assert results([]) == {"results": []}
 
 
-def test_the_page_shows_the_reason_and_all_labels_with_the_likeliest_first(control: Control) -> None:
+def test_the_page_shows_the_reason_and_all_labels_with_the_likeliest_first(
+    control: Control,
+) -> None:
     shown = shown_data(decided(reason="two\nlines"), control)
     assert shown == {
         "prelabel_why": "two lines",
@@ -312,6 +410,15 @@ def test_a_task_without_a_decision_still_has_all_labels_and_tells_nothing(contro
     assert shown["prelabel_why"] == ""
     assert [item["value"] for item in shown["prelabel_top"]] == ["cancel", "ok", "pay", "oos"]
     assert "%" not in json.dumps(shown)
+
+
+@pytest.mark.parametrize(("length", "hinted"), [(10, ["a", "b", "c", "d", "e", "f"]), (1_000, list("abcde"))])
+def test_choices_have_their_hints_and_long_ones_only_where_they_are_likely(length: int, hinted: list[str]) -> None:
+    labels = tuple(Label(name, name, "h" * length) for name in "abcdef")
+    shares = tuple(LabelProb(name, 0.15) for name in "abcdef")
+    listed = Control("c", "t", "text", LabelSpace(labels), dynamic=True, shows_reason=False)
+    items = top(decided(label="a", alternatives=shares), listed)
+    assert [item["value"] for item in items if item.get("hint")] == hinted
 
 
 STATIC = """<View><Header value="$prelabel_why"/><Text name="t" value="$x"/><Choices name="c" toName="t">
