@@ -32,6 +32,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.svm import LinearSVC
 
 from backend.assembly import Assembly
+from backend.core.artefacts import read_manifest
 from backend.core.deadline import FOREVER
 from backend.core.settings import load_settings
 from backend.core.types import BoolArray, Decision, Example, FloatArray, IntArray, LabelSpace
@@ -44,7 +45,7 @@ from backend.pipeline.pipeline import CHUNK, Pipeline
 from backend.pipeline.retrieve import columns_of
 from benchmarks.datasets import OOS, clinc, massive, space_of
 from training.evaluate import RETENTION, ece
-from training.missing import groups_of, outside
+from training.missing import groups_of, limit_of, outside
 from training.pool import softmax
 from training.run import TrainingOptions, train
 
@@ -122,6 +123,10 @@ class Bench:
         train(examples, space, out=self.folder / name, options=options, assembly=self.assembly, gold=gold)
         self.sheet.say(f"{name}: training on {len(examples)} texts, s", f"{time.perf_counter() - began:.0f}")
         return self.assembly.pipeline(self.folder / name, llm=False)
+
+    def limit(self, name: str) -> float:
+        """From which `missing-labels` takes a text for one that resembles no label."""
+        return limit_of(read_manifest(self.folder / name), self.folder / name)
 
     def answers(self, pipeline: Pipeline, examples: Sequence[Example]) -> Answers:
         decisions = pipeline.run([example.text for example in examples], deadline_s=float("inf"))
@@ -295,7 +300,7 @@ def _found_again(
     kept = [example for example in known if example.label not in gone]
     pipeline = bench.pipeline(kept, space_of(kept, oos=True), language, name=name)
     decisions = pipeline.run([example.text for example in asked], deadline_s=float("inf"))
-    rows = outside([each for each in decisions if each is not None])
+    rows = outside([each for each in decisions if each is not None], bench.limit(name))
     texts, labels = [asked[row].text for row in rows], [asked[row].label for row in rows]
     embedder = bench.assembly.embedder(language)
     counts = [Counter(labels[row] for row in group.rows) for group in groups_of(texts, embedder.embed(texts), embedder)]

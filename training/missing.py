@@ -7,16 +7,22 @@ say what it is about; its most central texts show it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from backend.core.artefacts import Manifest
 from backend.core.types import Decision, FloatArray, IntArray
 from backend.models.kernel import ANALYZERS
+from backend.pipeline.fuse import UNASKED_SHARE
 from backend.pipeline.retrieve import Embedder
+from training.out_of_fold import unseen_of
 from training.typical import typical
 
-OUTSIDE_FROM = 0.05  # probability of being out of scope; few are taken to be, and groups show which ones were
+WORTH_A_LOOK = 5.0  # times the odds that are assumed of any text: few are more, and groups show which ones are
+SHARE_BEYOND = 0.01  # of the accepted examples that resemble the labels as little, or less
+ENOUGH = 30  # of them, from which that can be told
 NEAR = 4.0  # spreads above unrelated texts
 FEWEST = 3  # texts that make a group
 MOST = 5_000  # texts compared with one another, whose square is held in memory (100 MB); more are drawn from
@@ -32,9 +38,23 @@ class Group:
     rows: tuple[int, ...]  # of all its texts
 
 
-def outside(decisions: Sequence[Decision]) -> IntArray:
-    """Rows of the texts that resemble no label."""
-    return np.flatnonzero([decision.p_out_of_scope >= OUTSIDE_FROM for decision in decisions])
+def limit_of(manifest: Manifest, folder: Path) -> float:
+    """From which p(out of scope) on a text counts as one that resembles no label, for a model.
+
+    What such a probability means is a matter of the share of such texts that the model assumes, and of how clear
+    its labels are: so it is measured by that share, and by what the model says about accepted examples of labels
+    that it has not seen. The lower of the two: where labels are clear, even 0.01 is rare.
+    """
+    assumed = float(manifest.parameters.get("assumed_share", UNASKED_SHARE))
+    odds = WORTH_A_LOOK * assumed / (1.0 - assumed)
+    said = unseen_of(folder, but=manifest.labels.oos_value)
+    beyond = float(np.quantile(said, 1.0 - SHARE_BEYOND, method="higher")) if len(said) >= ENOUGH else 1.0
+    return min(odds / (1.0 + odds), beyond)
+
+
+def outside(decisions: Sequence[Decision], limit: float) -> IntArray:
+    """Rows of the texts that resemble no label; `limit` as `limit_of` has it."""
+    return np.flatnonzero([decision.p_out_of_scope > limit for decision in decisions])
 
 
 def groups_of(texts: Sequence[str], vectors: FloatArray, embedder: Embedder, *, seed: int = 0) -> list[Group]:

@@ -97,6 +97,13 @@ class OutOfFold:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def unseen_of(folder: Path, *, but: str) -> FloatArray:
+    """What a model said of its examples unseen, as p(out of scope); those of the label `but` are left out."""
+    with (folder / OUT_OF_FOLD).open(encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    return np.array([line["p_out_of_scope"] for line in lines if line["label"] != but], np.float32)
+
+
 def _levels(evidence: Evidence) -> dict[Stage, Evidence]:
     """The same evidence as each level leaves it."""
     if "classifier" not in evidence.names:

@@ -42,6 +42,7 @@ class Source:
 
     pipeline: Pipeline
     embedder: "Embedder"
+    limit: float  # p(out of scope) from which a text resembles no label
     rows: Iterator[tuple[str, str]]  # id, text
     labelled: tuple[tuple[str, str], ...] = ()  # those that people hold for out of scope
 
@@ -84,7 +85,12 @@ def _look(source: Source, printer: Printer, out: Path | None, *, for_spreadsheet
             for number, group in enumerate(groups, start=1):
                 for row in group.rows:
                     write({"group": number, "words": " ".join(group.words), "id": found[row][0], "text": found[row][1]})
-    result = {"n": n, "n_outside": len(found), "n_grouped": sum(len(group.rows) for group in groups)}
+    result = {
+        "limit": round(source.limit, 6),
+        "n": n,
+        "n_outside": len(found),
+        "n_grouped": sum(len(group.rows) for group in groups),
+    }
     if printer.as_json:
         told = [{**asdict(group), "rows": [found[row][0] for row in group.rows]} for group in groups]
         printer.result({**result, "groups": told})
@@ -95,21 +101,26 @@ def _look(source: Source, printer: Printer, out: Path | None, *, for_spreadsheet
 def _of_file(file: TextFile, model: Path) -> Source:
     rows = ((row.id, row.text) for row in file.rows())
     from backend.assembly import Assembly  # torch takes seconds: a wrong option is told at once
+    from training.missing import limit_of
 
     assembly = Assembly(load_settings())
     manifest = assembly.servable(model)
     embedder = assembly.embedder(manifest.language, profile=manifest.profile)
-    return Source(assembly.pipeline(model, llm=False), embedder, rows)
+    limit = limit_of(manifest, model)
+    return Source(assembly.pipeline(model, llm=False), embedder, limit, rows)
 
 
 def _of_project(number: int) -> Source:
     from backend.connection.outside import texts_of
     from backend.loop.desk import Desk
+    from training.missing import limit_of
 
     with Desk(load_state_settings()) as desk:
-        served, open_, labelled = texts_of(desk, number)
-        embedder = desk.loader.assembly.embedder(served.manifest.language, profile=served.manifest.profile)
-        return Source(served.pipeline.without_llm(), embedder, iter(open_), tuple(labelled))
+        texts = texts_of(desk, number)
+        manifest, pipeline = texts.served.manifest, texts.served.pipeline.without_llm()
+        embedder = desk.loader.assembly.embedder(manifest.language, profile=manifest.profile)
+        limit = limit_of(manifest, texts.model)
+        return Source(pipeline, embedder, limit, iter(texts.open), tuple(texts.labelled))
 
 
 def _outside(source: Source) -> tuple[int, list[tuple[str, str]]]:
@@ -121,7 +132,7 @@ def _outside(source: Source) -> tuple[int, list[tuple[str, str]]]:
         task = progress.add_task("looking at texts", total=None)
         for block in _blocks(source.rows):
             decisions = source.pipeline.run([text for _, text in block], deadline_s=float("inf"))
-            found += [block[row] for row in outside([each for each in decisions if each is not None])]
+            found += [block[row] for row in outside([each for each in decisions if each], source.limit)]
             n += len(block)
             progress.advance(task, len(block))
     return n, found
@@ -144,7 +155,7 @@ def _grouped(source: Source, texts: Sequence[str]) -> "list[Group]":
     return groups_of(cleaned, embed_texts(cleaned, source.embedder, no_labels), source.embedder)
 
 
-def _told(result: dict[str, int], groups: "list[Group]") -> str:
+def _told(result: dict[str, float], groups: "list[Group]") -> str:
     lines = [f"{result['n_outside']} of {result['n']} texts resemble no label; {result['n_grouped']} of them in groups"]
     for number, group in enumerate(groups[:SHOWN], start=1):
         lines += ["", f"{number}. {len(group.rows)} texts: {', '.join(group.words)}"]

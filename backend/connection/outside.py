@@ -1,6 +1,8 @@
 """The texts of a project that its labels may not cover, and what decides about them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from backend.connection.versions import key_of
 from backend.core.errors import BadInputError
@@ -12,8 +14,18 @@ from backend.serving import Served
 Text = tuple[str, str]  # a task's number, and what it says
 
 
-def texts_of(desk: Desk, project_id: int) -> tuple[Served, list[Text], list[Text]]:
-    """What serves, the open tasks' texts, and the texts that people labelled as out of scope.
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What a project's labels may not cover, and the model that says so."""
+
+    served: Served
+    model: Path  # its folder
+    open: list[Text]
+    labelled: list[Text]  # by people, as out of scope
+
+
+def texts_of(desk: Desk, project_id: int) -> Texts:
+    """The open tasks' texts, and those that people labelled as out of scope.
 
     Raises:
         BadInputError: the project is not connected, or has no version yet.
@@ -24,7 +36,7 @@ def texts_of(desk: Desk, project_id: int) -> tuple[Served, list[Text], list[Text
         raise BadInputError(f"project {project_id} must have a version that serves, has none; prelabel doctor says why")
     oos = work.control.space.oos_value
     labelled = [(str(row.task_id), row.text) for row in desk.ledger.index_rows(work.key) if oos and row.label == oos]
-    return served, list(_open(work)), labelled
+    return Texts(served, work.folder.artefact(served.version), list(_open(work)), labelled)
 
 
 def _open(work: ProjectDesk) -> Iterator[Text]:

@@ -6,23 +6,16 @@ is written, and pictures, which a browser would fetch from elsewhere, stay links
 
 from markdown_it import MarkdownIt
 
-STYLES = {  # Label Studio's own style sheet takes these away from lists, tables and paragraphs
-    "p": "margin: 0.5em 0",
-    "h1": "margin: 1em 0 0.3em; font-weight: 600",
-    "h2": "margin: 1em 0 0.3em; font-weight: 600",
-    "h3": "margin: 0.8em 0 0.3em; font-weight: 600",
-    "ul": "list-style: disc; padding-left: 1.5em",
-    "ol": "list-style: decimal; padding-left: 1.5em",
-    "td": "border: 1px solid #ccc; padding: 0.2em 0.5em",
-    "th": "border: 1px solid #ccc; padding: 0.2em 0.5em",
-}
+# Label Studio's own style sheet takes these away, and it stores no style attributes.
+STYLE = (
+    ".guideline p { margin: 0.5em 0 } .guideline ul { list-style: disc; padding-left: 1.5em }"
+    " .guideline ol { list-style: decimal; padding-left: 1.5em }"
+    " .guideline h1, .guideline h2, .guideline h3 { margin: 1em 0 0.3em }"
+    " .guideline td, .guideline th { border: 1px solid #ccc; padding: 0.2em 0.5em }"
+)
 
 
 def instruction_html(guideline: str) -> str:
     """A guideline as safe HTML."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    tokens = reader.parse(guideline)
-    for token in tokens:
-        if token.nesting > 0 and token.tag in STYLES:
-            token.attrSet("style", STYLES[token.tag])
-    return str(reader.renderer.render(tokens, reader.options, {}))
+    return f'<style>{STYLE}</style><div class="guideline">{reader.render(guideline)}</div>'

@@ -46,8 +46,8 @@ class KeywordRules:
         read = [folded(text) for text in texts]
         for column, pattern in self.patterns:
             hits[:, column] += [pattern.search(text) is not None for text in read]
-        hits = np.minimum(hits, 1)
-        return (Feature(KEYWORDS, hits, hits, hits > 0),)
+        found = (hits > 0).astype(np.float32)
+        return (Feature(KEYWORDS, found, found, hits > 0),)
 
 
 def _pattern(words: Sequence[str]) -> regex.Pattern[str] | None:

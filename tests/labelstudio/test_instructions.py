@@ -6,7 +6,7 @@ from backend.labelstudio.instructions import instruction_html
 
 CASES = [
     ("a heading", "## Orders", ">Orders</h2>"),
-    ("the points of a list", "- one", '<ul style="list-style: disc; padding-left: 1.5em">'),
+    ("the points of a list", "- one", ".guideline ul { list-style: disc;"),
     ("bold words and a name", "**One** `label`", "<strong>One</strong> <code>label</code>"),
     ("a list", "1. one\n2. two", "<li>one</li>\n<li>two</li>\n</ol>"),
     ("a table", "| a | b |\n|---|---|\n| 1 | 2 |", ">1</td>"),
