@@ -23,9 +23,11 @@ from backend.core.errors import BadInputError, OutsideError, PrelabelError
 from backend.core.settings import Settings, load_settings
 from backend.logs import configure_logs
 from backend.supervisor.bring_up import Event, Report, supervise
-from backend.supervisor.services import COMMAND
+from backend.supervisor.environments import last_line, tail
+from backend.supervisor.services import COMMAND, child_environment
 from backend.supervisor.state import StateFolder
 
+SAMPLES_LOG = "samples.log"
 USAGE = 2  # exit code for bad input
 
 Demo = Annotated[bool, typer.Option("--demo", help="with two sample projects")]
@@ -68,9 +70,22 @@ def up_here(folder: StateFolder, report: Report, *, demo: bool, fresh: bool) -> 
 
 
 def samples_of_the_demo(settings: Settings, report: Callable[[str], None]) -> None:
-    from backend.connection.demo import setup_demo
+    """Make them in a process of its own: the models that it loads would stay with the supervisor.
 
-    setup_demo(settings, report)
+    Raises:
+        OutsideError: it failed; says how, and where the rest is.
+    """
+    log = StateFolder(settings.home).logs / SAMPLES_LOG
+    with log.open("ab") as errors:
+        since = errors.tell()
+        with subprocess.Popen(
+            [sys.executable, "-m", "backend.commands.samples"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=errors, env=dict(child_environment(settings.home)), text=True, encoding="utf-8",
+        ) as process:  # fmt: skip
+            for line in process.stdout or ():
+                report(line.rstrip())
+    if process.returncode:
+        raise OutsideError(f"{last_line(tail(log, since=since)) or 'it said nothing'}; see {log}")
 
 
 def ask_to_start_over(folder: StateFolder) -> None:

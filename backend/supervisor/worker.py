@@ -3,6 +3,9 @@
 A job that a killed worker has left STARTED would stay so until its time-out; a worker of the same name takes it back.
 Models hang in a forked child, so jobs run in the worker itself (SimpleWorker).
 
+A worker that has done nothing for IDLE_S but look around begins anew, by exec, without the models and libraries that
+it has loaded: the same process to whoever keeps it running, so that this is no death that is reported.
+
 A job that stands in C, as in a regular expression, is reached by no signal: then the process ends, and whoever keeps
 it running starts it again.
 """
@@ -10,6 +13,7 @@ it running starts it again.
 import faulthandler
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +30,7 @@ from rq.utils import parse_composite_key
 
 from backend.core.errors import BadInputError, QueueError
 from backend.core.settings import Settings
+from backend.core.weighing import resident
 from backend.job_queue import GIVEN_UP, QUEUES, TRAINING_FAILED, TRAININGS, JobQueue, connect, kind_of, queue
 from backend.roll_call import CRON_NAME, listens
 
@@ -40,6 +45,9 @@ STANDS_S = 20.0  # after its time-out, in which a job may clear up
 STARTS_AGAIN_S = 120.0  # within which a worker that has ended by itself is back, also a container
 NO_TRAINING_S = 3600  # after one was given up: the next would end its worker, too
 ONE_NAME_WAIT_S = 5.0
+IDLE_S = 300.0  # of a pause; after it the first label waits for 600 MB to be loaded again: some 5 s
+LOOKS = frozenset({"reconcile_all", "reconcile", "poll"})  # jobs that come whether there is work or not
+WORTH_BYTES = 50 * 1024 * 1024  # what a look leaves loaded where it was more than that
 RECONNECT_WITHIN_S = 5.0
 GIVES_WAY = 10  # nice value of a process that only trains: annotators are never kept waiting for the processor
 
@@ -50,6 +58,24 @@ class Worker(SimpleWorker):  # type: ignore[misc]
     """RQ's worker without a fork, back soon after the queue was away."""
 
     max_connection_wait_time = RECONNECT_WITHIN_S
+    worked_at: float | None = None  # the end of the last job that was more than a look, by time.monotonic()
+
+    @property
+    def is_told_to_stop(self) -> bool:
+        """Whether SIGTERM or SIGINT came."""
+        return bool(self._stop_requested)
+
+    @property
+    def rests_s(self) -> float:
+        """How long it may go on doing nothing; as long as it likes where it has nothing to give back."""
+        return float("inf") if self.worked_at is None else self.worked_at + IDLE_S - time.monotonic()
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
+        """The next job; None, which ends `work`, where none but looks came for too long."""
+        if self.rests_s <= 0:
+            return None
+        idle = max_idle_time if self.worked_at is None else max(1, int(self.rests_s))
+        return super().dequeue_job_and_maintain_ttl(timeout, idle)
 
     def reorder_queues(self, reference_queue: Queue) -> None:
         """After a job of the first queue the second comes before it, once: labels without end must not starve it.
@@ -63,11 +89,14 @@ class Worker(SimpleWorker):  # type: ignore[misc]
 
     def perform_job(self, job: Job, own: Queue, execution: Execution) -> bool:
         """End the process where the job goes on after its time-out: a thread of C does so, whoever holds the GIL."""
+        before = resident()
         faulthandler.dump_traceback_later((job.timeout or own.DEFAULT_TIMEOUT) + STANDS_S, exit=True)
         try:
             return bool(super().perform_job(job, own, execution))
         finally:
             faulthandler.cancel_dump_traceback_later()
+            if kind_of(job) not in LOOKS or resident() - before > WORTH_BYTES:
+                self.worked_at = time.monotonic()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Without RQ's traceback, which may quote a task's text; see backend.loop.telling for the rest."""
@@ -85,7 +114,8 @@ def work(settings: Settings, queues: Sequence[str], name: str) -> None:
     if unknown or not queues:
         raise BadInputError(f"queues must be some of {', '.join(QUEUES)}, were {', '.join(queues) or 'none'}")
     if set(queues) == {"train"}:
-        os.nice(GIVES_WAY)
+        nice = max(GIVES_WAY, os.getpriority(os.PRIO_PROCESS, 0))  # not more each time that it begins anew
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
     connection = connect(settings)
     try:
         require_one_of_name(connection, name)
@@ -100,6 +130,10 @@ def work(settings: Settings, queues: Sequence[str], name: str) -> None:
         own, name=name, connection=connection, serializer=JSONSerializer, log_job_description=False
     )  # a description holds the job's arguments
     worker.work(logging_level=settings.log_level)
+    if worker.rests_s <= 0 and not worker.is_told_to_stop:
+        log.info("worker %s gives its models back and begins anew", name)
+        connection.close()
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 
 
 def require_one_of_name(connection: redis.Redis, name: str) -> None:

@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+held: list[bytes] = []  # what a job leaves loaded
+
 
 def note(path: str) -> None:
     """Add a line, then wait for the file `path`.go."""
@@ -32,3 +34,10 @@ def kill_worker(path: str) -> None:
     with Path(path).open("a", encoding="utf-8") as file:
         file.write("run\n")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load(path: str) -> None:
+    """Leave 100 MB loaded, and add a line with the process's number."""
+    held.append(os.urandom(1024) * 100 * 1024)
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()}\n")

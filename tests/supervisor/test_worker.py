@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 from rq.job import Job, JobStatus
@@ -32,12 +33,21 @@ from tests.stack import Backend, kill, make_backend, running, wait_for
 
 pytestmark = pytest.mark.redis
 NOTE, KILL = "tests.supervisor.jobs.note", "tests.supervisor.jobs.kill_worker"
+LOAD = "tests.supervisor.jobs.load"
 NOTE_AS, STAND = "tests.supervisor.jobs.note_as", "tests.supervisor.jobs.stand"
 KEY = "84-1795230264"
 IMPATIENT = """
 from backend.core.settings import load_settings
 from backend.supervisor import worker
 worker.STANDS_S = 1.0
+worker.work(load_settings(), ["train"], "worker-train")
+"""
+
+SOON_IDLE = """
+from backend.core.settings import load_settings
+from backend.supervisor import worker
+worker.IDLE_S = 1.0
+worker.LOOKS = {"note_as"}
 worker.work(load_settings(), ["train"], "worker-train")
 """
 
@@ -255,3 +265,26 @@ def test_trainings_have_a_worker_of_their_own_so_that_one_project_never_keeps_an
     commands = [service.command for service in Prelabel(Settings(home=tmp_path)).workers()]
     queues = [set(command[command.index("--queues") + 1].split(",")) for command in commands]
     assert queues == [{"train"}, set(QUEUES) - {"train"}]
+
+
+def test_an_idle_worker_gives_back_what_its_jobs_loaded_and_goes_on_as_the_same_process(
+    stack: Backend, connection: redis.Redis, tmp_path: Path
+) -> None:
+    """Also while jobs come that only look around, as the cron's tick does."""
+    own, notes = queue(connection, "train"), tmp_path / "notes"
+    service = replace(Prelabel(stack.settings).workers()[0], command=(sys.executable, "-c", SOON_IDLE))
+    with running(service, tmp_path) as child:
+        own.enqueue(LOAD, str(notes))
+        wait_for(lambda: notes.exists())
+        process = psutil.Process(child.pid)
+        loaded, nice = process.memory_info().rss, process.nice()
+
+        def looked_and_gave_back() -> bool:
+            own.enqueue(NOTE_AS, str(tmp_path / "looks"), "look")
+            return process.memory_info().rss < loaded - 100 * 1024 * 1024
+
+        wait_for(looked_and_gave_back, every_s=0.2)
+        own.enqueue(LOAD, str(notes))
+        wait_for(lambda: len(notes.read_text().split()) == 2)
+        assert notes.read_text().split() == [str(child.pid)] * 2
+        assert process.nice() == nice >= 10
