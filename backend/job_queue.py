@@ -41,6 +41,7 @@ JOBS = {  # function -> (queue, seconds it may take)
     "predict_project": ("bulk", 1800),
     "refine": ("bulk", 600),
     "auto_accept": ("bulk", 600),
+    "mark": ("bulk", 600),
     "prune": ("bulk", 3600),
 }
 TRAININGS = ("retrain", "retrain_due")

@@ -17,6 +17,7 @@ from backend.logs import configure_logs, new_trace, told
 from backend.loop import auto_accept as accepting
 from backend.loop import clocks, coverage, push, second_annotator, upkeep
 from backend.loop import follow as following
+from backend.loop import marks as marking
 from backend.loop import poll as polling
 from backend.loop import refine as refining
 from backend.loop import report as reporting
@@ -101,6 +102,7 @@ def predict_project(project_key: str) -> None:
             following.refresh_head(work, served)
         if accepting.wanted(work):
             desk().queue.enqueue("auto_accept", project_key)
+        desk().queue.enqueue("mark", project_key)
         desk().queue.enqueue("prune", project_key)
 
 
@@ -120,6 +122,17 @@ def auto_accept(project_key: str) -> None:
         done = accepting.apply(desk().project(project_key))
     if not done:
         desk().queue.enqueue("auto_accept", project_key)
+
+
+@job
+def mark(project_key: str) -> None:
+    """Mark blind tasks, and ticks that people changed, for the Data Manager's tabs."""
+    with desk().queue.lease("labels", project_key, wait_s=0.1) as held:  # nobody else writes the tasks' data
+        if not held or not connected(project_key):
+            return  # reconcile asks again
+        done = marking.mark(desk().project(project_key))
+    if not done:
+        desk().queue.enqueue("mark", project_key)
 
 
 @job
@@ -171,6 +184,8 @@ def reconcile(project_key: str) -> None:
             found = upkeep.reconcile(work)
             if work.usable and accepting.wanted(work):
                 desk().queue.enqueue("auto_accept", project_key)
+            if "labels" in found:
+                desk().queue.enqueue("mark", project_key)
             log.info("reconciled", found=found)
 
 

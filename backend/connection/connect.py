@@ -128,6 +128,7 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
         renew_cold(desk.project(key))
         _catch_up(desk.project(key), report)
         make_tabs(desk.project(key))
+        desk.queue.enqueue("mark", key)
     return work.folder.current()
 
 

@@ -100,6 +100,12 @@ class Ledger:
                 found.update((row[0], row[1]) for row in connection.execute(query))
         return found
 
+    def blind_tasks(self, key: str) -> list[int]:
+        """Tasks that were once kept without a tick, by rising id."""
+        query = sa.select(shown.c.task_id).where(shown.c.project == key, shown.c.kind == "blind")
+        with self.engine.connect() as connection:
+            return sorted(set(connection.execute(query).scalars()))
+
     def add_accepted(self, key: str, rows: Sequence[Accepted]) -> None:
         if not rows:
             return
