@@ -51,7 +51,6 @@ BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds fa
 FOREVER_S = float("inf")
 N_LOOKED_AT = 200  # rows whose language is compared with the model's
 N_LABELS_TOLD = 5
-SPOKEN = {"en": "English", "ru": "Russian", "mixed": "mixed"}
 
 Data = Annotated[
     Path,
@@ -378,7 +377,7 @@ def _started(rows: Iterator[Row]) -> tuple[Iterator[Row], list[Row]]:
 
 def _tell_language(rows: Sequence[Row], language: str, printer: Printer) -> None:
     """Say so where the texts are in another language than those that a model learnt from."""
-    from backend.pipeline.language import detect_language
+    from backend.pipeline.language import SPOKEN, detect_language
 
     found = detect_language(row.text for row in rows)
     if language in ("en", "ru") and found != language:

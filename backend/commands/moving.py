@@ -83,6 +83,8 @@ def import_data(
     settings, source = load_settings(), FileSource(data, FileOptions(kind, encoding, delimiter, label), printer.step)
     new_config = partial(config_of, source, options.names, printer.step)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
+        if note := _other_language(settings, goal, source, names):
+            printer.step(note)
         with bar(f"importing {source.name}") as advance:
             done = import_rows(
                 source, goal.sink, goal.project_id, goal.control, folder=goal.folder, options=options,
@@ -162,6 +164,17 @@ def _target_of(
     titled = partial(open_titled, new_config=new_config, dry_run=dry_run)
     with open_project(settings, project) if project else titled(settings, title, label_config) as found:
         yield found
+
+
+def _other_language(settings: Settings, goal: Target, source: FileSource, names: Names) -> str:
+    """What is said where the file is in another language than the project."""
+    from backend.core.projects import project_folder
+    from backend.moving.language import language_note, language_of_project
+
+    if not goal.project_id:
+        return ""
+    language = language_of_project(project_folder(settings.projects_dir, goal.key), goal.settings)
+    return language_note(source, names.text or goal.control.text_key, language)
 
 
 def _names(text: str, id_column: str, label: str, *, no_id: bool, id_prefix: str) -> Names:

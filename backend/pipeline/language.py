@@ -9,6 +9,7 @@ from typing import Literal
 
 from backend.core.types import Language
 
+SPOKEN = {"en": "English", "ru": "Russian", "mixed": "mixed"}
 SAMPLE = 2000  # texts are enough to tell
 CLEAR_SHARE = 0.9  # of the texts in one alphabet; brand names and links in the other are ordinary
 MOSTLY = 0.3  # share of Cyrillic letters from which a text is Russian: product names are often Latin
