@@ -31,7 +31,7 @@ MEANINGS: Mapping[str, str] = {  # of every entry of ProjectSettings, in words f
     "small": "up to so many labels the project counts as small",
     "small_interval_s": "seconds between two trainings of a small project",
     "large_interval_s": "and of a large one",
-    "keywords": "words that speak for a label; with a star, the beginnings of words",
+    "keywords": "words that speak for a label, in any case, also c++ or №; with a star, beginnings of words",
     "renamed": 'labels of older annotations and what they are called now; "" drops them',
 }
 EXAMPLES: Mapping[str, str] = {  # of the tables, which are empty
