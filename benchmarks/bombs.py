@@ -5,6 +5,7 @@ Each is read by a process of its own, as `import --dry-run` and `train` read it 
     python -m benchmarks.bombs
 """
 
+import gzip
 import json
 import subprocess
 import sys
@@ -57,6 +58,11 @@ BOMBS = [
     Bomb("8 MB of empty lists in a row", "a.jsonl", lambda: b'{"text": [' + b"[]," * 2_700_000 + b"[]]}\n" + ROW),
     Bomb("0.4 MB of gzip: 400 MB of line ends", "a.jsonl.gz", lambda: _packed(b"\n", 400 * MB)),
     Bomb("0.4 MB of gzip: 400 MB of short rows", "a.csv.gz", lambda: _packed(b"text\n", 400 * MB)),
+    Bomb(
+        "the same in two parts, the last one small",
+        "a.csv.gz",
+        lambda: _packed(b"text\n", 400 * MB) + gzip.compress(b"x"),
+    ),
     Bomb("0.4 MB of gzip: one row of 400 MB", "a.csv.gz", lambda: _packed(b"x", 400 * MB)),
     Bomb("one row of 100 MB, CSV", "a.csv", lambda: b"text\n" + b"x" * 100_000_000 + b"\ntea\n"),
     Bomb("one row of 100 MB, TSV", "a.tsv", lambda: b"text\n" + b"x" * 100_000_000 + b"\ntea\n"),

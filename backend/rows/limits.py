@@ -8,7 +8,7 @@ MAX_DEPTH = 32  # lists and objects inside each other; Label Studio's own export
 MAX_CONTAINERS = 100_000  # lists and objects of one row, of 90 bytes each
 MAX_COLUMNS = 5_000  # a table of features beside the text has hundreds
 MAX_RATIO = 100  # unpacked to packed bytes; texts reach 20
-FREE_BYTES = 4 * 2**20  # unpacked before the ratio counts: tables of a few like rows pack well
+FREE_BYTES = 2**20  # unpacked before the ratio counts: tables of a few like rows pack well
 MAX_ROWS_PER_BYTE = 10  # of Parquet, where equal rows take no room
 FREE_ROWS = 100_000  # before that counts
 

@@ -72,7 +72,7 @@ class _Unpacked(io.RawIOBase):
         if self.n_unpacked > max(FREE_BYTES, MAX_RATIO * self.packed.n_read):
             raise BadInputError(
                 f"{self.name} must unpack to at most {MAX_RATIO} times its size, unpacks to more; look at what is in "
-                "it, and import it unpacked (gunzip)"
+                "it, and give it unpacked (gunzip)"
             )
         return n
 

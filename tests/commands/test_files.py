@@ -69,6 +69,65 @@ def test_predict_keeps_the_input_and_adds_its_columns(home: Path, data: Path, mo
     assert alternatives == sorted(alternatives, key=lambda entry: -entry["probability"])
 
 
+def test_the_users_columns_stay_and_rows_that_are_no_texts_are_told(home: Path, model: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": "please stop my order", "reason": "=chargeback", "confidence": "low", "imported_reason": "old"},
+        {"text": None, "reason": "", "confidence": "", "imported_reason": ""},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"rows": rows}), encoding="utf-16")
+    done = prelabel(
+        home, "predict", tmp_path / "a.json", "--model", model, "--out", tmp_path / "o.csv", "--rejects",
+        tmp_path / "r.csv", "--for-spreadsheet", "--json", expected=1,
+    )  # fmt: skip
+    assert {name: result(done)[name] for name in ("n", "n_rejected")} == {"n": 1, "n_rejected": 1}
+    assert "row 2 is left out: text must hold a character, is empty" in done.stderr
+    with (tmp_path / "o.csv").open(newline="", encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    kept = {"imported_reason": "'=chargeback", "imported_confidence": "low", "imported_imported_reason": "old"}
+    assert {name: row[name] for name in kept} == kept
+    assert row["predicted_label"] == "cancel_order"
+    assert "text must hold a character" in (tmp_path / "r.csv").read_text(encoding="utf-8")
+
+
+def test_evaluate_says_which_rows_no_figure_counts(home: Path, model: Path, tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "a.csv",
+        [
+            {"text": "please stop my order", "label": "cancel_order "},
+            {"text": "my card is gone", "label": "lost_cards"},
+            {"text": "who are you", "label": ""},
+        ],
+    )
+    done = prelabel(home, "evaluate", path, "--model", model, "--out", tmp_path / "e", "--json", expected=1)
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    told = "1 of 3 rows have a label that the model does not know, 'lost_cards' (1): no figure counts them"
+    assert [metrics[name] for name in ("n", "n_unknown_label", "n_without_label", "n_rejected")] == [1, 1, 1, 0]
+    assert result(done)["not_judged"].startswith(told)
+    assert told.replace("'", "&#39;") in Path(result(done)["report"]).read_text(encoding="utf-8")
+
+
+def test_a_model_is_trained_on_label_studios_export_and_says_what_it_left_out(home: Path, tmp_path: Path) -> None:
+    tasks = [
+        {
+            "id": number, "data": {"text": example.text}, "annotations": [
+                {
+                    "id": number, "completed_by": 1, "was_cancelled": False, "updated_at": "2026-01-02T03:04:05Z",
+                    "result": [{"from_name": "topic", "type": "choices", "value": {"choices": [example.label]}}],
+                }
+            ],
+        }
+        for number, example in enumerate(examples_of(9))
+    ]  # fmt: skip
+    tasks[0]["data"] = {"text": None}
+    (tmp_path / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
+    done = prelabel(home, "train", tmp_path / "export.json", "--out", tmp_path / "m", "--json", expected=1)
+    assert {name: result(done)[name] for name in ("n_trained", "n_rejected")} == {
+        "n_trained": len(tasks) - 1,
+        "n_rejected": 1,
+    }
+    assert (tmp_path / "m" / "manifest.json").exists()
+
+
 def test_evaluate_writes_metrics_report_and_pictures(home: Path, data: Path, model: Path, tmp_path: Path) -> None:
     done = prelabel(
         home, "evaluate", data, "--model", model, "--out", tmp_path / "e", "--where", "split=test", "--no-llm", "--json"
@@ -137,6 +196,11 @@ BAD = [
     ("groups of nothing", ["missing-labels", "{data}"], "either DATA with --model or --project must be given"),
     ("no text", ["explain", "--model", "{model}"], "exactly one of --task and --text"),
     ("a generation alone", ["explain", "--text", "a", "--generation", "3"], "must go with the --version"),
+    ("a column twice", ["train", "{twice}", "--out", "{tmp}/m"], "must differ, some stand twice: label; rename them"),
+    ("format", ["train", "{data}", "--out", "{tmp}/m", "--format", "xls"], "--format must be one of csv, tsv, jsonl"),
+    ("delimiter", ["train", "{data}", "--out", "{tmp}/m", "--delimiter", "ab"], "--delimiter must be one sign, or tab"),
+    ("no table", ["predict", "{data}", "--model", "{model}", "--out", "{tmp}/o.jsonl", "--for-spreadsheet"],
+     "--for-spreadsheet must go with a name that ends in .csv or .tsv"),
     ("output suffix", ["predict", "{data}", "--model", "{model}", "--out", "{tmp}/o.xlsx"], "must end in .csv"),
 ]  # fmt: skip
 
@@ -145,7 +209,9 @@ BAD = [
 def test_bad_input_ends_with_2_and_one_line_that_helps(
     arguments: list[str], message: str, home: Path, data: Path, model: Path, tmp_path: Path
 ) -> None:
-    given = [argument.format(tmp=tmp_path, data=data, model=model) for argument in arguments]
+    twice = data.with_name("twice.csv")
+    twice.write_text("text,label,label\ntea,a,b\n", encoding="utf-8")
+    given = [argument.format(tmp=tmp_path, data=data, model=model, twice=twice) for argument in arguments]
     done = prelabel(home, *given, expected=2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr

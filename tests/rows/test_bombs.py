@@ -115,13 +115,19 @@ def test_a_table_of_a_million_columns_is_refused_and_such_a_row_rejected(tmp_pat
 
 @pytest.mark.parametrize("unit", [b"\n", b"text\n", b"x", b'{"text": "tea"}\n'])
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
-def test_a_file_that_unpacks_to_far_too_much_is_refused(
-    tmp_path: Path, name: str, unit: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(opening, "FREE_BYTES", MB // 4)
+def test_a_file_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, name: str, unit: bytes) -> None:
     content = gzip.compress(b"text\n" + unit * (4 * MB // len(unit)))
     with pytest.raises(BadInputError, match=r"must unpack to at most 100 times its size, unpacks to more.*\(gunzip\)"):
         read(tmp_path / name, content)
+
+
+def test_a_file_that_tells_another_size_is_refused_when_that_much_was_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "FREE_BYTES", MB // 8)
+    content = gzip.compress(b"text\n" + b"x" * (4 * MB)) + gzip.compress(b"y\n")
+    with pytest.raises(BadInputError, match="must unpack to at most 100 times its size"):
+        read(tmp_path / "a.csv.gz", content)
 
 
 def test_a_file_that_packs_well_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
