@@ -14,7 +14,7 @@ from backend.core.errors import BadInputError, TooLargeError
 
 CHUNK = 256 * 1024  # bytes that are read at once
 LONGEST = 8_000_000  # signs of one value: a text of a million Cyrillic letters is six, and JSON is 28 times as large
-MOST_NESTED = 500_000  # lists and objects in one value; more would hold up all threads while it is read
+MOST_NESTED = 200_000  # lists and objects in one value; more would hold up all threads while it is read
 MAX_ITEMS = 100_000  # of a list that is kept
 MAX_PASSED = 1_000_000  # of a list that is not
 BLANKS = re.compile(r"[ \t\n\r]*+")
