@@ -94,7 +94,7 @@ def import_data(
             _connect(settings, client.project(goal.project_id), profile, printer)
     if predict and not dry_run:
         _predict_now(settings, goal.project_id)
-    for remark in remarks_on(done, options):
+    for remark in remarks_on(done, options, goal.settings.language):
         printer.step(remark)
     rejected = {"rejects": str(options.rejects)} if done.left_out and not dry_run else {}
     printer.result({"project": goal.project_id, **done.figures(), **rejected})

@@ -20,11 +20,13 @@ from backend.labelstudio.schema import Control
 from backend.moving.catalogue import open_catalogue
 from backend.moving.rows import LabelsAs, Row, RowReader
 from backend.moving.sending import Imported, Report, Run, Sink
+from backend.pipeline.language import detect_language
 from backend.rows.names import Names
 from backend.rows.records import Record, Reject
 from backend.rows.rejects import Rejects
 
 CHUNK_ROWS = 5000  # of one request, about a second: with fewer Label Studio spends up to a quarter more on a row
+LANGUAGE_TEXTS = 50  # that tell it well enough for a word about it
 CHUNK_CHARACTERS = 8_000_000  # of one request's texts
 
 
@@ -120,6 +122,7 @@ def _alone(path: Path, report: Report) -> FileLock:
 
 
 def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
+    first: list[str] = []  # texts, which tell the language
     for record in source.records():
         run.done.read += 1
         found = reader.read(record)
@@ -129,6 +132,9 @@ def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
         if isinstance(found, Reject):
             run.reject(found)
         elif run.lacks(found):
+            if len(first) < LANGUAGE_TEXTS:
+                first.append(str(found.data[reader.control.text_key]))
+                run.done.language = detect_language(first)
             yield found
 
 

@@ -6,10 +6,20 @@ from backend.moving.importing import ImportOptions
 from backend.moving.sending import Imported
 
 SHOWN = 3
+LANGUAGES = {"en": "English", "ru": "Russian"}
 
 
-def remarks_on(done: Imported, options: ImportOptions) -> Iterator[str]:
-    """A line for each way in which something of the file is not in the project, with its remedy."""
+def remarks_on(done: Imported, options: ImportOptions, language: str) -> Iterator[str]:
+    """A line for each way in which something of the file is not in the project, with its remedy.
+
+    Args:
+        language: the project's, as its settings have it; empty where they leave it to the texts.
+    """
+    if {done.language, language} == {"en", "ru"}:
+        yield (
+            f"the texts look {LANGUAGES[done.language]}, but the project is {LANGUAGES[language]}: is it the right "
+            'file? If it is, set language = "mixed" in the project\'s settings.toml'
+        )
     if done.changed:
         ids = ", ".join(done.changed_ids[:SHOWN])
         yield (
