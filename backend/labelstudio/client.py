@@ -27,6 +27,7 @@ PAGE = 200  # tasks of one page
 BULK_PAGE = 1000  # where all tasks are read
 CARRIED = ("annotations", "predictions")  # by an imported task
 IMPORT_ATTEMPTS = 3
+CALM_TASKS = 500  # of one request, while people submit
 APPEARS_S = 10.0  # in which a request without an answer is carried out, or never will be
 LOOK_S = 1.0
 LIGHT = "id,data,created_at,updated_at,total_annotations,is_labeled"  # six times faster than all of a task
@@ -111,27 +112,40 @@ class LabelStudioClient:
         """Import tasks with what they carry; their ids, in order.
 
         A Label Studio whose SQLite was locked tries again by itself, without the annotations and predictions, and
-        tells by nothing but its counts (1.23.2). Such tasks are deleted and sent again.
+        tells by nothing but its counts (1.23.2). Such tasks are deleted and sent again in small pieces: the shorter a
+        request, the seldomer somebody's submit comes in between.
 
         Raises:
-            LabelStudioError: it dropped them again and again; the tasks are gone.
+            LabelStudioError: it dropped some again and again; these are gone, those before them are there.
         """
-        path = f"api/projects/{project_id}/import"
-        carried = {
-            f"{kind[:-1]}_count": sum(len(task.get(kind, ())) for task in tasks if "data" in task) for kind in CARRIED
-        }
+        ids = self._import_whole(project_id, tasks)
+        if ids is not None:
+            return ids
+        starts = range(0, len(tasks), CALM_TASKS)
+        return [id_ for start in starts for id_ in self._import_piece(project_id, tasks[start : start + CALM_TASKS])]
+
+    def _import_piece(self, project_id: int, tasks: Sequence[Json]) -> list[int]:
         for _ in range(IMPORT_ATTEMPTS):
-            answer = self.api.json(
-                "POST", path, params={"return_task_ids": "true"}, body=list(tasks), timeout_s=PUSH_TIMEOUT_S
-            )
-            if all(answer[count] >= n for count, n in carried.items()):
-                return list(answer["task_ids"])
-            log.info("import_dropped_labels", project=project_id, n_tasks=len(tasks))
-            self._act(project_id, "delete_tasks", {"all": False, "included": answer["task_ids"]})
+            ids = self._import_whole(project_id, tasks)
+            if ids is not None:
+                return ids
         raise LabelStudioError(
             f"the {len(tasks)} tasks must arrive with their labels, but Label Studio dropped these {IMPORT_ATTEMPTS} "
             "times: its database is locked too often; try again when it has less to do"
         )
+
+    def _import_whole(self, project_id: int, tasks: Sequence[Json]) -> list[int] | None:
+        """The ids of the tasks; None where Label Studio dropped what they carry, and they are gone again."""
+        carried = {
+            f"{kind[:-1]}_count": sum(len(task.get(kind, ())) for task in tasks if "data" in task) for kind in CARRIED
+        }
+        path, params = f"api/projects/{project_id}/import", {"return_task_ids": "true"}
+        answer = self.api.json("POST", path, params=params, body=list(tasks), timeout_s=PUSH_TIMEOUT_S)
+        if all(answer[count] >= n for count, n in carried.items()):
+            return list(answer["task_ids"])
+        log.info("import_dropped_labels", project=project_id, n_tasks=len(tasks))
+        self._act(project_id, "delete_tasks", {"all": False, "included": answer["task_ids"]})
+        return None
 
     def tasks(
         self, project_id: int, *, filters: Sequence[Json] = (), ordering: str = "id", limit: int | None = None,

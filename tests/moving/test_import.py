@@ -107,7 +107,7 @@ def test_bad_rows_go_to_a_file_with_their_reasons_and_the_others_go_in(playgroun
     assert rejected == {
         2: "text must hold a character, is empty",
         3: "label must be one of the label config; correct it, or add it there",
-        4: "must have 3 fields like the header, has 2",
+        4: "line 5: must have 3 fields like the header, has 2",
         5: "the id must be of one row, but row 1 has it too; make them differ, or say --no-id",
         7: "must hold no NUL character; remove it",
         8: "must be UTF-8, holds bytes or characters that are not; correct them, or say --encoding",
