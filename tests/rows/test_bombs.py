@@ -121,7 +121,7 @@ def test_a_file_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, name: st
         read(tmp_path / name, content)
 
 
-def test_a_file_that_tells_another_size_is_refused_when_that_much_was_unpacked(
+def test_packed_files_after_each_other_are_counted_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "FREE_BYTES", MB // 8)
