@@ -49,6 +49,12 @@ class Answering:
     telemetry: Telemetry
     watch: Watch
 
+    def begin(self) -> None:
+        """Begin to load the connected projects, the one used last first, as many as there is room for."""
+        rows = [(key, self.ledger.project(key)) for key in self.ledger.project_keys()]
+        latest = sorted(rows, key=lambda row: _last_moved(row[1]), reverse=True)
+        self.projects.warm([key for key, _ in latest], after=self.watch.seen)
+
     def setup(self, request: SetupRequest) -> str:
         """The version that serves the project; asks for a refresh where its label config is new.
 
@@ -198,7 +204,7 @@ class Answering:
 
 
 def answering_of(settings: Settings) -> Answering:
-    """What answers in this process; the connected projects' models begin to load, as many as there is room for."""
+    """What answers in this process; nothing is loaded yet."""
     ledger, telemetry = open_ledger(settings, patience_s=WRITE_WITHIN_S), Telemetry()
     telemetry.watch_database(ledger.engine)
     assembly = Assembly(settings, Memory(settings.memory_bytes, stay_s=STAY_S), telemetry.timed)
@@ -206,7 +212,6 @@ def answering_of(settings: Settings) -> Answering:
     telemetry.registry.register(ServerCollector(assembly.servers))
     telemetry.registry.register(AnswerCollector(assembly.recalled))
     projects = ServedProjects(Loader(settings, assembly, ledger))
-    projects.warm(sorted(ledger.project_keys(), key=lambda key: _last_moved(ledger.project(key)), reverse=True))
     queue = JobQueue(connect(settings, answer_within_s=WEBHOOK_ANSWER_S))
     return Answering(settings, projects, ledger, queue, telemetry, Watch(projects, queue, assembly))
 

@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure_logs(settings.log_level)
     say_started("web")
     answering = answering_of(settings)
-    answering.watch.start()
+    answering.watch.start(answering.begin)
     gate = routes.Gatekeeper(
         user=settings.user,
         password=settings.password.get_secret_value(),

@@ -80,7 +80,9 @@ def hosted() -> Hosted:
     """This process's core; its models load in the background."""
     settings = load_settings()
     configure_logs(settings.log_level)  # to standard error: standard output is the host's
-    return Hosted(answering_of(settings))
+    answering = answering_of(settings)
+    answering.begin()
+    return Hosted(answering)
 
 
 class PreAnnotator1(LabelStudioMLBase):  # type: ignore[misc]

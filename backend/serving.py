@@ -22,6 +22,7 @@ from backend.logs import told
 from backend.pipeline.budget import Budget, MeteredBudget
 
 KEPT_VERSIONS = 2  # the newest and the one to go back to: what others have beside their folders is deleted
+AFTER_S = 5.0  # a look at 20 projects takes one second, and half a minute while others load
 HOLDOUT_BUCKETS = 10  # of 100; never in the index of a model that is judged on them
 
 log = structlog.get_logger()
@@ -166,7 +167,7 @@ class ServedProjects:
     def waiting(self) -> frozenset[str]:
         """Projects that nobody has asked for since the start: loaded in their turn, or on demand."""
         with self._lock:
-            return frozenset(self._waiting - self._loading)
+            return frozenset(self._waiting)
 
     def ready(self) -> dict[str, str]:
         """Version by project, for those that answer."""
@@ -181,16 +182,21 @@ class ServedProjects:
         """Projects for which there was no room; they come back when they are asked for a prediction."""
         return frozenset(self._seen - self.memory.states().keys())
 
-    def warm(self, keys: Sequence[str]) -> None:
+    def warm(self, keys: Sequence[str], *, after: threading.Event | None = None) -> None:
         """Begin to load projects in the background, one after the other, until there is no room for another.
 
         The first is the one that the process waits for before it is ready.
+
+        Args:
+            after: what should come before, but not for longer than AFTER_S: loading slows it down.
         """
         with self._lock:
             self._waiting.update(key for key in keys[1:] if self.loader.folder(key).current())
-        threading.Thread(target=self._warm, args=(keys,), daemon=True, name="warm").start()
+        threading.Thread(target=self._warm, args=(keys, after), daemon=True, name="warm").start()
 
-    def _warm(self, keys: Sequence[str]) -> None:
+    def _warm(self, keys: Sequence[str], after: threading.Event | None) -> None:
+        if after is not None:
+            after.wait(AFTER_S)
         for place, key in enumerate(keys):
             if not self.memory.room_for_another():
                 with self._lock:
@@ -204,6 +210,7 @@ class ServedProjects:
     def _refresh(self, key: str, served: Served | None, current: str) -> None:
         """Load in the background what is current, where that is not what answers."""
         with self._lock:
+            self._waiting.discard(key)
             if key in self._failures and self._failures[key].version != current:
                 del self._failures[key]  # somebody switched away from it
         if current and self._stale(key, served, current) and self.memory.would_help(key) and self._claim(key):
@@ -222,7 +229,6 @@ class ServedProjects:
     def _claim(self, key: str) -> bool:
         """Whether nobody loads this project yet; from here on, the caller does."""
         with self._lock:
-            self._waiting.discard(key)
             if key in self._loading:
                 return False
             self._loading.add(key)
@@ -244,6 +250,7 @@ class ServedProjects:
         finally:
             with self._lock:
                 self._loading.discard(key)
+                self._waiting.discard(key)
 
     def _note_failure(self, key: str, version: str, err: Exception) -> None:
         """Logged once: it is tried again and again."""

@@ -126,8 +126,20 @@ def test_after_a_start_each_project_has_its_turn_and_one_that_is_asked_for_has_i
         assert projects.waiting() == set(KEYS[1:]), "looking after all of them loads none before its turn"
         assert projects.version(KEYS[2]) == VERSION, "Label Studio asks before it shows a task"
         assert projects.waiting() == {KEYS[1]}
+        wait_for(lambda: projects._loading == {KEYS[0], KEYS[2]})
     wait_for(lambda: set(projects.ready()) == set(KEYS))
     assert not projects.waiting()
+
+
+def test_a_project_that_is_loaded_in_its_turn_keeps_nobody_waiting(home: Path, ledger: Ledger) -> None:
+    projects = projects_of(home, ledger, Memory())
+    never_published = "9-1795230264"
+    with projects.memory._loading:  # no model can be loaded meanwhile
+        projects.warm([never_published, *KEYS])
+        wait_for(lambda: projects._loading == {KEYS[0]})
+        assert projects.waiting() == set(KEYS)
+    wait_for(lambda: not projects.waiting())
+    assert set(projects.ready()) == set(KEYS)
 
 
 def with_chroma(home: Path, url: str) -> Settings:

@@ -21,6 +21,12 @@ STALE_S = 60.0  # a look that takes longer hangs in the database or on the disk
 log = structlog.get_logger()
 
 
+def _is_set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Watch:
     """What the last look saw. Thread-safe; nothing here waits but `look`."""
@@ -29,11 +35,15 @@ class Watch:
     queue: JobQueue
     assembly: Assembly
     sight: Sight | None = None
+    seen: threading.Event = field(default_factory=_is_set)  # unless the first look is awaited
     _looked_at: float = 0.0  # by time.monotonic(), which nobody sets back
     _since: dict[tuple[str, str], float] = field(default_factory=dict)  # unix, by kind and what it is about
     _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def start(self) -> None:
+    def start(self, begin: Callable[[], None]) -> None:
+        """Look again and again, after `begin`, which may have work wait for the first look."""
+        self.seen.clear()
+        begin()
         threading.Thread(target=self._look_forever, daemon=True, name="watch").start()
 
     def stop(self) -> None:
@@ -81,7 +91,9 @@ class Watch:
             log.info("recovered", kind=kind, about=about)
 
     def _look_forever(self) -> None:
-        pause = 0.0
+        self._try_to_look()
+        self.seen.set()
+        pause = LOOK_EVERY_S
         while not self._stopped.wait(pause):
             took = _seconds(self._try_to_look)
             pause = max(LOOK_EVERY_S, took / SHARE_OF_TIME - took)
