@@ -28,6 +28,7 @@ BULK_PAGE = 1000  # where all tasks are read
 CARRIED = ("annotations", "predictions")  # by an imported task
 IMPORT_ATTEMPTS = 3
 CALM_TASKS = 500  # of one request, while people submit
+REMOVE_ATTEMPTS = 6  # about a minute
 APPEARS_S = 10.0  # in which a request without an answer is carried out, or never will be
 LOOK_S = 1.0
 LIGHT = "id,data,created_at,updated_at,total_annotations,is_labeled"  # six times faster than all of a task
@@ -144,8 +145,26 @@ class LabelStudioClient:
         if all(answer[count] >= n for count, n in carried.items()):
             return list(answer["task_ids"])
         log.info("import_dropped_labels", project=project_id, n_tasks=len(tasks))
-        self._act(project_id, "delete_tasks", {"all": False, "included": answer["task_ids"]})
+        for start in range(0, len(answer["task_ids"]), CALM_TASKS):
+            self._remove(project_id, answer["task_ids"][start : start + CALM_TASKS])
         return None
+
+    def _remove(self, project_id: int, task_ids: Sequence[int]) -> None:
+        """Delete tasks that came in without their labels, however often the database is locked."""
+        for attempt in range(REMOVE_ATTEMPTS):
+            try:
+                self._act(project_id, "delete_tasks", {"all": False, "included": list(task_ids)})
+            except LabelStudioError as err:
+                if not err.unanswered:
+                    raise
+                time.sleep(LOOK_S * 2**attempt)
+            else:
+                return
+        raise LabelStudioError(
+            f"the {len(task_ids)} tasks that came in without their labels must be removed, but Label Studio's database "
+            "was locked too often; import again with --add-labels when it has less to do",
+            status=httpx.codes.CONFLICT,
+        )
 
     def tasks(
         self, project_id: int, *, filters: Sequence[Json] = (), ordering: str = "id", limit: int | None = None,
