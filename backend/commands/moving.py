@@ -83,8 +83,6 @@ def import_data(
     settings, source = load_settings(), FileSource(data, FileOptions(kind, encoding, delimiter, label), printer.step)
     new_config = partial(config_of, source, options.names, printer.step)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
-        if note := _other_language(settings, goal, source, names):
-            printer.step(note)
         with bar(f"importing {source.name}") as advance:
             done = import_rows(
                 source, goal.sink, goal.project_id, goal.control, folder=goal.folder, options=options,
@@ -94,7 +92,7 @@ def import_data(
             _connect(settings, client.project(goal.project_id), profile, printer)
     if predict and not dry_run:
         _predict_now(settings, goal.project_id)
-    for remark in remarks_on(done, options, goal.settings.language):
+    for remark in remarks_on(done, options, _language(settings, goal)):
         printer.step(remark)
     rejected = {"rejects": str(options.rejects)} if done.left_out and not dry_run else {}
     printer.result({"project": goal.project_id, **done.figures(), **rejected})
@@ -166,15 +164,12 @@ def _target_of(
         yield found
 
 
-def _other_language(settings: Settings, goal: Target, source: FileSource, names: Names) -> str:
-    """What is said where the file is in another language than the project."""
+def _language(settings: Settings, goal: Target) -> str:
     from backend.core.projects import project_folder
-    from backend.moving.language import language_note, language_of_project
+    from backend.moving.language import language_of_project
 
-    if not goal.project_id:
-        return ""
-    language = language_of_project(project_folder(settings.projects_dir, goal.key), goal.settings)
-    return language_note(source, names.text or goal.control.text_key, language)
+    folder = project_folder(settings.projects_dir, goal.key) if goal.project_id else None
+    return language_of_project(folder, goal.settings) if folder else ""
 
 
 def _names(text: str, id_column: str, label: str, *, no_id: bool, id_prefix: str) -> Names:

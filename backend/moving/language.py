@@ -1,16 +1,8 @@
-"""Whether the texts of a file are in another language than the project's model learnt: a wrong file, perhaps."""
-
-from itertools import islice
+"""The language of a project, with which that of a file is compared: it may be the wrong file."""
 
 from backend.core.artefacts import read_manifest
 from backend.core.errors import ArtefactError
 from backend.core.projects import ProjectFolder, ProjectSettings
-from backend.pipeline.language import SPOKEN, detect_language
-from backend.rows.cells import as_cell
-from backend.rows.names import TEXT, column_named
-from backend.rows.reading import FileSource
-
-N_LOOKED_AT = 200  # rows
 
 
 def language_of_project(folder: ProjectFolder, settings: ProjectSettings) -> str:
@@ -23,15 +15,3 @@ def language_of_project(folder: ProjectFolder, settings: ProjectSettings) -> str
     except ArtefactError:
         return ""
     return manifest.language if manifest.data.n_examples else ""  # without any, labels' names alone told it
-
-
-def language_note(source: FileSource, column: str, language: str) -> str:
-    """What to say where the first rows are in another language; empty where nothing is."""
-    if source.is_stream or language not in ("en", "ru"):
-        return ""
-    rows = (record.columns for record in islice(source.records(), N_LOOKED_AT))
-    texts = [as_cell(row.get(column_named(row, column) or column_named(row, TEXT) or "")) for row in rows]
-    found = detect_language(texts)
-    if found == language or not any(texts):
-        return ""
-    return f"the texts look {SPOKEN[found]}, the project's model learnt {SPOKEN[language]} ones: is it the right file?"

@@ -121,9 +121,7 @@ def test_a_file_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, name: st
         read(tmp_path / name, content)
 
 
-def test_packed_files_after_each_other_are_counted_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packed_files_after_each_other_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "FREE_BYTES", MB // 8)
     content = gzip.compress(b"text\n" + b"x" * (4 * MB)) + gzip.compress(b"y\n")
     with pytest.raises(BadInputError, match="must unpack to at most 100 times its size"):
