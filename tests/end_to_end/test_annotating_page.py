@@ -41,7 +41,7 @@ def page_of(browser: Browser, label_studio: RunningLabelStudio) -> Page:
     page.fill("input[name=email]", label_studio.email)
     page.fill("input[name=password]", label_studio.password)
     page.click("button[type=submit]")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_url(lambda address: "/user/login" not in address, wait_until="commit")
     return page
 
 

@@ -45,7 +45,7 @@ class Annotator:
     work: ProjectDesk
 
     def opens(self, task: Task) -> "Keyboard":
-        self.page.goto(f"{self.url}/projects/{self.work.id}/data?task={task.id}", wait_until="networkidle")
+        self.page.goto(f"{self.url}/projects/{self.work.id}/data?task={task.id}", wait_until="commit")
         expect(self.page.get_by_test_id("bottombar-submit-button")).to_be_visible(timeout=30_000)
         expect(self.page.get_by_role("checkbox", checked=True)).to_have_count(1 if ticked(task) else 0, timeout=20_000)
         return Keyboard(self.page)
