@@ -27,6 +27,7 @@ MISSABLE = (
     "predictions",
     "doubled",
 )  # counted from 0: only then is the first one seen
+AWAKE_S = 300.0  # after a label; as long as an idle worker keeps its models
 
 log = structlog.get_logger()
 
@@ -97,12 +98,16 @@ def _missed(work: ProjectDesk) -> list[str]:
 
 
 def _servable(work: ProjectDesk) -> bool:
-    """Whether the current version serves; loaded by the time that the first label comes.
+    """Whether the current version serves; loaded by the time that the next label comes where they come now.
 
+    Where nobody labels it is only looked at, so that an idle worker holds no model.
     One that was made by another prelabel or for other models, or is damaged, is trained anew.
     """
     try:
-        work.desk.warm(work.key)
+        if time.time() - work.row.webhook_at < AWAKE_S:
+            work.desk.warm(work.key)
+        elif version := work.folder.current():
+            work.desk.loader.assembly.servable(work.folder.artefact(version))
     except ModelFolderError as err:
         log.error("version_not_usable", **told(err))
         return False

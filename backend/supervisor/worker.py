@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import redis
@@ -58,24 +59,21 @@ class Worker(SimpleWorker):  # type: ignore[misc]
     """RQ's worker without a fork, back soon after the queue was away."""
 
     max_connection_wait_time = RECONNECT_WITHIN_S
+    is_idle: bool = False  # whether `work` ended because none but looks came for IDLE_S
     worked_at: float | None = None  # the end of the last job that was more than a look, by time.monotonic()
 
     @property
-    def is_told_to_stop(self) -> bool:
-        """Whether SIGTERM or SIGINT came."""
-        return bool(self._stop_requested)
-
-    @property
     def rests_s(self) -> float:
-        """How long it may go on doing nothing; as long as it likes where it has nothing to give back."""
-        return float("inf") if self.worked_at is None else self.worked_at + IDLE_S - time.monotonic()
+        """How long it may go on doing nothing, once it has something to give back."""
+        return (self.worked_at or 0.0) + IDLE_S - time.monotonic()
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         """The next job; None, which ends `work`, where none but looks came for too long."""
-        if self.rests_s <= 0:
-            return None
-        idle = max_idle_time if self.worked_at is None else max(1, int(self.rests_s))
-        return super().dequeue_job_and_maintain_ttl(timeout, idle)
+        if self.worked_at is None:
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        found = super().dequeue_job_and_maintain_ttl(timeout, ceil(self.rests_s)) if self.rests_s > 0 else None
+        self.is_idle = found is None
+        return found
 
     def reorder_queues(self, reference_queue: Queue) -> None:
         """After a job of the first queue the second comes before it, once: labels without end must not starve it.
@@ -130,7 +128,7 @@ def work(settings: Settings, queues: Sequence[str], name: str) -> None:
         own, name=name, connection=connection, serializer=JSONSerializer, log_job_description=False
     )  # a description holds the job's arguments
     worker.work(logging_level=settings.log_level)
-    if worker.rests_s <= 0 and not worker.is_told_to_stop:
+    if worker.is_idle:
         log.info("worker %s gives its models back and begins anew", name)
         connection.close()
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606

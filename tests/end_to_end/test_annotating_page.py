@@ -62,7 +62,8 @@ def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
     client = work.desk.client
     task = next(task for task in client.tasks(work.id) if ticked(task))
     page.goto(f"{url}/projects/{work.id}/data?task={task.id}")
-    expect(page.get_by_text(str(task.data[WHY_KEY]), exact=True)).to_be_visible(timeout=20_000)
+    why = page.get_by_role("heading", name=str(task.data[WHY_KEY]), exact=True)  # the table beside it says it, too
+    expect(why).to_be_visible(timeout=20_000)
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(1)
     share = f"{task.predictions[-1]['score']:.0%}"
     expect(page.get_by_text(re.compile(rf"{re.escape(ticked(task))}\s*{share}")).first).to_be_visible()
