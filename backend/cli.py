@@ -62,11 +62,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> module and line of --help
         "Export a project's labels with the columns that were imported; a manifest stands beside the file.",
     ),
     "train": (
-        "files",
+        "train",
         "Train a model on a file of labelled texts; rows without a label tell what labels' names leave open.",
     ),
     "predict": (
-        "files",
+        "predict",
         "Predict each row of a file, or, with --project, each open task that lacks the present version.",
     ),
     "plan": (
@@ -74,7 +74,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> module and line of --help
         "Say what `predict --llm` would take on a file: texts that reach the language models, tokens, time and price.",
     ),
     "evaluate": (
-        "files",
+        "evaluate",
         "Compare a model's predictions with the labels of a file, and write a report.",
     ),
     "explain": (

@@ -8,8 +8,8 @@ from typing import Annotated, get_args
 import regex
 import typer
 
-from backend.commands.files import label_space_of
 from backend.commands.printing import Printer, counting
+from backend.commands.train import label_space_of
 from backend.core.artefacts import write_atomically
 from backend.core.descriptions import Description, descriptions_from, fitting
 from backend.core.disk import hand_over

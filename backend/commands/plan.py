@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.commands.files import AsJson, Model
+from backend.commands.model_runs import AsJson, Model
 from backend.commands.printing import Printer, counting
 from backend.commands.reading import (
     TEXTS_FILE,
