@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from backend.labelstudio.schema import COLUMN_KEY
+from backend.labelstudio.wire import value_at
 from backend.rows.added import read_back, written
 
 LABEL = "label"
@@ -49,6 +50,12 @@ def as_columns(data: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(text, str) or text == key:
         return dict(data)
     return {text if name == key else read_back(name, (key,)): value for name, value in data.items()}
+
+
+def text_in(row: Mapping[str, Any], key: str) -> Any:
+    """The text of a row of an export, under its column's name or where the label config reads it."""
+    named = row.get(COLUMN_KEY)
+    return value_at(row, written(named, TAKEN) if isinstance(named, str) else key)
 
 
 def set_aside(columns: Collection[str], text: str, key: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from backend.core.disk import hand_over, writing
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.filters import id_above, labelled
 from backend.labelstudio.records import Json, task_of
-from backend.moving.columns import LABEL, SPLIT
+from backend.moving.columns import LABEL, SPLIT, text_in
 from backend.moving.dividing import Division, division
 from backend.moving.exported import FIELDS, History, TaskRows, What
 from backend.moving.target import Target
@@ -161,7 +161,7 @@ def _write(pages: ReadPages, goal: Target, out: Path, options: ExportOptions) ->
             labels[row[LABEL]] += 1
             told.update(json.dumps({name: as_cell(value) for name, value in row.items()}, sort_keys=True).encode())
             if options.shares:
-                parts.add(as_cell(row.get(goal.control.text_key)), row[LABEL])
+                parts.add(as_cell(text_in(row, goal.control.text_key)), row[LABEL])
         columns |= {SPLIT: "text"} if options.shares else {}
         sizes = _rows_out(pages, out, columns, parts, options)
     return Manifest(

@@ -17,10 +17,12 @@ from filelock import FileLock
 from backend.core.disk import writing
 from backend.core.errors import BadInputError
 from backend.labelstudio.schema import Control
+from backend.labelstudio.wire import value_at
 from backend.moving.catalogue import open_catalogue
 from backend.moving.rows import LabelsAs, Row, RowReader
 from backend.moving.sending import Imported, Report, Run, Sink
 from backend.pipeline.language import detect_language
+from backend.rows.cells import strings_in
 from backend.rows.names import Names
 from backend.rows.records import Record, Reject
 from backend.rows.rejects import Rejects
@@ -133,7 +135,7 @@ def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
             run.reject(found)
         elif run.lacks(found):
             if len(first) < LANGUAGE_TEXTS:
-                first.append(str(found.data[reader.control.text_key]))
+                first.append(str(value_at(found.data, reader.control.text_key)))
                 run.done.language = detect_language(first)
             yield found
 
@@ -143,7 +145,7 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         chunk.append(row)
-        size += sum(len(value) for value in row.data.values() if isinstance(value, str))
+        size += sum(map(len, strings_in(row.data)))
         if len(chunk) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
             yield chunk
             chunk, size = [], 0

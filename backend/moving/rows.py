@@ -8,7 +8,7 @@ from backend.core.errors import BadInputError
 from backend.core.labels import spelled
 from backend.core.spellings import Spellings
 from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, IMPORTED, TOP_KEY, Control
-from backend.labelstudio.wire import Json, choice, shown_data
+from backend.labelstudio.wire import Json, choice, shown_data, value_at
 from backend.moving.cells import OWN, fingerprint, text_fingerprint
 from backend.moving.columns import as_data, is_export, set_aside, without_added
 from backend.rows.cells import as_cell
@@ -65,7 +65,7 @@ class RowReader:
             self._checked.append(record.number)
         given, text = self._given_id(columns), self._text_column(columns)
         lacking = f"must have the column {self._text_name()!r}; add it"
-        problem = text_problem(columns, columns[text]) if text else lacking
+        problem = text_problem(columns, value_at(columns, text)) if text else lacking
         if problem or not text:
             return Reject(record.number, problem, given)
         given_label = self._given_label(record, columns)
@@ -94,7 +94,8 @@ class RowReader:
     def _row(
         self, number: int, columns: Mapping[str, Any], text: str, label: str, *, retold: bool
     ) -> Row | Reject:  # fmt: skip
-        identity = identity_of(self._given_id(columns), as_cell(columns[text]), self.occurrence)
+        read = value_at(columns, text)
+        identity = identity_of(self._given_id(columns), as_cell(read), self.occurrence)
         if len(identity) > MAX_ID:
             return Reject(number, f"the id must have at most {MAX_ID} characters, has {len(identity)}; shorten it")
         kept = {name: value for name, value in columns.items() if name not in OWN}
@@ -104,7 +105,7 @@ class RowReader:
         others = {name: value for name, value in data.items() if name != label_column}
         return Row(
             number, identity, {**data, **shown, ID_KEY: identity}, label, fingerprint(data, identity),
-            fingerprint(others, identity), text_fingerprint(columns[text]), self._plain_id(columns, identity), retold,
+            fingerprint(others, identity), text_fingerprint(read), self._plain_id(columns, identity), retold,
         )  # fmt: skip
 
     def _plain_id(self, columns: Mapping[str, Any], identity: str) -> str:
@@ -123,12 +124,19 @@ class RowReader:
         return self.names.text or TEXT
 
     def _text_column(self, columns: Mapping[str, Any]) -> str | None:
-        """The one that was named; else what an export says, the key of the label config, `text`."""
+        """The one that was named; else what an export says, the key of the label config, `text`.
+
+        The key may be a path such as `msg.body`, which then stands for the column.
+        """
         if self.names.text:
             return column_named(columns, self.names.text)
         told = columns.get(COLUMN_KEY)
-        names = (*([told] if isinstance(told, str) and told in columns else []), self.control.text_key, TEXT)
-        return next((found for name in names if (found := column_named(columns, name))), None)
+        key = self.control.text_key
+        if isinstance(told, str) and told in columns:
+            return told
+        if found := column_named(columns, key):
+            return found
+        return column_named(columns, TEXT) if value_at(columns, key) is None else key
 
     def _label_column(self, columns: Mapping[str, Any]) -> str | None:
         found = column_named(columns, self.names.label or LABEL)

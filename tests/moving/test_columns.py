@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from backend.labelstudio.schema import COLUMN_KEY, Control, read_config
+from backend.labelstudio.wire import value_at
+from backend.moving.cells import text_fingerprint
+from backend.moving.columns import text_in
 from backend.moving.rows import Row, RowReader
 from backend.rows.names import Names, column_named
 from backend.rows.records import Record, Reject
@@ -29,14 +32,45 @@ def test_a_column_is_found_where_one_alone_looks_like_its_name(
     assert column_named(columns, name) == found
 
 
-def reader(names: Names) -> RowReader:
-    control = read_config(CONFIG)
+def reader(names: Names, config: str = CONFIG) -> RowReader:
+    control = read_config(config)
     assert isinstance(control, Control)
     return RowReader(control, names, lambda _: 1)
 
 
 def read(columns: dict[str, Any], names: Names = Names()) -> Row | Reject:  # noqa: B008
     return reader(names).read(Record(1, columns))
+
+
+PATHS = [
+    ("nested, as JSON has it", {"msg": {"body": "tea"}}, "$msg.body"),
+    ("in a list", {"turns": [{"body": "tea"}, {"body": "milk"}]}, "$turns[0].body"),
+    ("a column of the very name", {"msg.body": "tea"}, "$msg.body"),
+    ("beside a column text", {"msg": {"body": "tea"}, "text": "a note"}, "$msg.body"),
+    ("not there, a column text is", {"msg": {}, "text": "tea"}, "$msg.body"),
+]
+
+
+@pytest.mark.parametrize(("columns", "value"), [row[1:] for row in PATHS], ids=[row[0] for row in PATHS])
+def test_the_text_is_where_the_label_config_reads_it(columns: dict[str, Any], value: str) -> None:
+    config = CONFIG.replace("$text", value)
+    row = reader(Names(), config).read(Record(1, {"id": "1", **columns}))
+    assert isinstance(row, Row)
+    assert value_at(row.data, value[1:]) == "tea"
+    assert row.text == text_fingerprint("tea")
+
+
+@pytest.mark.parametrize("msg", [{}, {"body": None}, {"body": ""}, {"body": {"html": "tea"}}, "tea", None], ids=str)
+def test_a_row_without_a_text_at_its_path_is_rejected(msg: object) -> None:
+    rows = reader(Names(), CONFIG.replace("$text", "$msg.body"))
+    assert isinstance(rows.read(Record(1, {"msg": {"body": "tea"}})), Row)
+    assert isinstance(rows.read(Record(2, {"msg": msg})), Reject)
+
+
+def test_texts_of_an_export_are_like_texts_wherever_they_stood() -> None:
+    assert text_in({"text": "tea"}, "text") == "tea"
+    assert text_in({"body": "tea", COLUMN_KEY: "body"}, "text") == "tea"
+    assert text_in({"msg": {"body": "tea"}}, "msg.body") == "tea"
 
 
 def test_labels_under_a_header_with_blanks_arrive_and_that_is_said() -> None:
