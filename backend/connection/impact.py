@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.core.artefacts import oldest_first, write_atomically
 from backend.core.disk import hand_over, users_folder
+from backend.files import appearing
 from backend.ledger import Accepted
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -128,7 +129,8 @@ def group(name: str, rows: Sequence[Accepted]) -> Group:
 def write_page(folder: Path, impact: Impact) -> None:
     """Write impact.html and its picture; what stood there under these names is replaced."""
     users_folder(folder)
-    _draw(impact, folder / PICTURE)
+    with appearing(folder / PICTURE) as hidden:
+        _draw(impact, hidden)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -157,7 +159,7 @@ def _draw(impact: Impact, path: Path) -> None:
     shares.bar(range(1, len(judged) + 1), [part.acceptance or 0.0 for part in judged], color="#3b6ea5")
     shares.set(title="ticks kept, by version", ylim=(0, 1), xticks=range(1, len(judged) + 1))
     figure.tight_layout()
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, format="png")
 
 
 def _median(rows: Sequence[Accepted]) -> float | None:
