@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.commands.printing import Printer, bar
+from backend.commands.printing import Printer, bar, bar_of_tasks
 from backend.commands.reading import Delimiter, Encoding, Format, ForSpreadsheet
 from backend.core.errors import BadInputError
-from backend.core.settings import Settings, load_settings
+from backend.core.settings import Settings, load_settings, load_state_settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Project
 from backend.moving.dividing import shares_of
@@ -95,7 +95,8 @@ def import_data(
     for remark in remarks_on(done, options, _language(settings, goal)):
         printer.step(remark)
     rejected = {"rejects": str(options.rejects)} if done.left_out and not dry_run else {}
-    printer.result({"project": goal.project_id, **done.figures(), **rejected})
+    target = goal.project_id or (None if json else "new")
+    printer.result({"project": target, **done.figures(), **rejected})
     if done.left_out:
         raise typer.Exit(NO)
 
@@ -120,12 +121,12 @@ def export(
     if not kinds:
         raise BadInputError(f"--what must be one of {', '.join(WHATS)}, was {what!r}")
     options = ExportOptions(kinds[0], shares_of(split) if split else None, own_keys, for_spreadsheet)
-    settings = load_settings()
+    settings = load_state_settings()
     with open_project(settings, project) as (client, goal), opened_ledger(settings) as ledger:
-        with bar("exporting") as advance:
+        with bar_of_tasks("exporting") as watch:
             manifest = export_project(
                 client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=printer.step,
-                watch=lambda n, of: advance(f"{n} of {of} tasks", n / max(1, of)),
+                watch=watch,
             )  # fmt: skip
         if not manifest.rows and what == "training":
             printer.step("no task is labelled yet: the file is empty; --what tasks exports all")
@@ -140,7 +141,7 @@ def predict_project(project: int, *, wait: bool, as_json: bool) -> None:
     from backend.moving import predicting
 
     printer = Printer(as_json)
-    with Desk(load_settings()) as desk:
+    with Desk(load_state_settings()) as desk:
         work = predicting.connected(desk, desk.client.project(project))
         before = predicting.how_far(work)
         after = _predict_here(work, before) if wait else _by_workers(work, before, printer)
@@ -199,7 +200,8 @@ def _connect(settings: Settings, project: Project, profile: str, printer: Printe
 
     with Desk(settings) as desk:
         if desk.ledger.project(str(project.key)) is None:
-            connect(desk, project, ConnectOptions(profile=profile or None), printer.step)
+            with bar_of_tasks("connecting") as watch:
+                connect(desk, project, ConnectOptions(profile=profile or None), printer.step, watch)
 
 
 def _predict_now(settings: Settings, project_id: int) -> None:
@@ -233,12 +235,12 @@ def _by_workers(work: "ProjectDesk", before: "Predicting", printer: Printer) -> 
 
 @contextmanager
 def _watching(before: "Predicting") -> Iterator["Watch"]:
-    """A bar of the tasks that are left to compute."""
-    with bar(f"predicting {before.n_lacking} tasks") as advance:
+    """A bar of the tasks that were to be predicted."""
+    with bar_of_tasks("predicting") as advance:
 
         def watch(at: "Predicting") -> None:
             left = at.n_lacking - at.n_computed
-            advance(f"{left} left", 1 - left / max(1, before.n_lacking))
+            advance(max(0, before.n_lacking - left), before.n_lacking)
 
         watch(before)
         yield watch

@@ -31,6 +31,7 @@ from backend.core.clock import duration
 
 DIGITS = 4  # after the point, of what people read; JSON has them all
 NOTHING = "none"  # where an entry has no value
+COLUMNS = 80  # of what is piped to a program or a file
 GAP = "  "  # between two columns, and before the lines of a block
 CONTROLS = regex.compile(r"[\p{Cc}--[\n\t]]|\p{Cs}", regex.V1)  # what would move a terminal's cursor, or has no bytes
 
@@ -53,23 +54,14 @@ class TimeLeft(ProgressColumn):
 
 def counting() -> Progress:
     """Progress on standard error, which leaves nothing there: a count and, where the end is known, the time left."""
-    shown = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        Count(),
-        TimeElapsedColumn(),
-        TimeLeft(),
-    )
-    return Progress(*shown, console=Console(stderr=True), transient=True)
+    return _progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), Count())
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[str, float | None], None]]:
     """A bar on standard error, and what moves it: a few words, and a share of 1; with the time left."""
     told_words = TextColumn("{task.fields[told]}")
-    shown = (TextColumn("{task.description}"), BarColumn(), told_words, TimeElapsedColumn(), TimeLeft())
-    with Progress(*shown, console=Console(stderr=True), transient=True) as progress:
+    with _progress(TextColumn("{task.description}"), BarColumn(), told_words) as progress:
         task: TaskID = progress.add_task(what, total=None, told="")
 
         def advance(words: str, share: float | None) -> None:
@@ -79,11 +71,31 @@ def bar(what: str) -> Iterator[Callable[[str, float | None], None]]:
         yield advance
 
 
+@contextmanager
+def bar_of_tasks(what: str) -> Iterator[Callable[[int, int], None]]:
+    """The same of tasks; what moves it takes how many are done, and of how many."""
+    with bar(what) as advance:
+        yield lambda n, of: advance(f"{n} of {of} tasks", n / max(1, of))
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    """Columns before the times; nothing at all where standard error is no terminal."""
+    console = Console(stderr=True)
+    times = (TimeElapsedColumn(), TimeLeft())
+    return Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal)
+
+
 @dataclass(frozen=True, slots=True)
 class Printer:
     """Prints for people, or one JSON object for programs."""
 
     as_json: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Of the terminal; COLUMNS where standard output is none."""
+        console = Console()
+        return console.width if console.is_terminal else COLUMNS
 
     def step(self, message: str) -> None:
         """Say on standard error what is being done."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.assembly import Assembly
-from backend.commands.printing import NOTHING, Printer
+from backend.commands.printing import NOTHING, Printer, bar_of_tasks
 from backend.connection import versions
 from backend.connection.connect import ConnectOptions, planned
 from backend.connection.connect import connect as tie
@@ -61,7 +61,8 @@ def connect(
         if dry_run:
             _tell_changes(printer, planned(desk.settings, desk.client, found, options))
             return
-        version = tie(desk, found, options, printer.step)
+        with bar_of_tasks("connecting") as watch:
+            version = tie(desk, found, options, printer.step, watch)
         printer.result({"project": found.id, "key": str(found.key), "model_version": version, "url": _url(desk, found)})
 
 
@@ -132,7 +133,7 @@ def status(
         else:
             if not found:
                 printer.step(f"the state is {desk.settings.home}; another one is named with prelabel --home FOLDER")
-            printer.text(report(found, shared=shared))
+            printer.text(report(found, shared=shared, columns=printer.columns))
         if shared or not all_well(found):
             raise typer.Exit(1)
 

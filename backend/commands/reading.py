@@ -21,6 +21,7 @@ TEXTS_FILE = "CSV, TSV, JSONL, JSON, Parquet, gzip of these, with the column tex
 LEFT_OUT = 1  # the exit code where rows were left out
 TOLD = 5  # of these are told one by one
 TOLD_EVERY = 100  # rows, of progress
+STEADY_S = 1.0  # before it a speed says nothing
 
 TextColumn = Annotated[str, typer.Option("--text", help="The column of the text; else `text`.")]
 LabelColumn = Annotated[
@@ -93,5 +94,6 @@ def counted(rows: Iterator[Row], source: FileSource, advance: Callable[[str, flo
     for n, row in enumerate(rows, start=1):
         yield row
         if n % TOLD_EVERY == 0:
-            rate = n / max(time.monotonic() - started, 1e-9)
-            advance(f"{n} rows, {rate:.0f} a second", source.share)
+            seconds = time.monotonic() - started
+            speed = f", {n / seconds:.0f} a second" if seconds >= STEADY_S else ""
+            advance(f"{n} rows{speed}", source.share)

@@ -35,6 +35,7 @@ from backend.labelstudio.schema import OWN_KEYS, TOP_KEY, knows_oos_label, usabl
 from backend.labelstudio.wire import top
 from backend.loop import push
 from backend.loop.clocks import watermark_of
+from backend.loop.coverage import count_open
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.retrain import make_cold, read_labels, renew_cold
 from backend.loop.second_annotator import carry_over
@@ -45,6 +46,8 @@ UNCERTAINTY = "Uncertainty sampling"
 GONE = 404
 ALONE_WAIT_S = 120.0  # a push of a large project takes half a minute
 INLINE_TASKS = 2000  # a larger project is predicted by the workers
+
+Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,15 @@ def _planned_settings(settings: Settings, project: Project, options: ConnectOpti
     ]
 
 
-def connect(desk: Desk, project: Project, options: ConnectOptions, report: Report) -> str:
+def connect(
+    desk: Desk, project: Project, options: ConnectOptions, report: Report, watch: Watch = lambda _n, _of: None
+) -> str:
     """Connect a project, predict it, and show the predictions; the version that serves.
 
     A first connect that fails leaves nothing behind; a foreign backend that was replaced does not come back.
+
+    Args:
+        watch: is told how many tasks are predicted by now, and of how many.
 
     Raises:
         BadInputError: the label config cannot be served, or something foreign is in the way.
@@ -126,7 +134,7 @@ def connect(desk: Desk, project: Project, options: ConnectOptions, report: Repor
         if options.order_by_uncertainty and project.sampling != UNCERTAINTY:
             desk.client.update_project(project.id, sampling=UNCERTAINTY)
         renew_cold(desk.project(key))
-        _catch_up(desk.project(key), report)
+        _catch_up(desk.project(key), report, watch)
         make_tabs(desk.project(key))
         desk.queue.enqueue("mark", key)
     return work.folder.current()
@@ -287,7 +295,7 @@ def snapshot_of(project: Project) -> Json:
     }
 
 
-def _catch_up(work: ProjectDesk, report: Report) -> None:
+def _catch_up(work: ProjectDesk, report: Report, watch: Watch) -> None:
     """Labels that were there before, then a prediction for each open task."""
     if work.project.counters["total_annotations_number"]:
         report("labels that are there already")
@@ -297,12 +305,19 @@ def _catch_up(work: ProjectDesk, report: Report) -> None:
         return
     report("predictions")
     with work.desk.queue.lease("push", work.key) as held:
-        while held and not _filled(work.desk.project(work.key)):
+        n_done, n_open = 0, count_open(work)
+
+        def computed(n: int) -> None:
+            nonlocal n_done
+            n_done += n
+            watch(n_done, max(n_done, n_open))
+
+        while held and not _filled(work.desk.project(work.key), computed):
             continue
 
 
-def _filled(work: ProjectDesk) -> bool:
-    return push.fill(work) and carry_over(work)
+def _filled(work: ProjectDesk, computed: Callable[[int], None]) -> bool:
+    return push.fill(work, computed) and carry_over(work)
 
 
 def _remove_predictions(work: ProjectDesk, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Where a project stands: version, queue, coverage, trainings, acceptance; as figures, and in lines of 80 columns."""
+"""Where a project stands: version, queue, coverage, trainings, acceptance; as figures, and in lines."""
 
 import textwrap
 import time
@@ -23,7 +23,6 @@ from backend.loop.promised import standing
 from backend.loop.report import told_outlook
 from backend.loop.spool import spool_of
 
-COLUMNS = 80
 NAME_WIDTH = 15
 
 
@@ -265,20 +264,29 @@ def shared_faults(desk: Desk) -> list[str]:
     return [f"{each.name}: {each.finding}; {each.remedy}" for each in glance_at_queue(desk)]
 
 
-def report(statuses: Sequence[ProjectStatus], *, shared: Sequence[str] = ()) -> str:
-    """All projects, a block each, after what is wrong with some or all of them."""
+def report(statuses: Sequence[ProjectStatus], *, shared: Sequence[str] = (), columns: int) -> str:
+    """All projects, a block each, after what is wrong with some or all of them.
+
+    Args:
+        columns: of the terminal; no line is longer, but for a word that is.
+    """
     now = time.time()
     wrong = [*problems(statuses), *(f"FAULT  {fault}" for fault in shared)]
-    blocks = ["\n".join(textwrap.wrap(each, COLUMNS)) for each in wrong]
+    blocks = ["\n".join(_wrapped(each, columns)) for each in wrong]
     for status in statuses:
         states = (*status.state, *(["Label Studio tells nothing of it"] if status.problem else []))
         faulty = f"{len(status.faults)} faults" if len(status.faults) > 1 else "1 fault"
         states = (*states, *([faulty] if status.faults else []))
         head = f"{status.name}: {', '.join(states) or ('waits, see above' if shared else 'ok')}"
-        blocks.append("\n".join([*textwrap.wrap(head, COLUMNS), *(_line(*each) for each in status.lines(now))]))
+        blocks.append("\n".join([*_wrapped(head, columns), *(_line(*each, columns) for each in status.lines(now))]))
     return "\n\n".join(blocks) or "no project is connected; run: prelabel connect"
 
 
-def _line(name: str, text: str) -> str:
+def _wrapped(text: str, columns: int) -> list[str]:
+    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+
+
+def _line(name: str, text: str, columns: int) -> str:
     margin = " " * (NAME_WIDTH + 4)
-    return textwrap.fill(text, COLUMNS, initial_indent=f"  {name:<{NAME_WIDTH}}  ", subsequent_indent=margin)
+    first, *others = _wrapped(text, max(1, columns - len(margin))) or [""]
+    return "\n".join([f"  {name:<{NAME_WIDTH}}  {first}".rstrip(), *(margin + other for other in others)])

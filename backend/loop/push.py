@@ -7,7 +7,7 @@ a mark says that a push was begun, and after any doubt the version's predictions
 import heapq
 import sys
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -67,11 +67,14 @@ class Tally:
             yield item
 
 
-def fill(work: ProjectDesk) -> bool:
+def fill(work: ProjectDesk, computed: Callable[[int], None] = lambda _: None) -> bool:
     """Predict the eligible tasks that lack the present version; false where a continuation is needed.
 
     Ends early when labels wait in the queue; what was computed stays in the spool. In a large project people see the
     first predictions soon; a version that takes over from another one is shown once it is complete.
+
+    Args:
+        computed: is told of how many tasks more a prediction is there.
     """
     served = work.served()
     if served is None:
@@ -81,6 +84,7 @@ def fill(work: ProjectDesk) -> bool:
     for tasks in _chunks(_lacking(work, served.version, above=spool.last_task()), work.control):
         spool.append(_computed(work, served, tasks))
         n_done += len(tasks)
+        computed(len(tasks))
         if shows_none and n_done >= FIRST_TASKS:
             push(work, served, spool)
             return False

@@ -19,6 +19,8 @@ READING = [
     ("explain", "--text", "a text"),
     ("missing-labels", "--project", "1"),
     ("auto-accept", "--project", "1"),
+    ("export", "--project", "1", "--out", "labels.csv"),
+    ("predict", "--project", "1"),
     ("rollback", "--project", "1"),
     ("disconnect", "--project", "1"),
     ("down",),

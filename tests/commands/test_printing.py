@@ -10,9 +10,13 @@ import pytest
 from rich.cells import cell_len
 
 from backend.commands.doctor import _lines
-from backend.commands.printing import block_lines, fitted, json_of, table_lines, told, visible
+from backend.commands.printing import bar, block_lines, counting, fitted, json_of, table_lines, told, visible
+from backend.commands.reading import counted
 from backend.connection.doctor.check import Result
+from backend.connection.status import report
 from backend.core.clock import duration
+from backend.rows.reading import FileSource
+from backend.rows.texts import Row
 
 COLUMNS = ("version", "serves", "labels", "verdict")
 TEXTS = [
@@ -115,3 +119,28 @@ def test_a_finding_of_doctor_is_wrapped_between_words_and_its_path_can_be_copied
     assert any(path in line for line in lines)
     assert all(cell_len(line) <= width for line in lines if path not in line)
     assert " ".join(" ".join(lines).split()) == f"FAULT version {finding} -> run: prelabel rollback"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_status_is_as_wide_as_the_terminal_and_its_paths_can_be_copied(width: int) -> None:
+    path = f"/srv/{'a' * 60}/worker-live.log"
+    fault = f"workers: nobody takes jobs from: live, bulk, train; {path} says why; run: prelabel worker"
+    lines = report([], shared=[fault], columns=width).splitlines()
+    assert any(path in line for line in lines)
+    assert all(cell_len(line) <= width for line in lines if path not in line)
+    assert " ".join(lines) == f"FAULT  {fault}"
+
+
+def test_progress_is_for_terminals_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar("reading") as advance:
+        advance("100 rows", 0.5)
+    with counting() as progress:
+        progress.add_task("training", total=None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_that_is_read_at_once_is_told_without_a_speed() -> None:
+    said: list[str] = []
+    rows = (Row(str(n), "a text", "", None, {}) for n in range(250))
+    assert len(list(counted(rows, FileSource(Path("a.csv")), lambda words, _: said.append(words)))) == 250
+    assert said == ["100 rows", "200 rows"]

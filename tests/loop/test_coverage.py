@@ -34,7 +34,9 @@ def test_tasks_without_a_text_are_told_and_nobody_waits_for_them(work: ProjectDe
     status = project_status(work.desk, work.key)
     assert status.coverage is not None
     assert (status.coverage.n_open, status.coverage.n_predicted, status.coverage.n_textless) == (2, 2, 2)
-    assert "100% of 2 have a prediction of that version, 2 more hold no text" in " ".join(report([status]).split())
+    assert "100% of 2 have a prediction of that version, 2 more hold no text" in " ".join(
+        report([status], columns=80).split()
+    )
 
 
 def test_why_label_studio_tells_nothing_is_said_once(work: ProjectDesk) -> None:
@@ -42,7 +44,7 @@ def test_why_label_studio_tells_nothing_is_said_once(work: ProjectDesk) -> None:
     with Desk(Settings(**values)) as refused:
         status = project_status(refused, work.key)
     (problem,) = problems([status, status])
-    told = " ".join(report([status, status]).split())
+    told = " ".join(report([status, status], columns=80).split())
     assert "make a new personal access token" in problem
     assert (told.count(problem), told.count("Label Studio tells nothing of it")) == (1, 2)
 
