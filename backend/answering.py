@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -18,7 +19,18 @@ from backend.core.types import Decision
 from backend.health.watch import Watch
 from backend.job_queue import UNVOTED, WEBHOOK_ANSWER_S, JobQueue, connect
 from backend.labelstudio.schema import Control, Unusable, served_control
-from backend.labelstudio.wire import LABEL_EVENTS, Json, PredictRequest, SetupRequest, prediction, text_of, textless
+from backend.labelstudio.wire import (
+    LABEL_EVENTS,
+    Json,
+    PredictRequest,
+    SetupRequest,
+    prediction,
+    reads_so,
+    shown_data,
+    tells,
+    text_of,
+    textless,
+)
 from backend.ledger import Ledger, ProjectRow, Shown, hash_of_text, open_ledger
 from backend.logs import told
 from backend.serving import Loader, Served, ServedProjects
@@ -86,7 +98,7 @@ class Answering:
         if served is None or isinstance(control, Unusable):
             self.telemetry.unanswered.labels("not_ready" if served is None else "config").inc(len(request.tasks))
             return [None] * len(request.tasks)
-        share = 0.0 if request.interactive else settings.blind_share
+        share = settings.blind_share
         texts: dict[int, str] = {}
         for place, task in enumerate(request.tasks):
             data = task.data
@@ -99,10 +111,9 @@ class Answering:
                 texts[place] = text
         decided = served.pipeline.run(list(texts.values()), deadline_s=_seconds(request))
         decisions = dict(zip(texts, decided, strict=True))
-        if not request.interactive:
-            self._record(key, served, request, texts, decisions)
+        self._record(key, served, request, texts, decisions)
         self._refine_later(key, request, decisions)
-        return self._predictions(key, served, control, decisions, len(request.tasks))
+        return self._predictions(key, served, control, decisions, request)
 
     def event(self, action: str, key: ProjectKey) -> str:
         """Ask for the job that a webhook hints at; its id, or an empty string where there is nothing to do."""
@@ -156,15 +167,24 @@ class Answering:
         return None
 
     def _predictions(
-        self, key: str, served: Served, control: Control, decisions: Mapping[int, Decision | None], n_tasks: int
+        self,
+        key: str,
+        served: Served,
+        control: Control,
+        decisions: Mapping[int, Decision | None],
+        request: PredictRequest,
     ) -> list[Json | None]:
-        answers: list[Json | None] = [None] * n_tasks
+        answers: list[Json | None] = [None] * len(request.tasks)
         self.telemetry.decided(key, decisions.values())
         for place, decision in decisions.items():
             if decision is None:
                 self.telemetry.unanswered.labels("deadline").inc()
                 continue
-            answers[place] = prediction(decision, control, served.version)
+            if _contradicted(request.tasks[place].data, shown_data(decision, control)):
+                self.telemetry.unanswered.labels("stale").inc()
+                continue
+            region_id = shown_row(0, served, decision, "").region_id
+            answers[place] = prediction(decision, control, served.version, region_id)
         return answers
 
     def _refine_later(self, key: str, request: PredictRequest, decisions: Mapping[int, Decision | None]) -> None:
@@ -234,6 +254,11 @@ def shown_row(task_id: int, served: Served, decision: Decision, text: str) -> Sh
     ticked = decision.predicted_label if decision.kind != "abstain" else ""
     said = (ticked, decision.confidence, decision.stage, decision.kind)
     return Shown(task_id, served.version, served.generation, *said, hash_of_text(text))
+
+
+def _contradicted(data: Mapping[str, Any], shown: Json) -> bool:
+    """Whether a task tells percents or a reason that say otherwise: no tick goes beside them."""
+    return tells(data) and not reads_so(data, shown)
 
 
 def _seconds(request: PredictRequest) -> float:

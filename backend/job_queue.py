@@ -40,6 +40,7 @@ JOBS = {  # function -> (queue, seconds it may take)
     "reconcile": ("reconcile", 600),
     "predict_project": ("bulk", 1800),
     "refine": ("bulk", 600),
+    "give_reasons": ("bulk", 600),
     "auto_accept": ("bulk", 600),
     "mark": ("bulk", 600),
     "prune": ("bulk", 3600),

@@ -15,7 +15,7 @@ from backend.core.settings import load_settings
 from backend.job_queue import JOBS
 from backend.logs import configure_logs, new_trace, told
 from backend.loop import auto_accept as accepting
-from backend.loop import clocks, coverage, push, second_annotator, upkeep
+from backend.loop import clocks, coverage, push, reasons, second_annotator, upkeep
 from backend.loop import follow as following
 from backend.loop import marks as marking
 from backend.loop import poll as polling
@@ -24,6 +24,7 @@ from backend.loop import report as reporting
 from backend.loop import retrain as training
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.telling import telling
+from backend.serving import Served
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,11 +100,26 @@ def predict_project(project_key: str) -> None:
         coverage.count_open(work)
         served = work.served()
         if served is not None:
-            following.refresh_head(work, served)
+            _refresh_head(work, served)
+        desk().queue.enqueue("give_reasons", project_key)
         if accepting.wanted(work):
             desk().queue.enqueue("auto_accept", project_key)
         desk().queue.enqueue("mark", project_key)
         desk().queue.enqueue("prune", project_key)
+
+
+def _refresh_head(work: ProjectDesk, served: Served) -> None:
+    """Where nobody follows labels just now: whoever does writes the same tasks."""
+    with desk().queue.lease("labels", work.key, wait_s=0.1) as held:
+        if held:
+            following.refresh_head(work, served)
+
+
+@job
+def give_reasons(project_key: str) -> None:
+    """Give reasons and percents to the tasks that come after the head of the label stream."""
+    if connected(project_key) and not reasons.give(desk().project(project_key)):
+        desk().queue.enqueue("give_reasons", project_key)
 
 
 @job

@@ -117,19 +117,26 @@ def test_a_project_that_was_never_set_up_gets_none_yet_and_leaves_no_trace(web: 
     assert web.ledger.project_keys() == [KEY]
 
 
-def test_a_blind_task_gets_none_yet_and_shows_its_prediction_only_when_asked_for(web: Web) -> None:
+def test_a_blind_task_gets_none_yet_whoever_asks(web: Web) -> None:
     (web.folder.root / "settings.toml").write_text("blind_share = 1.0\n", encoding="utf-8")
     assert predict(web, TEXT) == [[]]
-    assert predict(web, TEXT, context={"result": []})[0]["result"] != []
+    assert predict(web, TEXT, context={"result": []}) == [[]]
 
 
-def test_the_ledger_remembers_what_was_shown_and_nothing_of_interactive_calls(web: Web) -> None:
-    predict(web, TEXT, context={"result": []})
-    assert web.ledger.last_shown(KEY, [1]) == {}
-    (item,) = predict(web, TEXT)
+def test_the_ledger_remembers_what_was_shown_also_by_interactive_calls(web: Web) -> None:
+    (item,) = predict(web, TEXT, context={"result": []})
     shown = web.ledger.last_shown(KEY, [1])[1]
-    assert (shown.label, shown.version) == (item["result"][0]["value"]["choices"][0], item["model_version"])
-    assert round(shown.confidence, 4) == item["score"]
+    assert (shown.version, shown.confidence) == (item["model_version"], pytest.approx(item["score"], abs=0.01))
+    assert [region["id"] for region in item["result"]] == [shown.region_id]
+
+
+def test_no_tick_goes_beside_percents_or_a_reason_of_another_one(web: Web) -> None:
+    task = {"id": 1, "data": {"text": TEXT, "prelabel_why": "parcel 90 %, closest to #7"}}
+    body = {"tasks": [task], "project": PROJECT, "label_config": LABEL_CONFIG, "params": {}}
+    told = '<Header value="$prelabel_why"/></View>'
+    body["label_config"] = LABEL_CONFIG.replace("</View>", told)
+    assert web.post("/predict", body).get_json()["results"] == [[]]
+    assert predict(web, TEXT) != [[]]
 
 
 def test_while_the_queue_is_away_predictions_go_on_and_events_say_so(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def in_a_row(given: object) -> str:
 
 def in_a_prediction(given: object) -> str:
     decision = Decision("label", str(given), 0.9, 0.0, "retrieve", "", ())
-    (region,) = prediction(decision, control(), "pl-1")["result"]
+    (region,) = prediction(decision, control(), "pl-1", "0123456789")["result"]
     return str(region["value"]["choices"][0])
 
 

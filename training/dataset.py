@@ -16,7 +16,7 @@ from backend.core.types import Example
 from backend.labelstudio.records import Annotation, Task, task_of
 from backend.labelstudio.schema import Control
 from backend.labelstudio.wire import text_of
-from backend.ledger import How, Shown
+from backend.ledger import How, OnScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ def label_of_result(result: Iterable[Mapping[str, Any]], control: Control) -> st
     return ""
 
 
-def how_accepted(annotation: Annotation, key: str, shown: Shown | None, before: How | None, share: float) -> How:
+def how_accepted(
+    annotation: Annotation, key: str, seen: OnScreen, before: How | None, share: float, task_id: int
+) -> How:
     """How an annotation came to be.
 
     Nobody's `updated_by` means that no person submitted it: accepted in bulk where it has a parent prediction, else
@@ -59,9 +61,11 @@ def how_accepted(annotation: Annotation, key: str, shown: Shown | None, before: 
     """
     if annotation.updated_by is None:
         return before or ("bulk" if annotation.parent_prediction is not None else "imported")
-    if shown is not None and (shown.kind == "blind" or is_blind(key, shown.task_id, share)):
+    if seen.shown is not None and seen.shown.tick:
+        return "seen"
+    if is_blind(key, task_id, share) or (seen.shown is not None and seen.shown.kind == "blind"):
         return "blind"
-    return "seen" if shown is not None and shown.label else "unaided"
+    return "unaided" if seen.known else "unknown"
 
 
 def task_label(task: Task, control: Control, how: Mapping[int, How]) -> TaskLabel | None:
@@ -107,4 +111,4 @@ def _how(annotation: Annotation, how: Mapping[int, How]) -> How:
 
 
 def _strength(how: How) -> int:
-    return {"auto": 0, "imported": 0, "bulk": 1, "seen": 2, "unaided": 3, "blind": 4}[how]
+    return {"auto": 0, "imported": 0, "bulk": 1, "unknown": 2, "seen": 3, "unaided": 4, "blind": 5}[how]

@@ -314,6 +314,7 @@ def _catch_up(work: ProjectDesk, report: Report, watch: Watch) -> None:
 
         while held and not _filled(work.desk.project(work.key), computed):
             continue
+    work.desk.queue.enqueue("give_reasons", work.key)
 
 
 def _filled(work: ProjectDesk, computed: Callable[[int], None]) -> bool:

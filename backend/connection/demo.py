@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from backend.connection.connect import UNCERTAINTY, ConnectOptions, connect, prepare
 from backend.core.artefacts import OWN_PREFIX
-from backend.core.errors import BadInputError
 from backend.core.settings import Settings
 from backend.labelstudio.instructions import instruction_html
 from backend.labelstudio.records import Project
@@ -56,13 +55,9 @@ def _fill(desk: Desk, project: Project, sample: Sample, report: Report) -> None:
 
 
 def _tasks(work: ProjectDesk, sample: Sample) -> list[Json]:
-    """Texts with what shows the first decisions; given labels and gold stay in the file."""
-    served = work.served()
-    if served is None:
-        raise BadInputError(f"project {work.key} must have a version by now, has none")
-    pipeline = served.pipeline.without_llm()
-    decisions = pipeline.run([row.text for row in sample.rows], deadline_s=float("inf"))
-    return [
-        {"text": row.text, "id": row.id, **shown_data(decision, work.control)}
-        for row, decision in zip(sample.rows, decisions, strict=True)
-    ]
+    """Texts that show nothing yet: which tasks are blind is known once they have their numbers.
+
+    Given labels and gold stay in the file.
+    """
+    shown = shown_data(None, work.control)
+    return [{"text": row.text, "id": row.id, **shown} for row in sample.rows]

@@ -8,6 +8,7 @@ from backend.core.errors import ArtefactError, BadInputError
 from backend.core.projects import ProjectKey
 from backend.ledger import Training
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.push import show_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def rollback(work: ProjectDesk, version: str = "") -> str:
     work.folder.go_back(target)
     work.update(pinned=target)
     if target in work.desk.client.model_versions(work.id):
-        work.desk.client.update_project(work.id, model_version=target)
+        show_version(work, target)
     work.desk.queue.enqueue("predict_project", work.key)
     return target
 

@@ -18,6 +18,7 @@ from backend.core.settings import Settings
 from backend.labelstudio.api import PUSH_TIMEOUT_S, Api, open_api
 from backend.labelstudio.bodies import bodies
 from backend.labelstudio.entries import backend_body, webhook_body
+from backend.labelstudio.expressions import data_field
 from backend.labelstudio.failures import said_in
 from backend.labelstudio.filters import id_above
 from backend.labelstudio.records import Json, Project, Pulse, Task, project_of, task_of
@@ -272,6 +273,15 @@ class LabelStudioClient:
         """Replace a task's data; about 60 ms."""
         self.api.json("PATCH", f"api/tasks/{task_id}/", body={"data": dict(data)})
 
+    def set_data(self, project_id: int, task_ids: Sequence[int], name: str, value: object) -> None:
+        """Set one key of many tasks' data to one value; no task counts as changed by it."""
+        selected = {"all": False, "included": list(task_ids)}
+        self._act(project_id, "add_data_field", selected, **data_field(name, value))
+
+    def delete_annotations_of(self, project_id: int, task_ids: Sequence[int]) -> None:
+        """The Data Manager's action: delete all annotations of some tasks, whoever made them."""
+        self._act(project_id, "delete_tasks_annotations", {"all": False, "included": list(task_ids)})
+
     # predictions
 
     def import_predictions(self, project_id: int, predictions: Iterable[Json]) -> int:
@@ -295,9 +305,13 @@ class LabelStudioClient:
         body = {**prediction, "task": task_id, "project": project_id}
         return int(self.api.json("POST", "api/predictions/", body=body)["id"])
 
-    def update_prediction(self, prediction_id: int, prediction: Json) -> None:
-        """Change one in place, so that it is never there twice."""
-        self.api.call("PATCH", f"api/predictions/{prediction_id}/", body=prediction)
+    def update_prediction(self, prediction_id: int, prediction: Json) -> float:
+        """Change one in place; since when it reads so, by Label Studio's clock (unix).
+
+        A prediction that a page was opened with must stay: what is submitted from one that is gone is refused.
+        """
+        answer = self.api.json("PATCH", f"api/predictions/{prediction_id}/", body=prediction)
+        return datetime.fromisoformat(answer["updated_at"]).timestamp()
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Delete one; gone already is done."""

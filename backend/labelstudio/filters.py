@@ -76,6 +76,11 @@ def holding(key: str) -> Json:
     }
 
 
+def telling_percents(key: str) -> Json:
+    """A filter for tasks whose list of labels tells percents, which stand in bold."""
+    return {**holding(key), "operator": "contains", "value": "<b>"}
+
+
 def id_above(task_id: int) -> Json:
     return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
 

@@ -40,6 +40,7 @@ class Annotation:
     has_prediction: bool  # carries the prediction it was made from: a person saw it
     import_id: int | None
     updated_by: int | None
+    from_draft: bool = False  # opened more than once, so that its lead time does not tell when
 
     @property
     def submitted(self) -> bool:
@@ -136,4 +137,5 @@ def _annotation(raw: Json) -> Annotation:
         has_prediction=bool(raw.get("prediction")),
         import_id=raw.get("import_id"),
         updated_by=raw.get("updated_by"),
+        from_draft=raw.get("draft_created_at") is not None,
     )

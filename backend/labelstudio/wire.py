@@ -203,10 +203,14 @@ def score_of(decision: Decision) -> float:
     return round(min(1.0, max(0.0, score)), 4)
 
 
-def prediction(decision: Decision, control: Control, version: str) -> Json:
-    """One decision as Label Studio stores it; an empty result where nothing is to be ticked."""
+def prediction(decision: Decision, control: Control, version: str, region_id: str) -> Json:
+    """One decision as Label Studio stores it; an empty result where nothing is to be ticked.
+
+    Args:
+        region_id: of the tick, by which an annotation tells what it was made of.
+    """
     value = control.labels.value_of(decision.predicted_label)
-    result = [choice(control, value)] if value and decision.kind != "abstain" else []
+    result = [{"id": region_id, **choice(control, value)}] if value and decision.kind != "abstain" else []
     return {"result": result, "score": score_of(decision), "model_version": version}
 
 
@@ -229,6 +233,18 @@ def shown_data(decision: Decision | None, control: Control) -> Json:
     if control.dynamic:
         data[TOP_KEY] = top(decision, control)
     return data
+
+
+def tells(data: Mapping[str, Any]) -> bool:
+    """Whether task data holds a reason or percents."""
+    offered = data.get(TOP_KEY)
+    items = offered if isinstance(offered, list) else []
+    return bool(data.get(WHY_KEY)) or any("<b>" in str(item.get("html")) for item in items if isinstance(item, dict))
+
+
+def reads_so(data: Mapping[str, Any], shown: Json) -> bool:
+    """Whether an annotator reads in a task's data what `shown_data` says."""
+    return all(reads_alike(data.get(key), value) for key, value in shown.items())
 
 
 def reads_alike(old: object, new: object) -> bool:

@@ -9,6 +9,7 @@ from backend.ledger.rows import (
     How,
     IndexRow,
     Kind,
+    OnScreen,
     ProjectRow,
     Shown,
     Training,
@@ -17,6 +18,6 @@ from backend.ledger.rows import (
 from backend.ledger.tables import metadata
 
 __all__ = [
-    "Acceptance", "Accepted", "AutoAccepted", "How", "IndexRow", "Kind", "Ledger", "ProjectRow", "Shown", "Training",
-    "hash_of_text", "metadata", "open_ledger",
+    "Acceptance", "Accepted", "AutoAccepted", "How", "IndexRow", "Kind", "Ledger", "OnScreen", "ProjectRow", "Shown",
+    "Training", "hash_of_text", "metadata", "open_ledger",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """All reads and writes of the database: who was shown what, what people said, and where each project stands."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -88,6 +88,17 @@ class Ledger:
         )
         with self.engine.connect() as connection:
             return Counter({row.kind: row.n for row in connection.execute(query)})
+
+    def all_shown(self, key: str, task_ids: Iterable[int]) -> dict[int, list[Shown]]:
+        """All that each task was ever given to show, oldest first."""
+        found: dict[int, list[Shown]] = defaultdict(list)
+        columns = [shown.c[name] for name in Shown.__slots__]
+        with self.engine.connect() as connection:
+            for part in _chunks(list(task_ids)):
+                mine = sa.select(*columns).where(shown.c.project == key, shown.c.task_id.in_(part))
+                for row in connection.execute(mine.order_by(shown.c.id)).mappings():
+                    found[row["task_id"]].append(Shown(**row))
+        return found
 
     def known_states(self, key: str, annotation_ids: Iterable[int]) -> set[tuple[int, str]]:
         """Which (annotation, updated_at) the ledger holds already."""

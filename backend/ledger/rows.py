@@ -4,7 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-How = Literal["seen", "bulk", "blind", "unaided", "imported", "auto"]
+How = Literal["seen", "bulk", "blind", "unaided", "imported", "auto", "unknown"]
+REGION_ID_LENGTH = 10  # as many characters as the editor's own ids have
 Kind = Literal["mark", "annotation"]
 
 
@@ -38,6 +39,26 @@ class Shown:
     stage: str
     kind: str
     text_hash: str = ""  # of the text that it was made of; empty: not known
+    stored_at: float = 0.0  # unix, by Label Studio's clock, where it replaced another; 0: nothing came before
+
+    @property
+    def tick(self) -> str:
+        """The label that was ticked on the page; empty where nothing was."""
+        return "" if self.kind == "blind" else self.label
+
+    @property
+    def region_id(self) -> str:
+        """Names a tick in Label Studio: an annotation that is made of it keeps it. Equal content, equal name."""
+        content = f"{self.version}/{self.generation}/{self.label}/{self.confidence:.6f}/{self.stage}"
+        return hashlib.sha256(content.encode()).hexdigest()[:REGION_ID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class OnScreen:
+    """What a person saw beside the text that they labelled."""
+
+    shown: Shown | None  # None: nothing of ours, or not known
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

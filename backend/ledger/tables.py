@@ -58,6 +58,7 @@ shown = sa.Table(
     sa.Column("kind", sa.String(20), nullable=False),  # label, out_of_scope, abstain, blind
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("text_hash", sa.String(16), nullable=False, server_default=""),  # empty: not known
+    sa.Column("stored_at", sa.Float, nullable=False, server_default="0"),  # unix, Label Studio's clock; 0: not told
     sa.Index("shown_by_task", "project", "task_id", "id"),
 )
 ledger = sa.Table(

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.clock import age_s
 from backend.core.projects import ProjectSettings, is_blind
 from backend.labelstudio.filters import having_version, open_tasks
 from backend.labelstudio.records import Annotation, Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY, Control
-from backend.ledger import Accepted, AutoAccepted, ProjectRow
+from backend.ledger import Accepted, AutoAccepted, How, OnScreen, ProjectRow, Shown
 from backend.logs import present_trace
 from backend.loop.changes import changes
 from backend.loop.clocks import capped
@@ -19,11 +20,13 @@ from backend.loop.desk import ProjectDesk
 from backend.loop.edited import edited
 from backend.loop.gold import bucket_of
 from backend.loop.push import add_blind, refresh_tasks, renew_blind
+from backend.loop.screen import on_screen
 from backend.serving import Served
 from training.dataset import how_accepted, label_of_annotation, task_label, trains
 
 FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
 DUE = "due"  # the note of whose label made a training worth it
+FREED_AT_ONCE = 100  # tasks whose empty annotations go in one call
 MIN_CHANGE = 5  # changed labels that make a retraining worth it, however small the project
 
 log = structlog.get_logger()
@@ -46,6 +49,7 @@ def follow(work: ProjectDesk) -> Followed:
     seen = changes(work)
     tasks = seen.tasks
     n_learned = learn(work, tasks)
+    free_unlabelled(work, tasks)
     served, n_edited = work.served(), 0
     if served is not None and work.project.model_version == served.version:
         if n_learned:
@@ -78,6 +82,32 @@ def learn(work: ProjectDesk, tasks: Sequence[Task]) -> int:
     if moved:
         note_changes(work, len(moved), n_labels=len(known) + len(moved))
     return len(moved)
+
+
+def free_unlabelled(work: ProjectDesk, tasks: Sequence[Task]) -> int:
+    """Delete annotations that bulk accept made of our predictions without a tick; of how many tasks.
+
+    A blind task carries such a prediction, which places it in the label stream. Nobody has said
+    anything about it, so it is open again. The ledger keeps that there was one.
+    """
+    empty = {task.id: [item.id for item in task.annotations if _says_nothing(item, task)] for task in tasks}
+    alone = [task.id for task in tasks if empty[task.id] and len(empty[task.id]) == len(task.annotations)]
+    for start in range(0, len(alone), FREED_AT_ONCE):
+        work.desk.client.delete_annotations_of(work.id, alone[start : start + FREED_AT_ONCE])
+    shared = [annotation_id for task in tasks if task.id not in alone for annotation_id in empty[task.id]]
+    for annotation_id in shared:
+        work.desk.client.delete_annotation(annotation_id)
+    n_freed = sum(bool(found) for found in empty.values())
+    if n_freed:
+        log.info("empty_annotations_removed", project=work.key, n_tasks=n_freed)
+    return n_freed
+
+
+def _says_nothing(item: Annotation, task: Task) -> bool:
+    """Whether bulk accept made an annotation of a prediction of ours that ticks nothing."""
+    parents = {each["id"]: str(each.get("model_version")) for each in task.predictions}
+    of_ours = parents.get(item.parent_prediction or 0, "").startswith(OWN_PREFIX)
+    return of_ours and item.updated_by is None and not item.result and not item.was_cancelled
 
 
 def forget(work: ProjectDesk, task_ids: Iterable[int]) -> None:
@@ -126,37 +156,67 @@ def training_due(row: ProjectRow, settings: ProjectSettings, now: float) -> bool
 
 
 def _enter(work: ProjectDesk, tasks: Sequence[Task]) -> None:
-    ledger = work.desk.ledger
-    known = ledger.known_states(work.key, [item.id for task in tasks for item in task.annotations])
-    before = ledger.how_accepted(work.key)
-    shown = ledger.last_shown(work.key, [task.id for task in tasks])
+    """Enter the states of annotations that are new, beside what was on the screen when each was made."""
+    ledger, ids = work.desk.ledger, [item.id for task in tasks for item in task.annotations]
+    known = ledger.known_states(work.key, ids)
+    first = ledger.accepted_as(work.key, ids)
+    shown = ledger.all_shown(work.key, [task.id for task in tasks])
     ours = ledger.auto.standing(work.key, [task.id for task in tasks])
-    rows = []
-    for task in tasks:
-        for item in task.annotations:
-            if (item.id, item.updated_at) in known:
-                continue
-            last = shown.get(task.id)
-            how = how_accepted(item, work.key, last, before.get(item.id), work.settings.blind_share)
-            if item.id not in before and _is_ours(item, ours.get(task.id), work.control):
-                how = "auto"
-            rows.append(
-                Accepted(
-                    task_id=task.id,
-                    annotation_id=item.id,
-                    annotation_updated_at=item.updated_at,
-                    annotator=item.completed_by,
-                    label=label_of_annotation(item, work.control),
-                    how=how,
-                    lead_time_s=item.lead_time_s,
-                    version=last.version if last else "",
-                    generation=last.generation if last else 0,
-                    shown_label=last.label if last else "",
-                    confidence=last.confidence if last else None,
-                    stage=last.stage if last else "",
-                )
-            )
-    ledger.add_accepted(work.key, rows)
+    ledger.add_accepted(
+        work.key,
+        [
+            _accepted(work, item, task, first.get(item.id), shown.get(task.id, []), ours.get(task.id))
+            for task in tasks
+            for item in task.annotations
+            if (item.id, item.updated_at) not in known
+        ],
+    )
+
+
+def _accepted(
+    work: ProjectDesk, item: Annotation, task: Task, first: Accepted | None, rows: Sequence[Shown],
+    ours: AutoAccepted | None,
+) -> Accepted:  # fmt: skip
+    """A state of an annotation. One that was changed keeps what was shown when it was made."""
+    seen = _on_record(first) if first else on_screen(item, task, rows)
+    how = how_accepted(item, work.key, seen, first.how if first else None, work.settings.blind_share, task.id)
+    if first is None and _is_ours(item, ours, work.control):
+        how = "auto"
+    told = seen.shown or _hidden(how, rows)
+    return Accepted(
+        task_id=task.id,
+        annotation_id=item.id,
+        annotation_updated_at=item.updated_at,
+        annotator=item.completed_by,
+        label=label_of_annotation(item, work.control),
+        how=how,
+        lead_time_s=item.lead_time_s,
+        version=told.version if told else "",
+        generation=told.generation if told else 0,
+        shown_label=told.label if told else "",
+        confidence=told.confidence if told else None,
+        stage=told.stage if told else "",
+    )
+
+
+def _hidden(how: How, rows: Sequence[Shown]) -> Shown | None:
+    """What would have been ticked in a blind task, and what was in an annotation of our own; nobody saw it."""
+    return rows[-1] if rows and how in ("blind", "auto") else None
+
+
+def _on_record(first: Accepted) -> OnScreen:
+    """What was on the screen, as the ledger has it."""
+    kind = "blind" if first.how == "blind" else "label" if first.shown_label else "abstain"
+    shown = Shown(
+        first.task_id,
+        first.version,
+        first.generation,
+        first.shown_label,
+        first.confidence or 0.0,
+        first.stage,
+        kind,
+    )
+    return OnScreen(shown if first.version else None, known=first.how != "unknown")
 
 
 def _is_ours(annotation: Annotation, accepted: AutoAccepted | None, control: Control) -> bool:

@@ -32,8 +32,9 @@ from backend.labelstudio.filters import (
 )
 from backend.labelstudio.records import Task, task_of
 from backend.labelstudio.schema import Control
-from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_alike, shown_data, text_of
+from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_so, shown_data, tells, text_of
 from backend.ledger import Shown
+from backend.loop.concealment import conceal, conceal_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.edited import edited
 from backend.loop.order import in_turn
@@ -109,6 +110,8 @@ def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
         remove_surplus(work, served.version)
         rows = _of_tasks(rows, (task.id for task in _lacking(work, served.version)))
     spool.begin()
+    if work.project.model_version == served.version:  # else it is done before the version is shown
+        conceal_open(work, lacking_version(served.version))
     sent = Tally()
     n_kept = client.import_predictions(work.id, sent.counting(_sendable(work, rows, _scores(spool))))
     if n_kept < sent.n:
@@ -129,6 +132,7 @@ def show_stored(work: ProjectDesk, version: str) -> None:
 def show_version(work: ProjectDesk, version: str) -> None:
     """Make a version the one that Label Studio shows and sorts by; it must have a prediction."""
     if work.desk.client.project(work.id).model_version != version:
+        conceal_open(work)
         work.desk.client.update_project(work.id, model_version=version)
         log.info("version_shown", project=work.key, version=version)
 
@@ -139,11 +143,20 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     Reason and percents are written where they would read otherwise, the prediction where its tick or its place in the
     stream would differ: a percent more or less is nothing that an annotator should wait for.
     """
+    conceal(work, [task.id for task in tasks if _blind(work, task.id) and tells(task.data)])
     texts = {task.id: text_of(task.data, work.control) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not _blind(work, task.id)]
     decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
     pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
     refine_later(work, [task.id for task, decision in pairs if decision.unvoted])
+    return replace_predictions(work, served, pairs)
+
+
+def explain_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
+    """Predict tasks again by the cheap levels alone, as `refresh_tasks` does; how many were written."""
+    seen = {task.id: task for task in tasks if not _blind(work, task.id)}
+    decisions = _decisions(work, served, list(seen.values()))
+    pairs = [(seen[task_id], decision) for task_id, decision in decisions.items()]
     return replace_predictions(work, served, pairs)
 
 
@@ -156,17 +169,21 @@ def refine_later(work: ProjectDesk, task_ids: Sequence[int]) -> None:
 
 def replace_predictions(work: ProjectDesk, served: Served, pairs: Sequence[tuple[Task, Decision]]) -> int:
     """Write what differs, in the given order; how many predictions were written."""
+    told = [(task, decision) for task, decision in pairs if tells(task.data)]
+    changing = [task.id for task, decision in told if _ticks_otherwise(work, served, task, decision)]
+    conceal(work, changing)
     with ThreadPoolExecutor(WRITERS) as pool:
-        written = list(pool.map(lambda pair: _replace(work, served, *pair), pairs))
+        written = list(pool.map(lambda pair: _replace(work, served, *pair, concealed=pair[0].id in changing), pairs))
     again = {task.id for task in edited(work, [task for task, _ in pairs])}
     rows = [
-        shown_row(task.id, served, decision, _text(work, task))
-        for (task, decision), new in zip(pairs, written, strict=True)
-        if new or task.id in again
+        row or shown_row(task.id, served, decision, _text(work, task))
+        for (task, decision), row in zip(pairs, written, strict=True)
+        if row or task.id in again
     ]
     work.desk.ledger.add_shown(work.key, rows)
-    work.desk.telemetry.pushed.labels(work.key).inc(sum(written))
-    return sum(written)
+    n_written = sum(row is not None for row in written)
+    work.desk.telemetry.pushed.labels(work.key).inc(n_written)
+    return n_written
 
 
 def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[Decision | None]:
@@ -188,8 +205,9 @@ def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     blind = {task.id: task for task in tasks if _blind(work, task.id) and not _own(task, served.version)}
     for task_id, decision in _decisions(work, served, list(blind.values())).items():
         item = empty_prediction(blind_rank(work.key, task_id), served.version)
-        _store(work, blind[task_id], item, _standing(blind[task_id], served.version))
-        work.desk.ledger.add_shown(work.key, [_blind_row(work, blind[task_id], served, decision)])
+        since = _store(work, blind[task_id], item, _standing(blind[task_id], served.version))
+        row = replace(_blind_row(work, blind[task_id], served, decision), stored_at=since)
+        work.desk.ledger.add_shown(work.key, [row])
 
 
 def renew_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
@@ -257,8 +275,8 @@ def _computed(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> list[
         if _blind(work, task.id):
             item, shown = empty_prediction(0.0, served.version), _blind_row(work, task, served, decision)
         else:
-            item = prediction(decision, work.control, served.version)
             shown = shown_row(task.id, served, decision, _text(work, task))
+            item = prediction(decision, work.control, served.version, shown.region_id)
         rows.append(_row(task.id, item, shown))
     return sorted(rows, key=lambda row: int(row["task"]))
 
@@ -309,26 +327,33 @@ def _sendable(work: ProjectDesk, rows: Iterator[Json], scores: Mapping[int, floa
         yield item
 
 
-def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
-    """Write what a task shows, then its prediction, where they differ: no tick without its reason."""
-    client = work.desk.client
-    item = prediction(decision, work.control, served.version)
+def _ticks_otherwise(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
+    """Whether another tick is to stand there than does now, or the first one of this version."""
+    own = _standing(task, served.version)
+    if own is None or own.get("model_version") != served.version:
+        return True
+    return _value(own) != _value(prediction(decision, work.control, served.version, ""))
+
+
+def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, *, concealed: bool) -> Shown | None:
+    """Write a task's prediction, then what explains it, where they differ; the prediction's row."""
+    client, row = work.desk.client, shown_row(task.id, served, decision, _text(work, task))
+    item = prediction(decision, work.control, served.version, row.region_id)
     own, surplus = _standing(task, served.version), _own(task, served.version)[1:]
     changed = own is None or _differs(own, item)
     shown = shown_data(decision, work.control)
-    stale = any(not reads_alike(task.data.get(key), value) for key, value in shown.items())
     try:
         for twin in surplus:  # Label Studio asked /predict while a job pushed
             client.delete_prediction(twin["id"])
-        if stale:
-            client.patch_task(task.id, {**task.data, **shown})
         if changed:
-            _store(work, task, item, own)
+            row = replace(row, stored_at=_store(work, task, item, own))
+        if concealed or not reads_so(task.data, shown):
+            client.patch_task(task.id, {**task.data, **shown})
     except LabelStudioError as err:
         if err.status != 404:  # the task was deleted meanwhile
             raise
-        return False
-    return changed
+        return None
+    return row if changed else None
 
 
 def _own(task: Task, version: str) -> list[Json]:
@@ -352,12 +377,15 @@ def _is_ours(item: Json) -> bool:
     return str(item.get("model_version")).startswith(OWN_PREFIX)
 
 
-def _store(work: ProjectDesk, task: Task, item: Json, own: Json | None) -> None:
-    """Write a prediction in place of the one that stands, or beside others."""
-    if own is None:
-        work.desk.client.create_prediction(work.id, task.id, item)
-    else:
-        work.desk.client.update_prediction(own["id"], item)
+def _store(work: ProjectDesk, task: Task, item: Json, own: Json | None) -> float:
+    """Write a prediction in place of the one that stands, or beside others.
+
+    Since when it replaces that one, by Label Studio's clock (unix); 0 where it replaces none.
+    """
+    if own is not None:
+        return work.desk.client.update_prediction(own["id"], item)
+    work.desk.client.create_prediction(work.id, task.id, item)
+    return 0.0
 
 
 def _differs(old: Json, new: Json) -> bool:

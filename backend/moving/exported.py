@@ -137,6 +137,6 @@ def _shown(known: Accepted) -> Json:
 
 def _changed(told: Judgement, shown: Mapping[str, Any], how: str | None) -> bool | None:
     """Whether a person gave another label than the one that was ticked; None where nobody saw a tick."""
-    if not told.label or not shown["predicted_label"] or how in (None, "auto", "blind", "imported"):
+    if not told.label or not shown["predicted_label"] or how in (None, "auto", "blind", "imported", "unknown"):
         return None
     return bool(told.label != shown["predicted_label"])

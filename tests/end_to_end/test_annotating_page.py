@@ -60,7 +60,7 @@ def test_a_suggestion_is_ticked_explained_and_accepted_with_the_mouse(
 
 def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
     client = work.desk.client
-    task = next(task for task in client.tasks(work.id) if ticked(task))
+    task = ticked_and_explained(work)[0]
     page.goto(f"{url}/projects/{work.id}/data?task={task.id}")
     why = page.get_by_role("heading", name=str(task.data[WHY_KEY]), exact=True)  # the table beside it says it, too
     expect(why).to_be_visible(timeout=20_000)
@@ -96,6 +96,18 @@ def idle(work: ProjectDesk) -> bool:
     """Whether no job waits or runs."""
     queues = [queue(work.desk.queue.connection, name) for name in QUEUES]
     return not any(each.count or each.started_job_registry.count for each in queues)
+
+
+def ticked_and_explained(work: ProjectDesk) -> list[Task]:
+    """Tasks that show a tick and its reason, once there are any."""
+    found: list[Task] = []
+
+    def there_are() -> bool:
+        found[:] = [task for task in work.desk.client.tasks(work.id) if ticked(task) and task.data[WHY_KEY]]
+        return bool(found)
+
+    wait_for(there_are, within_s=120, every_s=1.0)
+    return found
 
 
 def ticked(task: Task) -> str:

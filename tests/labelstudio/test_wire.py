@@ -374,9 +374,10 @@ TICKED = [
 def test_a_decision_becomes_a_prediction(
     decision: Decision, ticked: list[str] | None, score: float, control: Control
 ) -> None:
-    region = {"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ticked}}
+    said = {"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ticked}}
+    region = {"id": "0123456789", **said}
     wanted = {"result": [region] if ticked else [], "score": score, "model_version": "pl-1"}
-    assert prediction(decision, control, "pl-1") == wanted
+    assert prediction(decision, control, "pl-1", "0123456789") == wanted
 
 
 def test_two_digits_of_a_score_are_the_confidence_and_two_keep_the_order() -> None:

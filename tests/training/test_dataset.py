@@ -11,7 +11,7 @@ from backend.core.projects import ProjectSettings, is_blind
 from backend.core.types import Example
 from backend.labelstudio.records import Annotation, Task
 from backend.labelstudio.schema import Control, read_config
-from backend.ledger import How, Shown
+from backend.ledger import How, OnScreen, Shown
 from training.dataset import how_accepted, label_of_annotation, read_export, task_label, training_set
 
 KEY = "84-1795230264"
@@ -130,34 +130,38 @@ def test_a_label_without_a_text_teaches_nothing(text: Any, control: Control) -> 
     assert task_label(task(said("yes"), text=text), control, {}) is None
 
 
-def shown(task_id: int, label: str) -> Shown:
-    return Shown(task_id, "pl-1", 0, label, 0.5, "retrieve", "label" if label else "abstain")
+def seen(label: str, kind: str = "") -> OnScreen:
+    return OnScreen(Shown(1, "pl-1", 0, label, 0.5, "retrieve", kind or ("label" if label else "abstain")))
 
 
 SIGHTED = next(n for n in range(1, 100) if not is_blind(KEY, n, 0.5))
 BLIND = next(n for n in range(1, 100) if is_blind(KEY, n, 0.5))
-ORIGINS: list[tuple[str, Annotation, Shown | None, How | None, How]] = [
-    ("submitted under a tick", said("yes"), shown(SIGHTED, "yes"), None, "seen"),
-    ("corrected", said("no"), shown(SIGHTED, "yes"), None, "seen"),
-    ("submitted where nothing was ticked", said("yes"), shown(SIGHTED, ""), None, "unaided"),
-    ("submitted before anything was shown", said("yes"), None, None, "unaided"),
-    ("submitted on a blind task", said("yes"), shown(BLIND, ""), None, "blind"),
-    ("accepted in bulk", bulk("yes"), shown(SIGHTED, "yes"), None, "bulk"),
-    ("accepted in bulk, on a blind task", bulk("yes"), shown(BLIND, ""), None, "bulk"),
-    ("imported", imported("yes"), None, None, "imported"),
-    ("imported, with a prediction since", imported("yes"), shown(SIGHTED, "yes"), None, "imported"),
-    ("in bulk, whose prediction was deleted since", imported("yes"), None, "bulk", "bulk"),
-    ("imported, then touched by a person", said("yes"), shown(SIGHTED, "yes"), "imported", "seen"),
+NOBODY_KNOWS = OnScreen(None, known=False)
+ORIGINS: list[tuple[str, Annotation, int, OnScreen, How | None, How]] = [
+    ("submitted under a tick", said("yes"), SIGHTED, seen("yes"), None, "seen"),
+    ("corrected", said("no"), SIGHTED, seen("yes"), None, "seen"),
+    ("submitted where nothing was ticked", said("yes"), SIGHTED, seen(""), None, "unaided"),
+    ("submitted before anything was shown", said("yes"), SIGHTED, OnScreen(None), None, "unaided"),
+    ("submitted by who does not say what was shown", said("yes"), SIGHTED, NOBODY_KNOWS, None, "unknown"),
+    ("the same on a blind task, which never shows any", said("yes"), BLIND, NOBODY_KNOWS, None, "blind"),
+    ("submitted on a blind task", said("yes"), BLIND, seen("", "blind"), None, "blind"),
+    ("submitted under a tick, before the share of blind tasks grew", said("yes"), BLIND, seen("yes"), None, "seen"),
+    ("accepted in bulk", bulk("yes"), SIGHTED, seen("yes"), None, "bulk"),
+    ("accepted in bulk, on a blind task", bulk("yes"), BLIND, seen("", "blind"), None, "bulk"),
+    ("imported", imported("yes"), SIGHTED, OnScreen(None), None, "imported"),
+    ("in bulk, whose prediction was deleted since", imported("yes"), SIGHTED, OnScreen(None), "bulk", "bulk"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("annotation", "last", "before", "how"), [row[1:] for row in ORIGINS], ids=[row[0] for row in ORIGINS]
+    ("annotation", "task_id", "on_screen", "before", "how"),
+    [row[1:] for row in ORIGINS],
+    ids=[row[0] for row in ORIGINS],
 )
-def test_how_a_label_came_to_be_is_told_from_who_submitted_it_and_what_was_shown(
-    annotation: Annotation, last: Shown | None, before: How | None, how: How
+def test_how_a_label_came_to_be_is_told_from_who_submitted_it_and_what_was_on_the_screen(
+    annotation: Annotation, task_id: int, on_screen: OnScreen, before: How | None, how: How
 ) -> None:
-    assert how_accepted(annotation, KEY, last, before, 0.5) == how
+    assert how_accepted(annotation, KEY, on_screen, before, 0.5, task_id) == how
 
 
 JUDGES: list[tuple[str, list[Annotation], dict[int, How], How, bool]] = [

@@ -1,0 +1,66 @@
+"""Reasons and percents for tasks beyond the head of the label stream, in the order of showing.
+
+Some people open tasks elsewhere, and where several work Label Studio shows tasks at random.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from backend.core.projects import is_blind
+from backend.labelstudio.filters import having_version, open_tasks
+from backend.labelstudio.records import Task
+from backend.labelstudio.wire import tells, text_of
+from backend.loop.concealment import conceal
+from backend.loop.desk import ProjectDesk
+from backend.loop.push import explain_tasks
+from backend.serving import Served
+
+N_EXPLAINED = 2000  # tasks from the head on that have reasons; each write costs 60 ms
+AT_ONCE = 16  # written between two looks at the queue, a second
+BUSY_S = 5.0  # for who follows labels
+
+log = structlog.get_logger()
+
+
+def give(work: ProjectDesk) -> bool:
+    """Give them; false where others wait and more is left.
+
+    While a version is being pushed nothing is done: it is shown without any, and gets them then.
+    """
+    served = work.served()
+    if served is None or work.project.model_version != served.version:
+        return True
+    silent = _silent(work, served)
+    for start in range(0, len(silent), AT_ONCE):
+        with work.desk.queue.lease("labels", work.key, wait_s=BUSY_S) as held:
+            if not held:
+                return False
+            explain_tasks(work, served, _present(work, silent[start : start + AT_ONCE]))
+        if work.desk.queue.waits("live", "reconcile"):
+            return False
+    return True
+
+
+def _silent(work: ProjectDesk, served: Served) -> list[int]:
+    """Tasks without reason and percents; blind ones that have any lose them."""
+    wanted = [open_tasks(), having_version(served.version)]
+    listed = work.desk.client.tasks(
+        work.id,
+        filters=wanted,
+        ordering="tasks:predictions_score",
+        limit=N_EXPLAINED,
+        all_fields=False,
+    )
+    tasks = list(listed)
+    blind = {each.id for each in tasks if is_blind(work.key, each.id, work.settings.blind_share)}
+    conceal(work, [task.id for task in tasks if task.id in blind and tells(task.data)])
+    return [
+        task.id for task in tasks if task.id not in blind and not tells(task.data) and text_of(task.data, work.control)
+    ]
+
+
+def _present(work: ProjectDesk, task_ids: Sequence[int]) -> list[Task]:
+    """The tasks as they are now, where they are still open."""
+    tasks = [work.desk.client.task(task_id) for task_id in task_ids]
+    return [task for task in tasks if task.open]
