@@ -10,7 +10,7 @@ import pytest
 from backend.connection.connect import ConnectOptions, connect
 from backend.core.deadline import Deadline
 from backend.core.spending import Bill, Spend
-from backend.job_queue import UNVOTED
+from backend.job_queue import QUEUES, UNVOTED, queue
 from backend.labelstudio.records import Task
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
@@ -62,6 +62,8 @@ def work(backend: Backend) -> Iterator[ProjectDesk]:
         project = desk.client.create_project(title="refined", label_config=config_of(["complaint", "praise"]))
         desk.client.import_tasks(project.id, [{"text": text} for text in TEXTS])
         connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        for name in QUEUES:  # what connecting asked for: while others wait, nobody is asked to vote
+            queue(desk.queue.connection, name).empty()
         (desk.loader.folder(str(project.key)).root / "settings.toml").write_text('language = "en"\nblind_share = 0.0\n')
         yield desk.project(str(project.key))
 
