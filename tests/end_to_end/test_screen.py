@@ -8,8 +8,9 @@ import pytest
 
 from backend.connection.connect import ConnectOptions, connect
 from backend.core.artefacts import write_atomically
-from backend.core.projects import SETTINGS_FILE
-from backend.labelstudio.schema import AUTO_KEY, TOP_KEY
+from backend.core.projects import SETTINGS_FILE, ProjectSettings
+from backend.labelstudio.schema import AUTO_KEY, usable_control
+from backend.labelstudio.wire import shown_data
 from backend.loop.desk import Desk, ProjectDesk
 from samples import load_samples
 from tests.labelling_page import CHROMIUM, Person, Submitted, add_account, chromium, new_page
@@ -27,10 +28,11 @@ SECOND = ("second@example.com", "a-password-of-tests")
 def connected(desk: Desk, n_annotations: int) -> ProjectDesk:
     """A project of the English sample that trains often and has many blind tasks."""
     sample = load_samples()[0]
+    plain = shown_data(None, usable_control(sample.label_config, ProjectSettings()))
     project = desk.client.create_project(
         title=f"seen by {n_annotations}", label_config=sample.label_config, maximum_annotations=n_annotations
     )
-    desk.client.import_tasks(project.id, [{"text": row.text, TOP_KEY: []} for row in sample.rows[:N_TASKS]])
+    desk.client.import_tasks(project.id, [{"text": row.text, **plain} for row in sample.rows[:N_TASKS]])
     write_atomically(desk.settings.projects_dir / str(project.key) / SETTINGS_FILE, EAGER)
     connect(desk, project, ConnectOptions(language="en"), lambda _: None)
     return desk.project(str(project.key))
