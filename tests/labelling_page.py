@@ -18,12 +18,15 @@ QUIET = (
     "--disable-sync",
 )  # fmt: skip
 SUBMIT = "[data-testid=bottombar-submit-button]"
-LOOK = """() => ({
-    ticked: [...document.querySelectorAll('input[type=checkbox]:checked')].map(box => box.name),
-    offered: [...document.querySelectorAll('.lsf-choices input[type=checkbox], form input[type=checkbox]')]
-        .map(box => [box.name, (box.closest('label') || box.parentElement.parentElement).innerText]),
-    page: document.body.innerText,
-})"""
+LOOK = """() => {
+    const boxes = [...document.querySelectorAll('.lsf-choice__checkbox input')]
+        .filter(box => box.offsetParent !== null);  // the list of all labels stands there, too, hidden
+    return {
+        ticked: boxes.filter(box => box.checked).map(box => box.name),
+        offered: boxes.map(box => [box.name, box.closest('label').innerText]),
+        page: document.body.innerText,
+    };
+}"""
 PERCENT = re.compile(r"(\d+)\s?%")
 WAIT_MS = 30_000
 
@@ -71,7 +74,7 @@ class Person:
         """See the task that is open, once it is drawn."""
         self._until(lambda: len(self.served) > len(self.stored))
         self.page.wait_for_selector(f"{SUBMIT}:not([disabled])", timeout=WAIT_MS)
-        self.page.wait_for_function("() => document.querySelectorAll('input[type=checkbox]').length > 1")
+        self.page.wait_for_function("() => document.querySelectorAll('.lsf-choice__checkbox input').length > 1")
         self.page.wait_for_timeout(250)  # the tick is drawn after the labels
         seen = self.page.evaluate(LOOK)
         told = {name: PERCENT.findall(text) for name, text in seen["offered"]}

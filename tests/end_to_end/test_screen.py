@@ -65,16 +65,18 @@ def test_what_is_recorded_as_shown_is_what_was_on_the_screen(
             stack.enter_context(service)
         browser = stack.enter_context(chromium())
         add_account(desk.client, label_studio.url, *SECOND)
+        n_blind = 0
         for logins, n_each in (((first,), N_ALONE), ((first, SECOND), N_EACH)):
             work = connected(desk, len(logins))
             people = [Person(new_page(browser), label_studio.url, work.id, login) for login in logins]
             submitted = label(people, n_each)
             wait_for(lambda: entered(work, submitted), within_s=60, every_s=0.5)  # noqa: B023
             assert contradictions(work, submitted) == []
-            assert any(blind(work, each.sight.task_id) for each in submitted)
+            n_blind += sum(blind(work, each.sight.task_id) for each in submitted)
             wait_for(lambda: work.desk.ledger.trainings(work.key), within_s=60, every_s=0.5)  # noqa: B023
             wait_for(lambda: explained(work), within_s=90, every_s=2.0)  # noqa: B023
             assert stored_contradictions(work) == []
+        assert n_blind, "some of the tasks that people met were blind"
         bulk_accept_leaves_blind_tasks_open(work)
 
 
