@@ -194,7 +194,7 @@ def test_a_project_is_read_with_its_key_and_its_counters() -> None:
 def test_an_export_tells_who_said_what_and_what_nobody_said() -> None:
     tasks = {task.data["text"][:6]: task for task in map(task_of, recording("api_export_json")["response"]["body"])}
     submitted, skipped, bulk = tasks["Курьер"], tasks["Вернит"], tasks["He sai"]
-    assert [task.open for task in (submitted, skipped, bulk)] == [False, True, False]
+    assert [task.unlabelled for task in (submitted, skipped, bulk)] == [False, True, False]
     (by_person,), (by_nobody,), (skip,) = submitted.annotations, bulk.annotations, skipped.annotations
     assert by_person.result[0]["value"] == {"choices": ["refund"]}
     assert (by_person.updated_by, by_person.lead_time_s, by_person.was_cancelled) == (1, 3.2, False)
