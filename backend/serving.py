@@ -5,19 +5,20 @@ it is for a project that was put away because there was no room for all.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
 from backend.assembly import Assembly
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import BadInputError, PrelabelError, StateError
+from backend.core.errors import BadInputError, ModelFolderError, PrelabelError, StateError
 from backend.core.memory import Memory
-from backend.core.projects import ProjectFolder, project_folder
+from backend.core.projects import ProjectFolder, ProjectKey, project_folder, way_to_train
 from backend.core.settings import Settings
 from backend.core.types import Example, Pipeline
-from backend.ledger import IndexRow, Ledger
+from backend.ledger import IndexRow, Ledger, ProjectRow
 from backend.logs import told
 from backend.pipeline.budget import Budget, MeteredBudget
 
@@ -59,8 +60,9 @@ class Loader:
         """
         folder = self.folder(key)
         path = folder.artefact(version)
-        manifest = read_manifest(path)
-        pipeline = self.assembly.pipeline(path, project=key).with_budget(self.budget(key))
+        with self._saying_what_helps(key, version):
+            manifest = read_manifest(path)
+            pipeline = self.assembly.pipeline(path, project=key).with_budget(self.budget(key))
         fresh = Served(version, pipeline, manifest, trained_generation(manifest))
         self.assembly.sweep(key, {version, folder.current(), *folder.versions()[-KEPT_VERSIONS:]})
         return self.follow(key, fresh)
@@ -82,14 +84,28 @@ class Loader:
             ModelFolderError, ArtefactError: as `load`.
         """
         path = self.folder(key).artefact(version)
-        manifest = read_manifest(path)
+        with self._saying_what_helps(key, version):
+            manifest = read_manifest(path)
         row, trained = self.ledger.project(key), trained_generation(manifest)
         newest = row.generation if row else 0
         if not trained <= generation <= newest:
             raise BadInputError(f"the generation of {version} must be in [{trained}, {newest}], was {generation}")
-        pipeline = self.assembly.pipeline(path).with_budget(self.budget(key))  # its vectors stay in this process
+        with self._saying_what_helps(key, version):
+            pipeline = self.assembly.pipeline(path).with_budget(self.budget(key))  # its vectors stay in this process
         served = Served(version, pipeline, manifest, trained)
         return _with(served, self.ledger.index_rows_at(key, generation, after=trained), generation)
+
+    @contextmanager
+    def _saying_what_helps(self, key: str, version: str) -> Iterator[None]:
+        """Add to what is wrong with a folder the commands that mend it: they are those of its project."""
+        try:
+            yield
+        except ModelFolderError as err:
+            row, number = self.ledger.project(key) or ProjectRow(key), ProjectKey.parse(key).id
+            way = way_to_train(number, pinned=bool(row.pinned), frozen=row.frozen)
+            if version != self.folder(key).current():
+                way = f"or name another version, of prelabel models list --project {number}"
+            raise ModelFolderError(f"{err}: {way}") from err
 
     def budget(self, key: str) -> Budget:
         """What a project's language models may take in a day, for all processes together."""

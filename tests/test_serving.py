@@ -1,5 +1,6 @@
 """What answers for a project: while there is no room for all, and while its vectors lie elsewhere."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from backend.assembly import Assembly
-from backend.core.errors import BadInputError, VectorIndexError
+from backend.core.errors import BadInputError, ModelFolderError, VectorIndexError
 from backend.core.memory import Memory
 from backend.core.projects import project_folder
 from backend.core.settings import Settings
@@ -228,3 +229,34 @@ def told(served: Served, text: str) -> tuple[object, ...]:
     """Everything about an explanation but how long it took."""
     found = served.pipeline.without_llm().explain(text)
     return (replace(found.decision, milliseconds=0.0), found.candidates, found.neighbours, found.settings)
+
+
+HOLDERS = [
+    ("nobody", {"frozen": False}, "prelabel retrain --project 1"),
+    ("a pin", {"pinned": VERSION}, "prelabel unpin --project 1, then prelabel retrain --project 1"),
+    ("a freeze", {"frozen": True}, "prelabel freeze --project 1 --off, then prelabel retrain --project 1"),
+]
+
+
+@pytest.mark.parametrize(("held", "commands"), [row[1:] for row in HOLDERS], ids=[row[0] for row in HOLDERS])
+def test_a_version_of_an_older_prelabel_says_the_commands_that_help(
+    home: Path, tmp_path: Path, held: dict[str, object], commands: str
+) -> None:
+    shutil.copytree(project_folder(Settings(home=home).projects_dir, KEYS[0]).root, tmp_path / "projects" / KEYS[0])
+    settings = Settings(home=tmp_path)
+    folder, older = project_folder(settings.projects_dir, KEYS[0]), "pl-20261121T090000Z-00000000"
+    path = folder.artefact(VERSION) / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["parameters"]["cleaning"] = 1
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    shutil.copytree(folder.artefact(VERSION), folder.artefact(older))
+    ledger = open_ledger(settings)
+    ledger.add_project(KEYS[0])
+    ledger.update_project(KEYS[0], **held)
+    loader = Loader(settings, Assembly(settings), ledger)
+    for load in (loader.load, lambda key, version: loader.replay(key, version, 0)):
+        with pytest.raises(ModelFolderError, match="was made for 1; train again: " + commands + "$"):
+            load(KEYS[0], VERSION)
+    with pytest.raises(ModelFolderError, match="name another version, of prelabel models list"):
+        loader.load(KEYS[0], older)
+    ledger.engine.dispose()

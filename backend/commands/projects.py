@@ -226,8 +226,8 @@ def _version_cells(line: versions.VersionLine) -> tuple[Any, ...]:
 
 
 def _verdict(line: versions.VersionLine) -> str:
-    if line.manifest is None:
-        return "cannot be used: its files are damaged; roll back to another"
+    if line.problem:
+        return line.problem
     return line.training.reason if line.training else "never trained"
 
 

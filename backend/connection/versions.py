@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.core.artefacts import Manifest, read_manifest
-from backend.core.errors import ArtefactError, BadInputError
-from backend.core.projects import ProjectKey
+from backend.core.errors import ArtefactError, BadInputError, ModelFolderError
+from backend.core.projects import ProjectKey, way_to_train
 from backend.ledger import Training
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.push import show_version
@@ -18,7 +18,8 @@ class VersionLine:
     version: str
     serves: bool
     shown: bool  # by Label Studio
-    manifest: Manifest | None  # None where the folder cannot be used
+    manifest: Manifest | None  # None where it cannot be read
+    problem: str  # that it cannot be used, and what to do; empty where it can
     training: Training | None  # None for the cold version
     n_predictions: int  # stored in Label Studio
     report: Path | None  # the page that says how good it is; None where it was never judged
@@ -35,6 +36,7 @@ def list_versions(work: ProjectDesk) -> list[VersionLine]:
             serves=version == current,
             shown=version == work.project.model_version,
             manifest=_manifest(work, version),
+            problem="" if _usable(work, version) else _unusable(work, version),
             training=trainings.get(version),
             n_predictions=stored.get(version, 0),
             report=page if (page := work.folder.report(version)).is_file() else None,
@@ -54,7 +56,10 @@ def rollback(work: ProjectDesk, version: str = "") -> str:
     """
     target = version or _previous(work)
     if work.folder.artefact(target).exists():
-        work.desk.loader.assembly.servable(work.folder.artefact(target))
+        try:
+            work.desk.loader.assembly.servable(work.folder.artefact(target))
+        except ModelFolderError as err:
+            raise ModelFolderError(f"{target} cannot be gone back to ({err}); {_instead(work)}") from err
     work.folder.go_back(target)
     work.update(pinned=target)
     if target in work.desk.client.model_versions(work.id):
@@ -90,15 +95,44 @@ def key_of(desk: Desk, project_id: int) -> str:
     return str(max(keys, key=lambda key: key.created))
 
 
+def usable_before(work: ProjectDesk) -> str:
+    """The last version that served before the current one and can be used; empty for none."""
+    return next((version for version in work.folder.earlier() if _usable(work, version)), "")
+
+
 def _previous(work: ProjectDesk) -> str:
-    older = work.folder.previous()
+    older = usable_before(work)
     if not older:
-        published = ", ".join(work.folder.versions()) or "none"
         raise BadInputError(
-            f"a version must have served before {work.folder.current() or 'none'} to roll back to, "
-            f"none did; name one of {published} with --version"
+            f"a version that can be used must have served before {work.folder.current() or 'none'} to roll back to, "
+            f"none did; {_instead(work)}"
         )
     return older
+
+
+def _instead(work: ProjectDesk) -> str:
+    """What helps who cannot go back to a version."""
+    current = work.folder.current()
+    others = [version for version in work.folder.versions() if version != current and _usable(work, version)]
+    if others:
+        return f"name one of {', '.join(others)} with --version"
+    return "the one that serves is the only one that can be used" if _usable(work, current) else f"run: {_way(work)}"
+
+
+def _unusable(work: ProjectDesk, version: str) -> str:
+    return f"cannot be used; run: {_way(work)}" if version == work.folder.current() else "cannot be used"
+
+
+def _way(work: ProjectDesk) -> str:
+    return way_to_train(work.id, pinned=bool(work.row.pinned), frozen=work.row.frozen)
+
+
+def _usable(work: ProjectDesk, version: str) -> bool:
+    try:
+        work.desk.loader.assembly.servable(work.folder.artefact(version))
+    except ArtefactError:
+        return False
+    return True
 
 
 def _manifest(work: ProjectDesk, version: str) -> Manifest | None:

@@ -62,7 +62,7 @@ def manifest_from_json(text: str, *, where: Path) -> Manifest:
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as err:
-        raise ModelFolderError(f"{where} must be a JSON manifest, but is not; train again or roll back") from err
+        raise ModelFolderError(f"{where} must be a JSON manifest, but is not; train again") from err
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ModelFolderError(f"{where} must have format {FORMAT}, was {found}; train again with this prelabel")
@@ -89,10 +89,12 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = manifest_from_json(text, where=path)
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
-            raise ModelFolderError(f"{folder} must hold {name}, which is missing; roll back or train again")
+            raise ModelFolderError(f"{folder} must hold {name}, which is missing; train again")
         found = sha256_of(folder / name)
         if found != expected:
-            raise ModelFolderError(f"{folder / name} must have SHA-256 {expected[:12]}…, has {found[:12]}…; roll back")
+            raise ModelFolderError(
+                f"{folder / name} must have SHA-256 {expected[:12]}…, has {found[:12]}…; train again"
+            )
     return manifest
 
 

@@ -64,6 +64,14 @@ class ProjectKey:
         return cls(project_id, int(datetime.fromisoformat(created_at).timestamp()))
 
 
+def way_to_train(project_id: int, *, pinned: bool, frozen: bool) -> str:
+    """The commands that make and serve a new version, whoever holds the present one."""
+    project = f"--project {project_id}"
+    unpin = [f"prelabel unpin {project}"] if pinned else []
+    thaw = [f"prelabel freeze {project} --off"] if frozen else []
+    return ", then ".join([*unpin, *thaw, f"prelabel retrain {project}"])
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectSettings:
     """What a project may decide for itself, in its settings.toml. A missing entry has the default below."""
@@ -159,10 +167,14 @@ class ProjectFolder:
         return self._make_current(version, served[: last + 1])
 
     def previous(self) -> str:
-        """The version that served before the current one and is still published; empty for none."""
+        """The last of `earlier`; empty for none."""
+        return next(iter(self.earlier()), "")
+
+    def earlier(self) -> list[str]:
+        """The versions that served before the current one and are still published; the last one first."""
         current, published = self.current(), set(self.versions())
-        before = [version for version in self._served() if version != current]
-        return next((version for version in reversed(before) if version in published), "")
+        before = dict.fromkeys(version for version in reversed(self._served()) if version != current)
+        return [version for version in before if version in published]
 
     def _make_current(self, version: str, served: Sequence[str]) -> None:
         if not self.artefact(version).is_dir():

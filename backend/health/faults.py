@@ -96,7 +96,7 @@ def _queue(sight: Sight) -> Iterator[Fault]:
 def _version(project: ProjectSight, loaded: Loaded) -> Iterator[Fault]:
     failure = loaded.failures().get(project.key)
     if failure is not None:
-        remedy = "mend that, or run: prelabel rollback"
+        remedy = "do what it says; prelabel doctor tells more"
         yield Fault("version", f"{failure.version} cannot be loaded: {failure.why}", remedy, project.key)
     elif project.current and project.key not in {*loaded.ready(), *loaded.put_away(), *loaded.waiting()}:
         yield Fault("version", f"{project.current} is being loaded", "wait a few seconds", project.key)

@@ -12,8 +12,8 @@ import pytest
 
 from backend.connection.doctor.examination import desk_of_doctor, examine_project
 from backend.connection.ties import TITLE, ensure_webhook, webhook_url
-from backend.connection.versions import freeze, rollback
-from backend.core.errors import LabelStudioError
+from backend.connection.versions import freeze, list_versions, rollback
+from backend.core.errors import LabelStudioError, PrelabelError
 from backend.core.projects import SETTINGS_FILE
 from backend.core.settings import Settings
 from backend.job_queue import queue
@@ -348,17 +348,44 @@ def test_a_damaged_version_is_named_with_its_file(work: ProjectDesk) -> None:
     assert project_faults(work) == {}
 
 
-def test_a_damaged_version_that_was_trained_is_left_for_a_rollback(work: ProjectDesk) -> None:
+def test_a_damaged_version_that_was_trained_is_trained_anew_or_left_for_an_older_one(work: ProjectDesk) -> None:
     cold = work.folder.current()
     shutil.copytree(work.folder.artefact(cold), work.folder.artefact("pl-20260101T000000Z-12345678"))
     work.folder.switch("pl-20260101T000000Z-12345678")
     (work.folder.artefact(work.folder.current()) / "manifest.json").unlink()
     found = project_faults(work)["version"]
     assert found.mend is None
-    assert found.remedy == f"run: prelabel rollback --project {work.id}"
+    anew, back = f"run: prelabel retrain --project {work.id}", f"prelabel rollback --project {work.id}"
+    assert found.remedy.startswith(anew)
+    assert found.remedy.endswith(back)
     rollback(again(work))
     assert work.folder.current() == cold
     assert "version" not in project_faults(work)
+
+
+def of_older_cleaning(work: ProjectDesk, version: str) -> None:
+    path = work.folder.artefact(version) / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["parameters"]["cleaning"] = 1
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_after_an_upgrade_no_remedy_is_a_version_that_cannot_serve_either(work: ProjectDesk) -> None:
+    cold, trained = work.folder.current(), "pl-20260101T000000Z-12345678"
+    shutil.copytree(work.folder.artefact(cold), work.folder.artefact(trained))
+    work.folder.switch(trained)
+    for version in (cold, trained):
+        of_older_cleaning(work, version)
+    command = f"prelabel retrain --project {work.id}"
+    remedy = project_faults(work)["version"].remedy
+    assert remedy == f"run: {command}, or wait: the workers train it anew within a minute"
+    for version in ("", cold):
+        with pytest.raises(PrelabelError, match=command):
+            rollback(again(work), version)
+    assert [line.problem for line in list_versions(again(work))] == [
+        "cannot be used",
+        f"cannot be used; run: {command}",
+    ]
 
 
 MANIFESTS: list[tuple[str, dict[str, Any], str]] = [

@@ -142,7 +142,7 @@ def test_no_version_that_cannot_serve_is_rolled_back_to(work: ProjectDesk, backe
     assert trained != cold, "the version that cannot be used is no rival"
     done = backend.command("rollback", "--project", str(work.id))
     assert done.returncode == 2
-    assert "train again" in done.stderr
+    assert "the one that serves is the only one that can be used" in done.stderr
     assert work.folder.current() == trained
 
 

@@ -4,8 +4,10 @@ import shutil
 
 from backend.connection.doctor.check import Check, Fault, Finding
 from backend.connection.ties import TITLE
+from backend.connection.versions import usable_before
 from backend.core.artefacts import COLD_PREFIX, OWN_PREFIX, Manifest, read_manifest
 from backend.core.errors import ArtefactError
+from backend.core.projects import way_to_train
 from backend.loop.coverage import lacks_any
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import show_version
@@ -48,7 +50,7 @@ NO_VERSION: Fault[ProjectDesk] = Fault(
 )
 DAMAGED: Fault[ProjectDesk] = Fault(
     "the version is damaged, of another format or for other models", "{version} cannot be loaded: {problem}",
-    "run: {way}",
+    "run: {way}, or wait: the workers train it anew within a minute{back}",
 )  # fmt: skip
 DAMAGED_COLD: Fault[ProjectDesk] = Fault(
     "the same of a version that was never trained", "{version} cannot be loaded: {problem}",
@@ -90,12 +92,11 @@ def version(work: ProjectDesk) -> Finding[ProjectDesk]:
 
 
 def _damaged(work: ProjectDesk, version: str, problem: str) -> Finding[ProjectDesk]:
-    if not version.startswith(COLD_PREFIX):
-        return DAMAGED.seen(version=version, problem=problem, way=f"prelabel rollback --project {work.id}")
-    if work.row.pinned:
-        way = f"prelabel unpin --project {work.id}, then prelabel doctor --fix"
-        return DAMAGED.seen(version=version, problem=problem, way=way)
-    return DAMAGED_COLD.seen(version=version, problem=problem)
+    if version.startswith(COLD_PREFIX) and not work.row.pinned:
+        return DAMAGED_COLD.seen(version=version, problem=problem)
+    way = way_to_train(work.id, pinned=bool(work.row.pinned), frozen=work.row.frozen)
+    back = f"; or go back: prelabel rollback --project {work.id}" if usable_before(work) else ""
+    return DAMAGED.seen(version=version, problem=problem, way=way, back=back)
 
 
 def labels(work: ProjectDesk) -> Finding[ProjectDesk]:
