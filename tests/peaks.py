@@ -1,5 +1,6 @@
 """What the suite's own processes took in memory at most, told at the end of a run; pytest's hooks."""
 
+import gc
 import resource
 import sys
 from collections.abc import Mapping
@@ -7,16 +8,29 @@ from typing import Any
 
 import pytest
 
+from backend.core.weighing import give_back, resident
+
 PEAK = "peak_mb"
 MOST_MB = 2_000  # a process: two of them and a demo have room on 8 GB
 KB = 1 if sys.platform == "darwin" else 1024  # bytes of a unit of ru_maxrss
 
+GROWN_BYTES = 150_000_000  # since the last collection: about a model
+
 peaks: dict[str, int] = {}  # of xdist's workers
+freed = {"at": 0}  # resident bytes after the last collection
 
 
 def peak_mb() -> int:
     """Of this process since it began."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KB // 1024**2
+
+
+def pytest_runtest_logfinish() -> None:
+    """Collect what a test left behind: models hang in cycles, and Python does not see their size."""
+    if resident() > freed["at"] + GROWN_BYTES:
+        gc.collect()
+        give_back()
+        freed["at"] = resident()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

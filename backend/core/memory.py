@@ -128,6 +128,13 @@ class Memory(Generic[State]):
             largest = max((held.nbytes for held in self._states.values()), default=0)
             return self._used() + largest <= self.limit
 
+    def clear(self) -> None:
+        """Put everything away; who still uses something keeps it alive that long."""
+        with self._lock:
+            self._states.clear()
+            self._models.clear()
+        give_back()
+
     def usage(self) -> Usage:
         with self._lock:
             kinds: dict[Kind, OrderedDict[str, Held]] = {"state": self._states, "model": self._models}

@@ -35,8 +35,10 @@ class Desk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close what was opened."""
+        """Close what was opened, and give back what was loaded."""
         opened = vars(self)
+        if "loader" in opened:
+            self.memory.clear()
         if "client" in opened:
             self.client.close()
         if "queue" in opened:
