@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stack import wait_for
 from tests.training.material import examples_of
 
 COLUMNS = ["predicted_label", "confidence", "p_out_of_scope", "decision", "stage", "reason", "alternatives"]
@@ -67,6 +69,31 @@ def test_predict_keeps_the_input_and_adds_its_columns(home: Path, data: Path, mo
     alternatives = json.loads(rows[0]["alternatives"])
     assert [set(entry) for entry in alternatives] == [{"label", "probability"}] * 3
     assert alternatives == sorted(alternatives, key=lambda entry: -entry["probability"])
+
+
+def any_written(folder: Path) -> bool:
+    """Whether a hidden file holds rows."""
+    return any(each.stat().st_size for each in folder.glob(".*"))
+
+
+def test_ctrl_c_while_rows_are_written_leaves_what_was_there_and_nothing_half_written(
+    home: Path, model: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "many.jsonl", tmp_path / "out" / "predicted.csv"
+    data.write_text("".join(json.dumps({"text": f"where is parcel {n}?"}) + "\n" for n in range(100_000)))
+    out.parent.mkdir()
+    out.write_text("of an earlier run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "backend.cli", "predict", data, "--model", model, "--out", out],
+        env={**os.environ, "PRELABEL_HOME": str(home), "OMP_NUM_THREADS": "2"}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whoever tests may ignore it
+    )  # fmt: skip
+    with process:
+        wait_for(lambda: process.poll() is not None or any_written(out.parent), within_s=120)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert (process.returncode, "stopped: no half-written file is left" in said) == (130, True), said
+    assert [(each, each.read_text()) for each in out.parent.iterdir()] == [(out, "of an earlier run")]
 
 
 def test_the_users_columns_stay_and_rows_that_are_no_texts_are_told(home: Path, model: Path, tmp_path: Path) -> None:

@@ -59,6 +59,17 @@ def test_a_project_that_was_deleted_in_label_studio_can_be_disconnected(backend:
         assert desk.ledger.project(str(project.key)) is None
 
 
+def test_a_connect_tells_how_many_tasks_are_predicted_and_of_how_many(backend: Backend) -> None:
+    told: list[tuple[int, int]] = []
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="told", label_config=CONFIG)
+        desk.client.import_tasks(project.id, [{"text": f"a fine thing {n}"} for n in range(3)])
+        options = ConnectOptions(language="en", push_only=True)
+        connect(desk, desk.client.project(project.id), options, lambda _: None, lambda n, of: told.append((n, of)))
+        n, of = told[-1]
+        assert 0 < n <= of <= 3, "some may be blind"
+
+
 UNKNOWN_OPTIONS = [
     ("a language", ConnectOptions(language="xx"), "language must be one of en, ru, mixed"),
     ("a profile", ConnectOptions(profile="huge"), "profile must be one of"),
