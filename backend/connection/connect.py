@@ -37,6 +37,7 @@ from backend.loop import push
 from backend.loop.clocks import watermark_of
 from backend.loop.coverage import count_open
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.removals import remove_versions
 from backend.loop.retrain import make_cold, read_labels, renew_cold
 from backend.loop.second_annotator import carry_over
 from backend.loop.tabs import TABS, make_tabs, remove_tabs, standing_tabs
@@ -325,7 +326,7 @@ def _remove_predictions(work: ProjectDesk, report: Report) -> None:
     client = work.desk.client
     ours = [version for version in client.model_versions(work.id) if _is_ours(version)]
     report(f"predictions of {len(ours)} versions")
-    push.remove_versions(work, ours)
+    remove_versions(work, ours)
 
 
 def _is_ours(version: str) -> bool:

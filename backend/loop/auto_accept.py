@@ -19,7 +19,7 @@ from backend.ledger import AutoAccepted, Kind, Shown
 from backend.loop.desk import ProjectDesk
 from backend.loop.order import MOVED
 from backend.loop.promised import RULE_FILE, TAKEN_BACK, Rule, keep, read_rule, settle
-from backend.loop.push import WRITERS
+from backend.loop.replacements import WRITERS
 from training.dataset import label_of_annotation
 
 MARKED = "auto"  # the value under AUTO_KEY

@@ -19,7 +19,7 @@ from backend.loop.clocks import capped
 from backend.loop.desk import ProjectDesk
 from backend.loop.edited import edited
 from backend.loop.gold import bucket_of
-from backend.loop.push import add_blind, refresh_tasks, renew_blind
+from backend.loop.replacements import add_blind, refresh_tasks, renew_blind
 from backend.loop.screen import on_screen
 from backend.serving import Served
 from training.dataset import how_accepted, label_of_annotation, task_label, trains

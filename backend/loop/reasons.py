@@ -13,7 +13,7 @@ from backend.labelstudio.records import Task
 from backend.labelstudio.wire import tells, text_of
 from backend.loop.concealment import conceal
 from backend.loop.desk import ProjectDesk
-from backend.loop.push import explain_tasks
+from backend.loop.replacements import explain_tasks
 from backend.serving import Served
 
 N_EXPLAINED = 2000  # tasks from the head on that have reasons; each write costs 60 ms

@@ -11,7 +11,7 @@ from backend.labelstudio.filters import having_version, of_id, open_tasks
 from backend.labelstudio.records import Task
 from backend.labelstudio.wire import Json, text_of
 from backend.loop.desk import ProjectDesk
-from backend.loop.push import refine_later, replace_predictions
+from backend.loop.replacements import refine_later, replace_predictions
 from backend.serving import Served
 
 N_AT_ONCE = 8  # tasks voted on between two looks at the queue

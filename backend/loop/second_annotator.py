@@ -17,7 +17,8 @@ from backend.labelstudio.filters import (
 )
 from backend.labelstudio.records import Task
 from backend.loop.desk import ProjectDesk
-from backend.loop.push import add_blind, in_front, refresh_tasks, show_stored
+from backend.loop.push import in_front, show_stored
+from backend.loop.replacements import add_blind, refresh_tasks
 
 TASKS_AT_ONCE = 50  # written one by one, 60 ms each, between two looks at the queue
 

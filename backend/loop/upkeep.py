@@ -12,7 +12,7 @@ from backend.loop.clocks import watermark_lies_ahead
 from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
-from backend.loop.push import remove_surplus
+from backend.loop.removals import remove_surplus
 from backend.loop.retrain import annotated_tasks, failed_lately, make_cold, renew_cold
 from backend.serving import KEPT_VERSIONS
 

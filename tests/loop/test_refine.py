@@ -14,8 +14,8 @@ from backend.job_queue import QUEUES, UNVOTED, queue
 from backend.labelstudio.records import Task
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.push import refresh_tasks
 from backend.loop.refine import refine
+from backend.loop.replacements import refresh_tasks
 from backend.pipeline.fuse import Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.question import Question, Vote

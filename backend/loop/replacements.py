@@ -1,0 +1,178 @@
+"""Predictions that are written one by one: of the head of the label stream, and of tasks that are new or edited."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from backend.answering import shown_row
+from backend.core.artefacts import OWN_PREFIX
+from backend.core.errors import LabelStudioError
+from backend.core.projects import blind_rank
+from backend.core.types import Decision
+from backend.job_queue import QUEUES, UNVOTED
+from backend.labelstudio.records import Task
+from backend.labelstudio.wire import Json, empty_prediction, prediction, reads_so, shown_data, tells, text_of
+from backend.ledger import Shown
+from backend.loop.concealment import conceal
+from backend.loop.deciding import blind_row, decisions, kept_blind, text_in
+from backend.loop.desk import ProjectDesk
+from backend.loop.edited import edited
+from backend.serving import Served
+
+SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
+N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
+REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
+WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
+
+
+def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
+    """Predict tasks again and replace what differs, in the given order; how many predictions were written.
+
+    Reason and percents are written where they would read otherwise, the prediction where its tick or its place in the
+    stream would differ: a percent more or less is nothing that an annotator should wait for.
+    """
+    conceal(work, [task.id for task in tasks if kept_blind(work, task.id) and tells(task.data)])
+    texts = {task.id: text_of(task.data, work.control) for task in tasks}
+    wanted = [task for task in tasks if texts[task.id] is not None and not kept_blind(work, task.id)]
+    decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
+    pairs = [(task, decision) for task, decision in zip(wanted, decided, strict=True) if decision is not None]
+    refine_later(work, [task.id for task, decision in pairs if decision.unvoted])
+    return replace_predictions(work, served, pairs)
+
+
+def explain_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
+    """Predict tasks again by the cheap levels alone, as `refresh_tasks` does; how many were written."""
+    seen = {task.id: task for task in tasks if not kept_blind(work, task.id)}
+    decided = decisions(work, served, list(seen.values()))
+    pairs = [(seen[task_id], decision) for task_id, decision in decided.items()]
+    return replace_predictions(work, served, pairs)
+
+
+def refine_later(work: ProjectDesk, task_ids: Sequence[int]) -> None:
+    """Have a job of its own ask the language models about tasks for which there was no time."""
+    if task_ids:
+        work.desk.queue.put_aside(UNVOTED, work.key, task_ids)
+        work.desk.queue.enqueue("refine", work.key)
+
+
+def replace_predictions(work: ProjectDesk, served: Served, pairs: Sequence[tuple[Task, Decision]]) -> int:
+    """Write what differs, in the given order; how many predictions were written."""
+    told = [(task, decision) for task, decision in pairs if tells(task.data)]
+    changing = [task.id for task, decision in told if _ticks_otherwise(work, served, task, decision)]
+    conceal(work, changing)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        written = list(pool.map(lambda pair: _replace(work, served, *pair, concealed=pair[0].id in changing), pairs))
+    again = {task.id for task in edited(work, [task for task, _ in pairs])}
+    rows = [
+        row or shown_row(task.id, served, decision, text_in(work, task))
+        for (task, decision), row in zip(pairs, written, strict=True)
+        if row or task.id in again
+    ]
+    work.desk.ledger.add_shown(work.key, rows)
+    n_written = sum(row is not None for row in written)
+    work.desk.telemetry.pushed.labels(work.key).inc(n_written)
+    return n_written
+
+
+def _decided(work: ProjectDesk, served: Served, texts: Sequence[str]) -> list[Decision | None]:
+    """The cheap levels decide all; where no other work waits, LLMs look at the first ones for REFRESH_S."""
+    decided = served.pipeline.without_llm().run(texts, deadline_s=float("inf"))
+    work.desk.telemetry.decided(work.key, decided)
+    if work.desk.queue.waits(*QUEUES):
+        return decided
+    refined = served.pipeline.run(texts[:N_REFINED], deadline_s=REFRESH_S)
+    work.desk.telemetry.decided(work.key, refined)
+    return [new or old for new, old in zip(refined, decided, strict=False)] + decided[N_REFINED:]
+
+
+def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
+    """Give blind tasks their empty prediction, which places them in the order of showing and ticks nothing.
+
+    A task without a text gets none, blind or not.
+    """
+    kept = {task.id: task for task in tasks if kept_blind(work, task.id) and not _own(task, served.version)}
+    for task_id, decision in decisions(work, served, list(kept.values())).items():
+        item = empty_prediction(blind_rank(work.key, task_id), served.version)
+        since = _store(work, kept[task_id], item, _standing(kept[task_id], served.version))
+        row = replace(blind_row(work, kept[task_id], served, decision), stored_at=since)
+        work.desk.ledger.add_shown(work.key, [row])
+
+
+def renew_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
+    """Note what blind tasks would have been ticked with, by their present texts; nothing is written to them."""
+    kept = {task.id: task for task in tasks if kept_blind(work, task.id)}
+    decided = decisions(work, served, list(kept.values()))
+    rows = [blind_row(work, kept[task_id], served, each) for task_id, each in decided.items()]
+    work.desk.ledger.add_shown(work.key, rows)
+
+
+def _ticks_otherwise(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> bool:
+    """Whether another tick is to stand there than does now, or the first one of this version."""
+    own = _standing(task, served.version)
+    if own is None or own.get("model_version") != served.version:
+        return True
+    return _value(own) != _value(prediction(decision, work.control, served.version, ""))
+
+
+def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, *, concealed: bool) -> Shown | None:
+    """Write a task's prediction, then what explains it, where they differ; the prediction's row."""
+    client, row = work.desk.client, shown_row(task.id, served, decision, text_in(work, task))
+    item = prediction(decision, work.control, served.version, row.region_id)
+    own, surplus = _standing(task, served.version), _own(task, served.version)[1:]
+    changed = own is None or _differs(own, item)
+    shown = shown_data(decision, work.control)
+    try:
+        for twin in surplus:  # Label Studio asked /predict while a job pushed
+            client.delete_prediction(twin["id"])
+        if changed:
+            row = replace(row, stored_at=_store(work, task, item, own))
+        if concealed or not reads_so(task.data, shown):
+            client.patch_task(task.id, {**task.data, **shown})
+    except LabelStudioError as err:
+        if err.status != 404:  # the task was deleted meanwhile
+            raise
+        return None
+    return row if changed else None
+
+
+def _own(task: Task, version: str) -> list[Json]:
+    return [item for item in task.predictions if item.get("model_version") == version]
+
+
+def _standing(task: Task, version: str) -> Json | None:
+    """The prediction that a version's next one replaces; where somebody has labelled, of any version.
+
+    Of several it is the one that an annotation was made from.
+    """
+    mine = _own(task, version)
+    if mine or task.unlabelled:
+        return mine[0] if mine else None
+    parents = {item.parent_prediction for item in task.annotations}
+    ours = [item for item in task.predictions if _is_ours(item)]
+    return max(ours, key=lambda item: (item["id"] in parents, item["id"]), default=None)
+
+
+def _is_ours(item: Json) -> bool:
+    return str(item.get("model_version")).startswith(OWN_PREFIX)
+
+
+def _store(work: ProjectDesk, task: Task, item: Json, own: Json | None) -> float:
+    """Write a prediction in place of the one that stands, or beside others.
+
+    Since when it replaces that one, by Label Studio's clock (unix); 0 where it replaces none.
+    """
+    if own is not None:
+        return work.desk.client.update_prediction(own["id"], item)
+    work.desk.client.create_prediction(work.id, task.id, item)
+    return 0.0
+
+
+def _differs(old: Json, new: Json) -> bool:
+    if old.get("model_version") != new["model_version"]:
+        return True
+    return _value(old) != _value(new) or abs((old.get("score") or 0.0) - new["score"]) >= SAME_SCORE
+
+
+def _value(item: Json) -> list[Any]:
+    return [region.get("value") for region in item.get("result") or ()]
