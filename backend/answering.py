@@ -111,9 +111,11 @@ class Answering:
                 texts[place] = text
         decided = served.pipeline.run(list(texts.values()), deadline_s=_seconds(request))
         decisions = dict(zip(texts, decided, strict=True))
-        self._record(key, served, request, texts, decisions)
+        answers = self._predictions(key, served, control, decisions, request)
+        given = {place: each for place, each in decisions.items() if answers[place] is not None}
+        self._record(key, served, request, texts, given)
         self._refine_later(key, request, decisions)
-        return self._predictions(key, served, control, decisions, request)
+        return answers
 
     def event(self, action: str, key: ProjectKey) -> str:
         """Ask for the job that a webhook hints at; its id, or an empty string where there is nothing to do."""

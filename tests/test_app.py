@@ -126,7 +126,8 @@ def test_a_blind_task_gets_none_yet_whoever_asks(web: Web) -> None:
 def test_the_ledger_remembers_what_was_shown_also_by_interactive_calls(web: Web) -> None:
     (item,) = predict(web, TEXT, context={"result": []})
     shown = web.ledger.last_shown(KEY, [1])[1]
-    assert (shown.version, shown.confidence) == (item["model_version"], pytest.approx(item["score"], abs=0.01))
+    assert shown.version == item["model_version"]
+    assert shown.confidence == pytest.approx(item["score"], abs=0.01)
     assert [region["id"] for region in item["result"]] == [shown.region_id]
 
 
@@ -136,6 +137,7 @@ def test_no_tick_goes_beside_percents_or_a_reason_of_another_one(web: Web) -> No
     told = '<Header value="$prelabel_why"/></View>'
     body["label_config"] = LABEL_CONFIG.replace("</View>", told)
     assert web.post("/predict", body).get_json()["results"] == [[]]
+    assert web.ledger.last_shown(KEY, [1]) == {}
     assert predict(web, TEXT) != [[]]
 
 
