@@ -18,7 +18,6 @@ BUCKETS = 100
 HOLDOUT_BUCKETS = 10  # of BUCKETS: 10 % of the labels judge, 90 % teach
 HOLDOUT_FROM = 500  # labels; under it each label is worth more in training, and judgement is out-of-fold
 FOLDS = 5
-FEW_FOLDS = 3  # where out-of-fold predictions only calibrate
 WORD = regex.compile(r"\w+")
 
 
