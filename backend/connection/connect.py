@@ -163,6 +163,7 @@ def _undo(work: ProjectDesk, snapshot: Json) -> None:
     untie(work.desk, work.project)
     remove_tabs(work)
     _remove_predictions(work, lambda _: None)
+    _remove_data_keys(work, lambda _: None)
     _restore(work, snapshot)
 
 
@@ -313,13 +314,10 @@ def _catch_up(work: ProjectDesk, report: Report, watch: Watch) -> None:
             n_done += n
             watch(n_done, max(n_done, n_open))
 
-        while held and not _filled(work.desk.project(work.key), computed):
+        while held and not push.fill(work.desk.project(work.key), computed):
             continue
-    work.desk.queue.enqueue("give_reasons", work.key)
-
-
-def _filled(work: ProjectDesk, computed: Callable[[int], None]) -> bool:
-    return push.fill(work, computed) and carry_over(work)
+        whole = held and carry_over(work.desk.project(work.key))
+    work.desk.queue.enqueue("give_reasons" if whole else "predict_project", work.key)
 
 
 def _remove_predictions(work: ProjectDesk, report: Report) -> None:

@@ -3,17 +3,14 @@
 Some people open tasks elsewhere, and where several work Label Studio shows tasks at random.
 """
 
-from collections.abc import Sequence
-
 import structlog
 
 from backend.core.projects import is_blind
 from backend.labelstudio.filters import having_version, open_tasks
-from backend.labelstudio.records import Task
 from backend.labelstudio.wire import tells, text_of
 from backend.loop.concealment import conceal
 from backend.loop.desk import ProjectDesk
-from backend.loop.replacements import explain_tasks
+from backend.loop.replacements import explain_tasks, present_tasks
 from backend.serving import Served
 
 N_EXPLAINED = 2000  # tasks from the head on that have reasons; each write costs 60 ms
@@ -36,7 +33,7 @@ def give(work: ProjectDesk) -> bool:
         with work.desk.queue.lease("labels", work.key, wait_s=BUSY_S) as held:
             if not held:
                 return False
-            explain_tasks(work, served, _present(work, silent[start : start + AT_ONCE]))
+            explain_tasks(work, served, present_tasks(work, silent[start : start + AT_ONCE]))
         if work.desk.queue.waits("live", "reconcile"):
             return False
     return True
@@ -58,9 +55,3 @@ def _silent(work: ProjectDesk, served: Served) -> list[int]:
     return [
         task.id for task in tasks if task.id not in blind and not tells(task.data) and text_of(task.data, work.control)
     ]
-
-
-def _present(work: ProjectDesk, task_ids: Sequence[int]) -> list[Task]:
-    """The tasks as they are now, where they are still open."""
-    tasks = [work.desk.client.task(task_id) for task_id in task_ids]
-    return [task for task in tasks if task.open]

@@ -23,6 +23,7 @@ from backend.serving import Served
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
+GONE = 404  # the task was deleted meanwhile
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 
@@ -47,6 +48,21 @@ def explain_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     decided = decisions(work, served, list(seen.values()))
     pairs = [(seen[task_id], decision) for task_id, decision in decided.items()]
     return replace_predictions(work, served, pairs)
+
+
+def present_tasks(work: ProjectDesk, task_ids: Sequence[int]) -> list[Task]:
+    """The tasks as they are now, where they are still there and open.
+
+    Whoever writes their data holds the lease on labels.
+    """
+    found = []
+    for task_id in task_ids:
+        try:
+            found.append(work.desk.client.task(task_id))
+        except LabelStudioError as err:
+            if err.status != GONE:
+                raise
+    return [task for task in found if task.open]
 
 
 def refine_later(work: ProjectDesk, task_ids: Sequence[int]) -> None:
@@ -130,7 +146,7 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, 
         if concealed or not reads_so(task.data, shown):
             client.patch_task(task.id, {**task.data, **shown})
     except LabelStudioError as err:
-        if err.status != 404:  # the task was deleted meanwhile
+        if err.status != GONE:
             raise
         return None
     return row if changed else None

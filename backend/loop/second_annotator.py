@@ -18,13 +18,17 @@ from backend.labelstudio.filters import (
 from backend.labelstudio.records import Task
 from backend.loop.desk import ProjectDesk
 from backend.loop.push import in_front, show_stored
-from backend.loop.replacements import add_blind, refresh_tasks
+from backend.loop.replacements import add_blind, present_tasks, refresh_tasks
 
+BUSY_S = 5.0  # for who follows labels, and writes the same tasks
 TASKS_AT_ONCE = 50  # written one by one, 60 ms each, between two looks at the queue
 
 
 def carry_over(work: ProjectDesk) -> bool:
-    """Move such tasks' predictions on to the version that serves; false where others wait and more is left."""
+    """Move such tasks' predictions on to the version that serves; false where others wait and more is left.
+
+    Nobody else writes the tasks meanwhile: whoever follows labels waits for a piece at most.
+    """
     served = work.served()
     if served is None:
         return True
@@ -32,9 +36,12 @@ def carry_over(work: ProjectDesk) -> bool:
     wanted, above = [open_tasks(), labelled(), *lacking], 0
     tasks_of = work.desk.client.tasks
     while tasks := list(tasks_of(work.id, filters=[*wanted, id_above(above)], limit=TASKS_AT_ONCE)):
-        entered = _entered(work, tasks)
-        refresh_tasks(work, served, entered)
-        add_blind(work, served, entered)
+        with work.desk.queue.lease("labels", work.key, wait_s=BUSY_S) as held:
+            if not held:
+                return False
+            entered = _entered(work, present_tasks(work, [task.id for task in tasks]))
+            refresh_tasks(work, served, entered)
+            add_blind(work, served, entered)
         above = tasks[-1].id
         if work.desk.queue.waits(*in_front(work)):
             return False

@@ -11,6 +11,7 @@ from backend.core.errors import BadInputError, OutsideError
 from backend.labelstudio.records import Project
 from backend.loop import coverage, push, upkeep
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.second_annotator import carry_over
 from backend.loop.spool import spool_of
 
 PUSH_WAIT_S = 900.0  # for a worker that pushes the same project
@@ -99,7 +100,9 @@ def predict_here(work: ProjectDesk, watch: Watch) -> Predicting:
             raise OutsideError(f"nobody else may push project {work.key}, but a worker does; see prelabel status")
         while not push.fill(work.desk.project(work.key)):  # which version is shown changes with the first push
             watch(how_far(work))
+        whole = carry_over(work.desk.project(work.key))
     upkeep.remove_doubled(work)
+    work.desk.queue.enqueue("give_reasons" if whole else "predict_project", work.key)
     found = how_far(work)
     watch(found)
     return found
