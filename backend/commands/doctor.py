@@ -39,14 +39,14 @@ def doctor(
                 f"project {ProjectKey.parse(key).id}" if key else "this backend", style="bold", highlight=False
             )
             for result in group:
-                for line in _lines(result, width):
+                for line in result_lines(result, width):
                     console.print(line, highlight=False, soft_wrap=True)
         console.print(_sum(faulty), highlight=False)
     if faulty:
         raise typer.Exit(1)
 
 
-def _lines(result: Result, width: int) -> Iterator[Text]:
+def result_lines(result: Result, width: int) -> Iterator[Text]:
     """The lines of a check: mark, name and finding, then what was mended and what to do."""
     if result.waits_for:
         yield from _entry("?", result.name, f"not looked at: {result.remedy}", "dim", "dim", width)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from backend.commands.doctor import _lines
+from backend.commands.doctor import result_lines
 from backend.commands.printing import bar, block_lines, counting, fitted, json_of, table_lines, told, visible
 from backend.commands.reading import counted
 from backend.connection.doctor.check import Result
@@ -115,7 +115,9 @@ def test_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
 def test_a_finding_of_doctor_is_wrapped_between_words_and_its_path_can_be_copied(width: int) -> None:
     path = f"/srv/{'a' * 60}/artefacts/pl-20261128T183000Z-1a2b3c4d"
     finding = f"the version cannot be loaded: {path} must be made for cleaning 2, was made for 1"
-    lines = [line.plain for line in _lines(Result("", "version", False, finding, "run: prelabel rollback"), width)]
+    lines = [
+        line.plain for line in result_lines(Result("", "version", False, finding, "run: prelabel rollback"), width)
+    ]
     assert any(path in line for line in lines)
     assert all(cell_len(line) <= width for line in lines if path not in line)
     assert " ".join(" ".join(lines).split()) == f"FAULT version {finding} -> run: prelabel rollback"
