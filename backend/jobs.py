@@ -143,9 +143,9 @@ def auto_accept(project_key: str) -> None:
 @job
 def mark(project_key: str) -> None:
     """Mark blind tasks, and ticks that people changed, for the Data Manager's tabs."""
-    with desk().queue.lease("labels", project_key, wait_s=0.1) as held:  # nobody else writes the tasks' data
+    with desk().queue.lease("labels", project_key, wait_s=reasons.BUSY_S) as held:  # nobody else writes the data
         if not held or not connected(project_key):
-            return  # reconcile asks again
+            return  # asked for again with the next labels and the next version
         done = marking.mark(desk().project(project_key))
     if not done:
         desk().queue.enqueue("mark", project_key)
