@@ -7,7 +7,7 @@ remembered by their ids; one that a person made or renamed is theirs.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.labelstudio.filters import holding, unlabelled
+from backend.labelstudio.filters import holding, open_tasks
 from backend.labelstudio.records import Json
 from backend.labelstudio.schema import AUTO_KEY, BLIND_KEY, CHANGED_KEY, ID_KEY, OWN_KEYS, WHY_KEY
 from backend.loop.desk import ProjectDesk
@@ -30,7 +30,7 @@ class Tab:
 
 
 TABS = (
-    Tab("To do: least sure", filters=(unlabelled(),), ordering=(f"tasks:{SCORE}",)),
+    Tab("To do: least sure", filters=(open_tasks(),), ordering=(f"tasks:{SCORE}",)),
     Tab("Blind", BLIND_KEY, columns=("total_annotations",)),
     Tab("Auto-accepted", AUTO_KEY),
     Tab(
@@ -83,18 +83,26 @@ def _data(tab: Tab, text_key: str, known: Sequence[str]) -> Json:
     text, why = f"data.{text_key}", f"data.{WHY_KEY}"
     columns = dict.fromkeys([*known, *(f"data.{key}" for key in (*OWN_KEYS, ID_KEY))])
     hidden = [f"tasks:{name}" for name in columns if name not in ("id", text, why, *tab.columns)]
-    filters = (*tab.filters, holding(tab.key)) if tab.key else tab.filters
     return {
         "title": tab.title,
         "type": "list",
         "target": "tasks",
-        "filters": {"conjunction": "and", "items": list(filters)},
-        "ordering": list(tab.ordering),
+        **_queue(tab),
         "hiddenColumns": {EXPLORE: hidden, LABELING: hidden},
         "columnsWidth": {f"tasks:{text}": TEXT_WIDTH, f"tasks:{why}": WHY_WIDTH},
         "columnsDisplayType": {},
         "gridWidth": 4,
     }
+
+
+def _queue(tab: Tab) -> Json:
+    """Which tasks, and in which order. Without either, people label in the order of the project.
+
+    Entries that say nothing would make Label Studio go through the tab by number.
+    """
+    filters = [*tab.filters, *([holding(tab.key)] if tab.key else [])]
+    asked: Json = {"filters": {"conjunction": "and", "items": filters}} if filters else {}
+    return {**asked, "ordering": list(tab.ordering)} if tab.ordering else asked
 
 
 def _columns(work: ProjectDesk) -> list[str]:

@@ -30,6 +30,7 @@ def test_a_connected_project_has_tabs_in_columns_that_people_read_and_a_disconne
         make_tabs(work)
         make_tabs(work)
         assert titles(work) == ["Default", "To do: least sure", "Blind"]
+        assert "filters" not in tabs_of(work)[0]["data"], "labelled in the order of the project"
         for tab in tabs_of(work):
             assert f"tasks:data.{TOP_KEY}" in tab["data"]["hiddenColumns"]["explore"]
             assert "tasks:data.text" not in tab["data"]["hiddenColumns"]["explore"]
