@@ -143,13 +143,16 @@ def connect(
 
 @contextmanager
 def _whole_or_not_at_all(desk: Desk, project: Project, report: Report) -> Iterator[None]:
-    """Undo a first connect that fails. Where that fails, too, the project stays known, and doctor names what it has."""
+    """Undo a first connect that fails or is broken off.
+
+    Where that fails, too, the project stays known, and doctor names what it has.
+    """
     key = str(project.key)
     folder = desk.loader.folder(key)
     known, had_folder = desk.ledger.project(key) is not None, folder.exists
     try:
         yield
-    except Exception:
+    except BaseException:
         if not known and desk.ledger.project(key) is not None:
             report("it failed: everything is put back")
             with suppress(PrelabelError):

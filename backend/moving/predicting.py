@@ -15,6 +15,7 @@ from backend.loop.second_annotator import carry_over
 from backend.loop.spool import spool_of
 
 PUSH_WAIT_S = 900.0  # for a worker that pushes the same project
+PUSHING = "predict_project-"  # how the ids of jobs begin that push predictions
 IDLE_S = 60.0  # in which a killed worker is started again and takes its job up
 LOOK_S = 1.0
 
@@ -85,7 +86,7 @@ def _at_work(work: ProjectDesk) -> bool:
     """Whether a worker pushes this project, or will."""
     queue = work.desk.queue
     return queue.leased("push", work.key) or any(
-        job.queue == "bulk" and job.project == work.key for job in queue.waiting()
+        job.id.startswith(PUSHING) and job.project == work.key for job in queue.waiting()
     )
 
 
