@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.commands.printing import Printer, bar, bar_of_tasks
+from backend.commands.printing import Printer, bar, bar_of_tasks, once
 from backend.commands.reading import Delimiter, Encoding, Format, ForSpreadsheet
 from backend.core.errors import BadInputError
 from backend.core.settings import Settings, load_settings, load_state_settings
@@ -80,7 +80,8 @@ def import_data(
         raise BadInputError("--add-labels must go with predictions: Label Studio takes annotations with new tasks only")
     options = ImportOptions(names, as_, dry_run, add_labels, rejects or _rejects_of(data), for_spreadsheet)
     checked_target(options.rejects, for_spreadsheet=for_spreadsheet)
-    settings, source = load_settings(), FileSource(data, FileOptions(kind, encoding, delimiter, label), printer.step)
+    settings, reading = load_settings(), FileOptions(kind, encoding, delimiter, label)
+    source = FileSource(data, reading, once(printer.step))
     new_config = partial(config_of, source, options.names, printer.step)
     with _target_of(settings, project, title, label_config, new_config, dry_run=dry_run) as (client, goal):
         with bar(f"importing {source.name}") as advance:

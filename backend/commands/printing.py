@@ -244,3 +244,15 @@ def _plain(value: object) -> object:
 
 def _padded(cell: str, width: int) -> str:
     return cell + " " * (width - cell_len(cell))
+
+
+def once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Say each line once: a file may be read twice, first for its labels."""
+    said: set[str] = set()
+
+    def say_once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return say_once
