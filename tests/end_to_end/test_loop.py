@@ -186,7 +186,7 @@ def test_disconnecting_restores_the_project(stage: Stage) -> None:
     stage.client.create_prediction(stage.work.id, task.id, {"result": [], "model_version": "somebody-elses"})
     before = stage.project().raw
     changes = {change.what for change in planned_disconnect(stage.desk, stage.work.key)}
-    ours = {"webhook", "ML backend", "predictions of prelabel", "task data of prelabel"}
+    ours = {"webhook", "ML backend", "Data Manager tab", "predictions of prelabel", "task data of prelabel"}
     assert changes == {*ours, "sampling", "model_version"}
     assert stage.project().raw == before
     disconnect(stage.desk, stage.work.key, lambda _: None)
@@ -194,6 +194,7 @@ def test_disconnecting_restores_the_project(stage: Stage) -> None:
     assert (project.model_version, project.sampling) == ("", "Sequential sampling")
     assert stage.client.backends(project.id) == []
     assert stage.client.webhooks(project.id) == []
+    assert stage.client.tabs(project.id) == []
     assert stage.client.model_versions(project.id) == {"somebody-elses": 1}
 
 
@@ -202,7 +203,8 @@ def test_a_dry_run_lists_what_connecting_would_change_and_changes_nothing(stage:
     created = stage.client.create_project(title="untouched", label_config=sample.label_config)
     project = stage.client.project(created.id)
     changes = {change.what for change in planned(stage.desk.settings, stage.client, project, ConnectOptions())}
-    assert changes == {"webhook", "ML backend", "task sampling", "shown predictions", "predictions"}
+    ours = {"webhook", "ML backend", "Data Manager tabs", "predictions"}
+    assert changes == {*ours, "task sampling", "shown predictions"}
     assert stage.client.project(project.id).raw == project.raw
     assert stage.client.webhooks(project.id) == []
 
