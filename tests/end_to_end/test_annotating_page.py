@@ -15,7 +15,7 @@ from backend.loop.desk import Desk, ProjectDesk
 from samples import load_samples
 from tests.stack import Backend, RunningLabelStudio, wait_for
 
-pytestmark = [pytest.mark.browser, pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.label_studio, pytest.mark.redis, pytest.mark.timeout(1200)]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
@@ -77,7 +77,7 @@ def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
 
 def next_task_is_the_least_certain(page: Page, url: str, work: ProjectDesk) -> None:
     page.goto(f"{url}/projects/{work.id}/data")
-    wait_for(lambda: idle(work), within_s=120)  # following a label changes scores
+    wait_for(lambda: idle(work), within_s=400)  # following a label, and reasons, change scores
     with page.expect_response(lambda response: "next_task" in response.url, timeout=20_000) as answer:
         page.get_by_role("button", name=re.compile("^Label")).first.click(timeout=20_000)
     version = work.folder.current()

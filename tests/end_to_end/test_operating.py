@@ -253,7 +253,7 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
         "key", "title", "state", "version", "shown", "n_tasks", "n_annotated", "n_waiting", "oldest_waiting_s",
         "last_event_at", "reconciled_at", "reconcile_found", "coverage", "training", "n_changed", "ticks",
         "previous_ticks", "blind", "bands", "auto", "n_computed", "outside", "outlook", "llm",
-        "problem",
+        "problem", "faults",
     }  # fmt: skip
     assert figures["coverage"]["share"] == 1.0
     assert figures["training"]["promoted"] is True
