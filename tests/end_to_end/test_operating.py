@@ -246,7 +246,8 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     assert re.search(r"open tasks 100% of \d+ have a prediction of that version, as of \d+ s ago", told)
     assert re.search(r"last reconcile \d+ s ago, found (nothing missing|new: )", told)
     assert re.search(r"last training \d+ s ago, due, on 14 labels in \d+ s: promoted", told)
-    assert re.search(r"ticks kept none, needs 30; version before: \d+% of \d+ \(\d+% to \d+%\), needs \d+ more", told)
+    assert "ticks kept none, needs 30; version before: none, needs 30" in told, "a script saw no tick"
+    assert re.search(r"blind agreement \d+% of \d+ \(\d+% to \d+%\), needs \d+ more", told)
 
     figures = json.loads(json.dumps(project_status(stage.desk, stage.work.key).figures()))
     assert set(figures) == {
