@@ -58,16 +58,11 @@ def job(run: Callable[P, R]) -> Callable[P, R]:
     return told_run
 
 
-def connected(project_key: str) -> bool:
-    """Whether a project is still ours: a job may have waited while it was disconnected."""
-    return desk().ledger.project(project_key) is not None
-
-
 @job
 def follow(project_key: str) -> None:
     """Learn what changed and keep the head of the label stream fresh."""
-    with desk().queue.lease("labels", project_key) as held:
-        if held and connected(project_key):
+    with desk().lease("labels", project_key) as held:
+        if held:
             work = desk().project(project_key)
             training.renew_cold(work)
             following.follow(work.update(webhook_at=time.time()))
@@ -82,16 +77,16 @@ def poll(project_key: str) -> None:
 @job
 def refresh(project_key: str) -> None:
     """Take over a changed label config."""
-    with desk().queue.lease("labels", project_key) as held:
-        if held and connected(project_key):
+    with desk().lease("labels", project_key) as held:
+        if held:
             upkeep.refresh(desk().project(project_key))
 
 
 @job
 def predict_project(project_key: str) -> None:
     """Give every eligible task a prediction of the present version."""
-    with desk().queue.lease("push", project_key, wait_s=0.1) as held:
-        if not held or not connected(project_key):
+    with desk().lease("push", project_key, wait_s=0.1) as held:
+        if not held:
             return  # somebody pushes: labels must not wait behind us for that; reconcile looks again
         work = desk().project(project_key)
         if not (push.fill(work) and second_annotator.carry_over(work)):
@@ -110,7 +105,7 @@ def predict_project(project_key: str) -> None:
 
 def _refresh_head(work: ProjectDesk, served: Served) -> None:
     """Where nobody follows labels just now: whoever does writes the same tasks."""
-    with desk().queue.lease("labels", work.key, wait_s=0.1) as held:
+    with desk().lease("labels", work.key, wait_s=0.1) as held:
         if held:
             following.refresh_head(work, served)
 
@@ -118,22 +113,22 @@ def _refresh_head(work: ProjectDesk, served: Served) -> None:
 @job
 def give_reasons(project_key: str) -> None:
     """Give reasons and percents to the tasks that come after the head of the label stream."""
-    if connected(project_key) and not reasons.give(desk().project(project_key)):
+    if desk().connected(project_key) and not reasons.give(desk().project(project_key)):
         desk().queue.enqueue("give_reasons", project_key)
 
 
 @job
 def refine(project_key: str) -> None:
     """Have language models vote where an answer had no time for them."""
-    if connected(project_key) and not refining.refine(desk().project(project_key)):
+    if desk().connected(project_key) and not refining.refine(desk().project(project_key)):
         desk().queue.enqueue("refine", project_key)
 
 
 @job
 def auto_accept(project_key: str) -> None:
     """Accept without a person what falls under the project's promise."""
-    with desk().queue.lease("labels", project_key, wait_s=0.1) as held:  # nobody else writes the tasks' data
-        if not held or not connected(project_key):
+    with desk().lease("labels", project_key, wait_s=0.1) as held:  # nobody else writes the tasks' data
+        if not held:
             return  # reconcile asks again
         done = accepting.apply(desk().project(project_key))
     if not done:
@@ -143,8 +138,8 @@ def auto_accept(project_key: str) -> None:
 @job
 def mark(project_key: str) -> None:
     """Mark blind tasks, and ticks that people changed, for the Data Manager's tabs."""
-    with desk().queue.lease("labels", project_key, wait_s=reasons.BUSY_S) as held:  # nobody else writes the data
-        if not held or not connected(project_key):
+    with desk().lease("labels", project_key, wait_s=reasons.BUSY_S) as held:  # nobody else writes the data
+        if not held:
             return  # asked for again with the next labels and the next version
         done = marking.mark(desk().project(project_key))
     if not done:
@@ -154,9 +149,9 @@ def mark(project_key: str) -> None:
 @job
 def prune(project_key: str) -> None:
     """Delete some of the predictions that nobody can roll back to."""
-    if not connected(project_key) or upkeep.prune(desk().project(project_key)):
+    if not desk().connected(project_key) or upkeep.prune(desk().project(project_key)):
         return
-    with desk().queue.lease("labels", project_key, wait_s=0.1) as held:  # whoever follows now does it, too
+    with desk().lease("labels", project_key, wait_s=0.1) as held:  # whoever follows now does it, too
         if held:  # each task has changed by it: they are looked at now, few at a time, and not all at once
             following.follow(desk().project(project_key))
     desk().queue.enqueue("prune", project_key)
@@ -175,8 +170,8 @@ def retrain_due(project_key: str) -> str:
 
 
 def _train(project_key: str, wanted: Callable[[ProjectDesk], bool], *, why: str) -> str:
-    with desk().queue.lease("retrain", project_key) as held:
-        if not held or not connected(project_key):
+    with desk().lease("retrain", project_key) as held:
+        if not held:
             return desk().loader.folder(project_key).current()
         work = desk().project(project_key)
         if work.row.frozen or not wanted(work):
@@ -194,8 +189,8 @@ def _train(project_key: str, wanted: Callable[[ProjectDesk], bool], *, why: str)
 @job
 def reconcile(project_key: str) -> None:
     """Find what webhooks missed."""
-    with desk().queue.lease("labels", project_key) as held:
-        if held and connected(project_key):
+    with desk().lease("labels", project_key) as held:
+        if held:
             work = desk().project(project_key)
             found = upkeep.reconcile(work)
             if work.usable and accepting.wanted(work):

@@ -181,7 +181,7 @@ def _take_over_settings(work: ProjectDesk, options: ConnectOptions, report: Repo
     if work.row.config_hash == work.config_hash:
         return
     report("changed settings")
-    with work.desk.queue.lease("labels", work.key, wait_s=ALONE_WAIT_S) as held:
+    with work.desk.lease("labels", work.key, wait_s=ALONE_WAIT_S) as held:
         if not held:
             raise OutsideError(
                 f"the settings of project {work.id} are written, but a worker is busy with it; "
@@ -198,6 +198,7 @@ def prepare(desk: Desk, project: Project, options: ConnectOptions) -> ProjectDes
     key = str(project.key)
     folder = desk.loader.folder(key)
     write_project_settings(folder)
+    desk.ledger.add_project(key)
     if not folder.current():
         change_project_settings(folder, options.settings)
     work = desk.project(key)
@@ -219,9 +220,7 @@ def disconnect(desk: Desk, key: str, report: Report) -> None:
         BadInputError: the project is not connected.
         OutsideError: a worker is at it for long.
     """
-    row = desk.ledger.project(key)
-    if row is None:
-        raise BadInputError(f"project must be connected, {key} is not; prelabel status lists those that are")
+    row = desk.connected_row(key)
     _part(desk, key, lambda work: _leave(work, dict(row.snapshot or {}), report))
 
 
@@ -309,7 +308,7 @@ def _catch_up(work: ProjectDesk, report: Report, watch: Watch) -> None:
         work.desk.queue.enqueue("predict_project", work.key)
         return
     report("predictions")
-    with work.desk.queue.lease("push", work.key) as held:
+    with work.desk.lease("push", work.key) as held:
         n_done, n_open = 0, count_open(work)
 
         def computed(n: int) -> None:

@@ -66,9 +66,7 @@ def take_back(work: ProjectDesk, report: Callable[[str], None]) -> int:
     rows = list(work.desk.ledger.auto.standing(work.key).values())
     for start in range(0, len(rows), WRITES):
         report(f"{start} of {len(rows)}")
-        with work.desk.queue.lease(
-            "labels", work.key, wait_s=WAIT_S
-        ) as held:  # between two of them labels are followed
+        with work.desk.lease("labels", work.key, wait_s=WAIT_S) as held:  # between two of them labels are followed
             if not held:
                 raise OutsideError("nobody else may work on the project, but a worker does; try again when it is done")
             _remove(work, rows[start : start + WRITES])

@@ -1,6 +1,7 @@
 """What a job has on its desk: collaborators that live as long as the worker, and one project as it stands now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -12,7 +13,7 @@ from backend.core.memory import Memory
 from backend.core.projects import ProjectFolder, ProjectKey, ProjectSettings, config_hash
 from backend.core.settings import Settings
 from backend.core.types import LabelSpace
-from backend.job_queue import JobQueue, connect
+from backend.job_queue import LEASE_WAIT_S, JobQueue, connect
 from backend.labelstudio.client import LabelStudioClient, open_client
 from backend.labelstudio.records import Project
 from backend.labelstudio.schema import Control, Unusable, served_control
@@ -72,16 +73,37 @@ class Desk:
         """A connected project, read from Label Studio now.
 
         Raises:
-            BadInputError: its id belongs to another project by now.
+            BadInputError: it is not connected, or its id belongs to another project by now.
         """
+        row = self.connected_row(key)
         folder = self.loader.folder(key)
         project = self.client.project(ProjectKey.parse(key).id)
         if str(project.key) != key:
             raise BadInputError(f"project {key} must still exist; its id belongs to {project.key} now: disconnect it")
         settings = folder.settings()
         control = served_control(project.label_config, settings)
-        row = self.ledger.add_project(key)
         return ProjectDesk(self, key, folder, settings, folder.descriptions(), project, control, row)
+
+    @contextmanager
+    def lease(self, what: str, key: str, *, wait_s: float = LEASE_WAIT_S) -> Iterator[bool]:
+        """The queue's lease on a connected project.
+
+        False where another keeps it longer than `wait_s`, or the project was disconnected while
+        this one waited: then nothing may be written to it any more.
+        """
+        with self.queue.lease(what, key, wait_s=wait_s) as held:
+            yield held and self.connected(key)
+
+    def connected(self, key: str) -> bool:
+        """Whether a project is ours: a job may have waited while it was disconnected."""
+        return self.ledger.project(key) is not None
+
+    def connected_row(self, key: str) -> ProjectRow:
+        """Where a connected project stands. Raises BadInputError where it is not connected."""
+        row = self.ledger.project(key)
+        if row is None:
+            raise BadInputError(f"project must be connected, {key} is not; prelabel status lists those that are")
+        return row
 
     def served(self, key: str) -> Served | None:
         """The current version, loaded, with the neighbour index of now; None where none was published."""

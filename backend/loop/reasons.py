@@ -30,7 +30,7 @@ def give(work: ProjectDesk) -> bool:
         return True
     silent = _silent(work, served)
     for start in range(0, len(silent), AT_ONCE):
-        with work.desk.queue.lease("labels", work.key, wait_s=BUSY_S) as held:
+        with work.desk.lease("labels", work.key, wait_s=BUSY_S) as held:
             if not held:
                 return False
             explain_tasks(work, served, present_tasks(work, silent[start : start + AT_ONCE]))

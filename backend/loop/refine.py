@@ -42,7 +42,7 @@ def _refined(work: ProjectDesk, served: Served, task_ids: Sequence[int]) -> int:
     decided = served.pipeline.run(list(texts.values()), deadline_s=WITHIN_S)
     work.desk.telemetry.decided(work.key, decided)
     voted = {task_id: each for task_id, each in zip(texts, decided, strict=True) if each and each.stage == "vote"}
-    with work.desk.queue.lease("labels", work.key) as held:
+    with work.desk.lease("labels", work.key) as held:
         if held:
             return replace_predictions(work, served, _present(work, served, texts, voted))
     refine_later(work, list(voted))  # its votes are remembered

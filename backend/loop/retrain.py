@@ -82,7 +82,7 @@ def failed_lately(queue: JobQueue, key: str) -> bool:
 def read_labels(work: ProjectDesk) -> Labels:
     """The training set of now; the ledger and the index learn on the way what they had missed."""
     tasks = annotated_tasks(work)
-    with work.desk.queue.lease("labels", work.key):
+    with work.desk.lease("labels", work.key):
         learn(work, tasks)
     row = work.desk.ledger.project(work.key) or work.row
     examples, judges = training_set(tasks, work.control, work.desk.ledger.how_accepted(work.key), work.settings)

@@ -36,7 +36,7 @@ def carry_over(work: ProjectDesk) -> bool:
     wanted, above = [open_tasks(), labelled(), *lacking], 0
     tasks_of = work.desk.client.tasks
     while tasks := list(tasks_of(work.id, filters=[*wanted, id_above(above)], limit=TASKS_AT_ONCE)):
-        with work.desk.queue.lease("labels", work.key, wait_s=BUSY_S) as held:
+        with work.desk.lease("labels", work.key, wait_s=BUSY_S) as held:
             if not held:
                 return False
             entered = _entered(work, present_tasks(work, [task.id for task in tasks]))

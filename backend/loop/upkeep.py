@@ -123,7 +123,7 @@ def remove_doubled(work: ProjectDesk) -> bool:
     stored = client.model_versions(work.id).get(version, 0)
     if not stored or stored <= client.count(work.id, [having_version(version)]):
         return False
-    with work.desk.queue.lease("push", work.key, wait_s=0.1) as held:  # whoever pushes now is looked after next time
+    with work.desk.lease("push", work.key, wait_s=0.1) as held:  # whoever pushes now is looked after next time
         return bool(held and remove_surplus(work, version))
 
 

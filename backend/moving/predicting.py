@@ -96,7 +96,7 @@ def predict_here(work: ProjectDesk, watch: Watch) -> Predicting:
     Raises:
         OutsideError: a worker is at it for long.
     """
-    with work.desk.queue.lease("push", work.key, wait_s=PUSH_WAIT_S) as held:
+    with work.desk.lease("push", work.key, wait_s=PUSH_WAIT_S) as held:
         if not held:
             raise OutsideError(f"nobody else may push project {work.key}, but a worker does; see prelabel status")
         while not push.fill(work.desk.project(work.key)):  # which version is shown changes with the first push

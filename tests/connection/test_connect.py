@@ -59,6 +59,21 @@ def test_a_project_that_was_deleted_in_label_studio_can_be_disconnected(backend:
         assert desk.ledger.project(str(project.key)) is None
 
 
+def test_a_job_that_waited_while_its_project_was_disconnected_may_not_write_to_it(backend: Backend) -> None:
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="left meanwhile", label_config=CONFIG)
+        key = str(project.key)
+        connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        with desk.lease("labels", key) as held:
+            assert held
+        disconnect(desk, key, lambda _: None)
+        with desk.lease("labels", key) as held:
+            assert not held
+        with pytest.raises(BadInputError, match="must be connected"):
+            desk.project(key)
+        assert desk.ledger.project(key) is None, "looking at it connects nothing"
+
+
 def test_a_connect_tells_how_many_tasks_are_predicted_and_of_how_many(backend: Backend) -> None:
     told: list[tuple[int, int]] = []
     with Desk(backend.settings) as desk:

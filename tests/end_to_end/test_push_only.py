@@ -155,7 +155,13 @@ def test_a_dry_run_lists_fewer_changes_and_a_label_studio_that_may_not_call_out_
     config = stage.project().label_config
     project = stage.client.project(stage.client.create_project(title="untouched", label_config=config).id)
     changes = {change.what for change in planned(stage.desk.settings, stage.client, project, PUSH_ONLY)}
-    assert changes == {"task sampling", "shown predictions", "Data Manager tabs", "predictions"}
+    assert changes == {
+        "setting language",
+        "task sampling",
+        "shown predictions",
+        "Data Manager tabs",
+        "predictions",
+    }
     assert stage.client.project(project.id).raw == project.raw
     with pytest.raises(LabelStudioError, match=r"reserved network address .* or use --push-only"):
         connect(stage.desk, project, ConnectOptions(language="en"), lambda _: None)
