@@ -368,7 +368,7 @@ def test_a_version_that_cannot_be_loaded_raises_an_alert_and_the_old_one_answers
 
 
 def test_answers_that_people_disagree_with_raise_an_alert(stage: Stage, prometheus: Prometheus) -> None:
-    previous, current = stage.work.folder.versions()[0], stage.work.folder.current()
+    previous, current = stage.work.folder.previous(), stage.work.folder.current()
     row = Accepted(1, 0, "2026-01-01", 1, "a", "seen", 1.0, previous, 0, "a", 0.9, "classify")
     rows = [
         replace(row, annotation_id=10**9 + 100 * place + n, version=version, shown_label=ticked)
