@@ -67,8 +67,9 @@ class Person:
         page.wait_for_url(lambda address: "login" not in address, wait_until="commit")
 
     def begin(self) -> None:
-        """Open the label stream."""
-        self.page.goto(f"{self.url}/projects/{self.project_id}/data?labeling=1")
+        """Open the label stream as people do: its address alone would go through the tab by number."""
+        self.page.goto(f"{self.url}/projects/{self.project_id}/data")
+        self.page.get_by_text("Label All Tasks").first.click()
 
     def look(self) -> Sight:
         """See the task that is open, once it is drawn."""
