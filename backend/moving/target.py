@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -62,7 +62,7 @@ def open_titled(
         BadInputError: several have that title, or the label config cannot be read or served, or is another one's.
     """
     with closing(open_client(settings)) as client, ExitStack() as stack:
-        with _one_at_a_time(settings.home / "moves"):
+        with nullcontext() if dry_run else _one_at_a_time(settings.home / "moves"):
             known = _titled(client, title)
             if known is not None:
                 found = _target(settings, client, known)

@@ -126,6 +126,7 @@ def test_a_project_is_created_by_its_title_once(playground: Playground, tmp_path
     data, title = write(tmp_path / "a.csv", "text\ntea\n"), f"created {tmp_path.name}"
     options = ("import", data, "--title", title, "--label-config", config, "--json")
     assert json.loads(playground.run(*options, "--dry-run").stdout)["project"] is None
+    assert not (playground.home / "moves").exists(), "a dry run leaves nothing in the state"
     first = json.loads(playground.run(*options).stdout)
     options = ("import", data, "--title", f" {title} ", "--label-config", config, "--json")
     second = json.loads(playground.run(*options).stdout)
