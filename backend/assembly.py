@@ -54,7 +54,7 @@ from backend.pipeline.levels import (
     Timed,
     untimed,
 )
-from backend.pipeline.lexical import STEMS_BYTES, Stemmer
+from backend.pipeline.lexical import STEMS_BYTES, Stemmer, stemmed_as
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.question import Voter
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
@@ -144,7 +144,9 @@ class Assembly:
         classifier = None if manifest.family == "none" else _classifier(manifest.family, folder)
         indexer = self._indexer(folder, manifest, project)
         return compose(
-            manifest.labels, load_index(folder, manifest.labels, indexer=indexer, stemmer=self._stemmer()),
+            manifest.labels, load_index(
+                folder, manifest.labels, indexer=indexer, stemmer=self.stemmer(manifest.language)
+            ),
             classifier, manifest.parameters,
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
@@ -152,9 +154,10 @@ class Assembly:
             language=manifest.language, timed=self.timed,
         )  # fmt: skip
 
-    def _stemmer(self) -> Stemmer:
-        """Words are stemmed once, whoever's they are."""
-        return self.memory.model("stemmer", Stemmer, later=lambda _: STEMS_BYTES)
+    def stemmer(self, language: str) -> Stemmer:
+        """Words are stemmed once for all projects whose language takes their endings off alike."""
+        own = stemmed_as(language)
+        return self.memory.model(f"stemmer {own}".strip(), lambda: Stemmer(own), later=lambda _: STEMS_BYTES)
 
     def _indexer(self, folder: Path, manifest: Manifest, project: str) -> Indexer:
         if not project or self.settings.vector_index == "faiss":

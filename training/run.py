@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +18,15 @@ from backend.assembly import Assembly, compose, decided_by
 from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
 from backend.core.code_version import code_version
 from backend.core.errors import BadInputError
+from backend.core.languages import checked_language
 from backend.core.profiles import Profile
-from backend.core.types import DataFingerprint, Example, LabelSpace, Language
+from backend.core.types import DataFingerprint, Example, LabelSpace
 from backend.models.kernel import KernelClassifier
 from backend.pipeline.budget import Budget, NoBudget
 from backend.pipeline.clean import CLEANING, clean
 from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
 from backend.pipeline.language import detect_language
 from backend.pipeline.pipeline import Pipeline
-from backend.pipeline.rerank import Reranker
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable
 from backend.pipeline.stored import save_index
 from backend.pipeline.voting import Voting
@@ -46,7 +46,7 @@ NO_BUDGET = NoBudget()
 class TrainingOptions:
     """What a training may be told."""
 
-    language: str = ""  # "en", "ru", "mixed"; empty: detected from the texts
+    language: str = ""  # a code of ISO 639, or "mixed"; empty: detected from the texts
     profile: str = ""  # empty: the backend's own
     family: str = "kernel"  # "none": no classifier, only what resembles a text
     seed: int = 0
@@ -91,7 +91,7 @@ def train(
         }
         fitted = _fitted(material, options, embedder, pool)
         classifier = None if fitted is None else fitted.classifier
-        pipeline = _pipeline(material, parameters, options, embedder, assembly.reranker(options.profile), classifier)
+        pipeline = _pipeline(material, parameters, options, embedder, assembly, classifier)
         unseen = OutOfFold.of(Blindfold(material, material.rows, pipeline.retrieval, fitted), options)
         calibration = unseen.calibrated(share=parameters["assumed_share"])
         parameters |= calibration.parameters()
@@ -154,12 +154,11 @@ def _settled(
     """The options with nothing left open but the version."""
     if options.family not in FAMILIES:
         raise BadInputError(f"family must be one of {', '.join(FAMILIES)}, was {options.family!r}")
-    if options.language not in ("", *get_args(Language)):
-        raise BadInputError(f"language must be one of {', '.join(get_args(Language))}, was {options.language!r}")
-    said = [example.text for example in examples] or list(pool)
-    texts = said or [label.document for label in space.labels]
-    language, profile = options.language or detect_language(texts), assembly.profile(options.profile).name
-    return replace(options, language=language, profile=profile)
+    language = checked_language(options.language, "language")
+    if not language:
+        texts = [example.text for example in examples] or pool
+        language = detect_language(texts, names=[label.document for label in space.labels])
+    return replace(options, language=language, profile=assembly.profile(options.profile).name)
 
 
 def _parts(
@@ -198,14 +197,25 @@ def _assumed_share(material: Material, profile: Profile) -> float:
 
 
 def _pipeline(
-    material: Material, parameters: Mapping[str, Any], options: TrainingOptions, embedder: Embedder,
-    reranker: Reranker, classifier: KernelClassifier | None,
-) -> Pipeline:  # fmt: skip
-    index = Index.of(material.space, material.labels, material.examples, material.vectors)
+    material: Material,
+    parameters: Mapping[str, Any],
+    options: TrainingOptions,
+    embedder: Embedder,
+    assembly: Assembly,
+    classifier: KernelClassifier | None,
+) -> Pipeline:
+    stemmer = assembly.stemmer(options.language)
+    index = Index.of(material.space, material.labels, material.examples, material.vectors, stemmer=stemmer)
     return compose(
-        material.space, index, classifier, parameters,
-        embedder=embedder, reranker=reranker, voters=(), language=options.language,
-    )  # fmt: skip
+        material.space,
+        index,
+        classifier,
+        parameters,
+        embedder=embedder,
+        reranker=assembly.reranker(options.profile),
+        voters=(),
+        language=options.language,
+    )
 
 
 def _manifest(

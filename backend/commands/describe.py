@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import regex
 import typer
@@ -43,7 +43,7 @@ def describe(
     k: Annotated[
         int, typer.Option(min=0, max=MAX_K, help="Examples of each label that the model is shown; 0: none.")
     ] = K_EXAMPLES,
-    language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from texts and labels.")] = "",
+    language: Annotated[str, typer.Option(help="ISO 639 code, or mixed; else detected from texts and labels.")] = "",
     profile: Annotated[str, typer.Option(help="Which models; see profiles/.")] = "",
     oos_label: Annotated[str, typer.Option(help='The label that means "none of the labels".')] = "",
     where: Annotated[str, typer.Option("--where", help="Take only the rows of DATA with column=value.")] = "",
@@ -111,25 +111,25 @@ def _of_project(number: int) -> Material:
 
 def _described(printer: Printer, material: Material, model: Path | None, k: int) -> list[Description]:
     from backend.assembly import Assembly  # torch takes seconds: a wrong option is told at once
+    from backend.core.languages import checked_language
     from backend.core.profiles import LOCAL, ModelSpec
-    from backend.core.types import Language
     from backend.pipeline.language import detect_language
-    from backend.pipeline.lexical import Stemmer
+    from backend.pipeline.lexical import Stemmer, stemmed_as
     from training.describe import N_NEAREST, Describer, descriptions_of, subjects_of
     from training.wording import Wordings
 
-    if material.language not in ("", *get_args(Language)):
-        raise BadInputError(f"--language must be one of {', '.join(get_args(Language))}, was {material.language!r}")
+    language = checked_language(material.language, "--language")
     assembly, k = Assembly(load_settings()), k if material.examples else 0
     spec = assembly.profile(material.profile).local_voter if model is None else ModelSpec(LOCAL, f"file:{model}")
-    texts = [each.text for each in material.examples] or [label.document for label in material.space.labels]
-    language = material.language or detect_language(texts)
+    if not language:
+        names = [label.document for label in material.space.labels]
+        language = detect_language((each.text for each in material.examples), names=names)
     if language not in spec.options.get("languages", [language]):
         printer.step(f"{spec.uri} does not know the language {language!r} well; a larger model with --model would")
     writer = assembly.writer(spec)
     embedder = assembly.embedder(language, profile=material.profile)
     subjects = subjects_of(material.space, material.examples, embedder, k=k)
-    describer = Describer(writer, Wordings(language, k > 0, Stemmer()))
+    describer = Describer(writer, Wordings(language, k > 0, Stemmer(stemmed_as(language))))
     with counting() as progress:
         n = len(subjects) * (1 + min(N_NEAREST, len(subjects) - 1))
         sentences = list(progress.track(describer.sentences(subjects), total=n, description="writing sentences"))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BLOCK = 1024  # rows in memory at once; sorted by length within, which embeds faster than as they come
 FOREVER_S = float("inf")
 N_LOOKED_AT = 200  # rows whose language is compared with the model's
+N_TELLING = 5  # rows; fewer may be in any language
 
 Data = Annotated[
     Path,
@@ -53,11 +54,14 @@ def first_rows(rows: Iterator[Row]) -> tuple[Iterator[Row], list[Row]]:
 
 def tell_language(rows: Sequence[Row], language: str, printer: Printer) -> None:
     """Say so where the texts are in another language than those that a model learnt from."""
-    from backend.pipeline.language import SPOKEN, detect_language
+    from backend.core.languages import MIXED, name_of
+    from backend.pipeline.language import detect_language
 
+    if len(rows) < N_TELLING or language == MIXED:
+        return
     found = detect_language(row.text for row in rows)
-    if language in ("en", "ru") and found != language:
-        printer.step(f"the texts look {SPOKEN[found]}, the model learnt {SPOKEN[language]} ones: it may do badly")
+    if found != language:
+        printer.step(f"the texts look {name_of(found)}, the model learnt {name_of(language)} ones: it may do badly")
 
 
 def load_model(model: Path, *, llm: bool) -> "tuple[Assembly, Manifest, Pipeline]":

@@ -36,7 +36,9 @@ def connect(
     oos_label: Annotated[
         str | None, typer.Option(help='Choice that means "none of these"; "auto" guesses, "": none.')
     ] = None,
-    language: Annotated[str | None, typer.Option(help='Of the texts: en, ru or mixed; "" detects it.')] = None,
+    language: Annotated[
+        str | None, typer.Option(help='Of the texts: an ISO 639 code, or mixed; "" detects it.')
+    ] = None,
     profile: Annotated[
         str | None, typer.Option(help='Models and parameters of this project; "": the backend\'s.')
     ] = None,

@@ -57,7 +57,7 @@ def train(
     llm: Annotated[
         bool, typer.Option("--llm/--no-llm", help="Learn what the language models' votes are worth: a minute or so.")
     ] = False,
-    language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",
+    language: Annotated[str, typer.Option(help="ISO 639 code, or mixed; else detected from the texts.")] = "",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     as_json: AsJson = False,
 ) -> None:

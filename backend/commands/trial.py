@@ -32,7 +32,7 @@ def trial(
     order_by: Annotated[str, typer.Option(help="The column that says when a row was labelled; else the order.")] = "",
     where: Annotated[str, typer.Option("--where", help="Take only the rows with column=value.")] = "",
     oos_label: Annotated[str, typer.Option(help='The label that means "none of the labels".')] = "",
-    language: Annotated[str, typer.Option(help="en, ru or mixed; else detected from the texts.")] = "",
+    language: Annotated[str, typer.Option(help="ISO 639 code, or mixed; else detected from the texts.")] = "",
     profile: Annotated[str, typer.Option(help="Which models and parameters; see profiles/.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from backend.core.projects import SETTINGS_FILE, ProjectFolder, ProjectSettings
 HEAD = "# Settings of one project. Everything may be left out, and is then as prelabel has it.\n"
 MEANINGS: Mapping[str, str] = {  # of every entry of ProjectSettings, in words for the people who edit the file
     "profile": 'models and parameters; "" takes the backend\'s own',
-    "language": '"en", "ru" or "mixed"; "" detects it from the texts',
+    "language": 'code of ISO 639, as "de", or "mixed"; "" detects it from the texts',
     "control": "the Choices to serve, where the label config has several",
     "oos_label": 'the choice that means "none of these"; "auto" guesses, "" says there is none',
     "blind_share": "of the open tasks get no pre-label, so that promises are measured fairly",

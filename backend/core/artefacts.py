@@ -37,7 +37,7 @@ class Manifest:
     created: str  # ISO 8601, UTC
     labels: LabelSpace
     profile: str
-    language: str  # "en", "ru" or "mixed"
+    language: str  # a code of ISO 639, or "mixed"
     family: str  # classifier family, or "none"
     data: DataFingerprint
     metrics: Mapping[str, float]  # flat names of the field: accuracy, macro_f1, ece, ...

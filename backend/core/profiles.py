@@ -32,7 +32,7 @@ class ModelSpec:
 @dataclass(frozen=True, slots=True)
 class Profile:
     name: str
-    embedders: Mapping[str, ModelSpec]  # by language: "en", "ru", "mixed"; "default" for all others
+    embedders: Mapping[str, ModelSpec]  # by language: its code, or "mixed"; "default" for all others
     reranker: ModelSpec
     voters: tuple[ModelSpec, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)  # documented beside each value in the file

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from backend.core.artefacts import oldest_first, remove, unfinished, unpublished, write_atomically
 from backend.core.descriptions import Description, descriptions_from
 from backend.core.errors import BadInputError
+from backend.core.languages import checked_language
 from backend.core.spending import Spend
-from backend.core.types import Language
 
 KEY = re.compile(r"(\d{1,18})[.-](\d{1,18})")
 UNCONFIGURED = "pl-unconfigured"  # the version of a project whose label config cannot be served
@@ -77,7 +77,7 @@ class ProjectSettings:
     """What a project may decide for itself, in its settings.toml. A missing entry has the default below."""
 
     profile: str = ""  # empty: the backend's own
-    language: str = ""  # "en", "ru", "mixed"; empty: detected from the texts
+    language: str = ""  # a code of ISO 639, or "mixed"; empty: detected from the texts
     control: str = ""  # the Choices to serve, where the config has several
     oos_label: str = "auto"  # the choice that means "none of these"; "auto" guesses from its name, "" says none
     blind_share: float = 0.03  # of the open tasks: no pre-label, so that promises are measured on unbiased labels
@@ -276,11 +276,7 @@ def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
             raise BadInputError(f"{where}: {name} must be of type {known[name].__name__}, was {value!r}")
         if isinstance(value, int | float) and not 0 <= value <= LIMITS.get(name, float("inf")):
             raise BadInputError(f"{where}: {name} must be in [0, {LIMITS.get(name, 'any')}], was {value}")
-    if raw.get("language", "") not in ("", *get_args(Language)):
-        known_languages = ", ".join(get_args(Language))
-        raise BadInputError(
-            f'{where}: language must be one of {known_languages}, or "" to detect it, was {raw["language"]!r}'
-        )
+    language = checked_language(raw.get("language", ""), f"{where}: language")
     if raw.get("auto_accept", "mark") not in AUTO_ACCEPT:
         raise BadInputError(f"{where}: auto_accept must be one of {', '.join(AUTO_ACCEPT)}, was {raw['auto_accept']!r}")
     for label, now in raw.get("renamed", {}).items():
@@ -289,7 +285,7 @@ def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
     for label, words in raw.get("keywords", {}).items():
         if not isinstance(words, list) or not all(isinstance(word, str) and word.strip("* ") for word in words):
             raise BadInputError(f"{where}: keywords of {label!r} must be a list of words, was {words!r}")
-    return ProjectSettings(**raw)
+    return ProjectSettings(**{**raw, "language": language})
 
 
 def project_folder(projects_dir: Path, key: str) -> ProjectFolder:

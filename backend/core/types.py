@@ -18,7 +18,6 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 DecisionKind = Literal["label", "out_of_scope", "abstain"]
-Language = Literal["en", "ru", "mixed"]  # of a project's texts
 Stage = Literal["retrieve", "classify", "vote"]
 STAGES: tuple[Stage, ...] = ("retrieve", "classify", "vote")  # in the order of their cost
 

@@ -19,6 +19,7 @@ from scipy.sparse import csr_matrix, hstack
 from backend.core.errors import ModelFolderError
 from backend.core.reading import READ_CHARACTERS
 from backend.core.types import BoolArray, FloatArray, IntArray
+from backend.core.words import folded, words_of
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 SETTINGS, TENSORS = "kernel.json", "kernel.safetensors"
 ANALYZERS: dict[str, dict[str, Any]] = {
-    "words": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\w+"},
+    "words": {"analyzer": "word", "ngram_range": (1, 2), "tokenizer": words_of, "token_pattern": None},
     "letters": {"analyzer": "char_wb", "ngram_range": (3, 5)},
 }
 WIDTH = 0.45  # of the kernel: two texts whose cosine is that much under 1 share 1/e of their residuals
@@ -44,15 +45,15 @@ class Terms:
 
     def transform(self, texts: Sequence[str]) -> csr_matrix:
         """(n_texts, n_terms); a text's product with itself is 1 where all its terms are known."""
-        clipped = [text[:READ_CHARACTERS] for text in texts]
-        parts = [vectorizer.transform(clipped) for vectorizer in self.vectorizers]
+        read = [folded(text[:READ_CHARACTERS]) for text in texts]
+        parts = [vectorizer.transform(read) for vectorizer in self.vectorizers]
         return csr_matrix(hstack(parts, format="csr", dtype=np.float32) / np.float32(len(parts) ** 0.5))
 
     @classmethod
     def fit(cls, texts: Sequence[str], **settings: Any) -> "Terms":
         vectorizers = tuple(new_vectorizer(name, **settings) for name in ANALYZERS)
         for vectorizer in vectorizers:
-            vectorizer.fit([*texts, "a b", "a b"])  # which keeps a vocabulary of symbols from being empty
+            vectorizer.fit([*map(folded, texts), "a b", "a b"])  # which keeps a vocabulary of symbols from being empty
         return cls(vectorizers)
 
 

@@ -136,8 +136,8 @@ def _new_rows(source: Source, reader: RowReader, run: Run) -> Iterator[Row]:
         elif run.lacks(found):
             if len(first) < LANGUAGE_TEXTS:
                 first.append(str(value_at(found.data, reader.control.text_key)))
-                run.done.language = detect_language(first)
             yield found
+    run.done.language = detect_language(first) if first else ""
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:

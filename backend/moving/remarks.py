@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from backend.core.languages import MIXED, name_of
 from backend.moving.importing import ImportOptions
 from backend.moving.sending import Imported
 
 SHOWN = 3
-LANGUAGES = {"en": "English", "ru": "Russian"}
 
 
 def remarks_on(done: Imported, options: ImportOptions, language: str) -> Iterator[str]:
@@ -15,9 +15,9 @@ def remarks_on(done: Imported, options: ImportOptions, language: str) -> Iterato
     Args:
         language: the project's, as its settings have it; empty where they leave it to the texts.
     """
-    if {done.language, language} == {"en", "ru"}:
+    if done.language and language and done.language != language and MIXED not in (done.language, language):
         yield (
-            f"the texts look {LANGUAGES[done.language]}, but the project is {LANGUAGES[language]}: is it the right "
+            f"the texts look {name_of(done.language)}, but the project is {name_of(language)}: is it the right "
             'file? If it is, set language = "mixed" in the project\'s settings.toml'
         )
     if done.changed:

@@ -57,7 +57,7 @@ class Imported:
     doubles_removed: int = 0
     changed_ids: list[str] = field(default_factory=list)  # the first few
     unknown_labels: dict[str, int] = field(default_factory=dict)  # of rejected rows: the first few, and how many rows
-    language: str = ""  # of the first new rows: en, ru or mixed; empty where there are none
+    language: str = ""  # of the first new rows, a code or "mixed"; empty where there are none
     seconds: float = 0.0  # in a dry run, how long it should take
 
     @property

@@ -110,7 +110,7 @@ BAD: list[tuple[str, list[str], str]] = [
     ("both", ["{data}", "--project", "7"], "either --project, or DATA, --label-config or both must be given"),
     ("approving for files", ["{data}", "--approve", "{draft}"], "--approve must go with --project"),
     ("hints of nothing", ["--label-config", "{config}", "--as-hints"], "--as-hints must go with"),
-    ("a language", ["{data}", "--language", "fr"], "--language must be one of en, ru, mixed, was 'fr'"),
+    ("a language", ["{data}", "--language", "xx"], "--language must be a code of ISO 639"),
     ("a table", ["{data}", "--out", "{tmp}/o.csv"], "--out must end in .jsonl"),
     ("over what was edited", ["{data}", "--out", "{draft}"], "may hold what a person edited; name another"),
     ("no such model", ["{data}", "--model", "{tmp}/gone.gguf"], "must lie at {tmp}/gone.gguf, which is missing"),

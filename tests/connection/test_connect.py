@@ -86,7 +86,7 @@ def test_a_connect_tells_how_many_tasks_are_predicted_and_of_how_many(backend: B
 
 
 UNKNOWN_OPTIONS = [
-    ("a language", ConnectOptions(language="xx"), "language must be one of en, ru, mixed"),
+    ("a language", ConnectOptions(language="xx"), "language must be a code of ISO 639"),
     ("a profile", ConnectOptions(profile="huge"), "profile must be one of"),
     ("an out-of-scope label", ConnectOptions(oos_label="nothing"), "--oos-label must be a choice"),
 ]
