@@ -17,6 +17,7 @@ import structlog
 
 from backend.core.artefacts import Manifest, read_manifest
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, ModelFolderError
+from backend.core.languages import MIXED
 from backend.core.memory import Memory
 from backend.core.profiles import LOCAL, SERVER_KIND, ModelSpec, Profile, load_profile
 from backend.core.projects import project_folder
@@ -43,6 +44,7 @@ from backend.pipeline.fuse import SIGNS, UNASKED_SHARE, WEIGHTS, Fuser
 from backend.pipeline.gate import THRESHOLDS, Gate
 from backend.pipeline.judge import N_JUDGES, Asked, Panel, panel_of
 from backend.pipeline.keywords import KeywordRules
+from backend.pipeline.language import Identifier
 from backend.pipeline.levels import (
     N_CANDIDATES,
     WEIGHT_DENSE,
@@ -57,6 +59,7 @@ from backend.pipeline.levels import (
 from backend.pipeline.lexical import STEMS_BYTES, Stemmer, stemmed_as
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.question import Voter
+from backend.pipeline.reasons import Speaker, share_script
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
 from backend.pipeline.retrieve import Embedder, Index, Indexer
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
@@ -64,6 +67,7 @@ from backend.pipeline.vote import LlmVoter, load_voter
 from backend.pipeline.voting import N_VOTED, Voting, confusions_of, stated
 
 ANSWERS, PREFIXES = "answers", "prefixes"  # folders in the state
+UNTOLD_MIXTURE = ("en", "ru")  # of a model that an earlier prelabel made, which told no others apart
 CLASSIFIERS = {"kernel": KernelClassifier.load}  # family -> who reads its files
 
 log = structlog.get_logger(__name__)
@@ -151,13 +155,22 @@ class Assembly:
             embedder=self.embedder(manifest.language, profile=manifest.profile),
             reranker=self.reranker(manifest.profile),
             voters=self.voters(manifest.language, manifest.profile, project=project) if llm else (),
-            language=manifest.language, timed=self.timed,
+            speaker=self.speaker(manifest.language, manifest.parameters), timed=self.timed,
         )  # fmt: skip
 
     def stemmer(self, language: str) -> Stemmer:
         """Words are stemmed once for all projects whose language takes their endings off alike."""
         own = stemmed_as(language)
         return self.memory.model(f"stemmer {own}".strip(), lambda: Stemmer(own), later=lambda _: STEMS_BYTES)
+
+    def speaker(self, language: str, parameters: Mapping[str, Any]) -> Speaker:
+        """Who gives reasons in a project's language, or in those of its mixture."""
+        if language != MIXED:
+            return Speaker((language,))
+        languages = tuple(parameters.get("languages") or UNTOLD_MIXTURE)
+        if not share_script(languages):
+            return Speaker(languages)
+        return Speaker(languages, self.memory.model("language identifier", lambda: Identifier().load()))
 
     def _indexer(self, folder: Path, manifest: Manifest, project: str) -> Indexer:
         if not project or self.settings.vector_index == "faiss":
@@ -304,7 +317,7 @@ def open_server(spec: ModelSpec, settings: Settings) -> ChatServer:
 
 def compose(
     space: LabelSpace, index: Index, classifier: Classifier | None, parameters: Mapping[str, Any],
-    *, embedder: Embedder, voters: Sequence[Voter], language: str, reranker: Reranker | None = None,
+    *, embedder: Embedder, voters: Sequence[Voter], speaker: Speaker | None = None, reranker: Reranker | None = None,
     timed: Timed = untimed,
 ) -> Pipeline:  # fmt: skip
     """A pipeline from its parts and the parameters that stand in its manifest."""
@@ -318,9 +331,7 @@ def compose(
     )  # fmt: skip
     return Pipeline(
         labels=space, retrieval=retrieval,
-        policy=Policy(
-            space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), "ru" if language == "ru" else "en"
-        ),
+        policy=Policy(space, float(parameters.get("abstain_below", ABSTAIN_BELOW)), speaker or Speaker()),
         classification=NoLevel() if classifier is None else Classification(classifier, timed),
         voting=Voting(heard, index.shots, n_voted, timed, confusions=confusions_of(parameters)) if heard else NoLevel(),
         **decided_by(parameters, classifies=classifier is not None, voters=heard),

@@ -82,7 +82,7 @@ def test_the_first_accepted_labels_do_not_mislead(sample: Sample, models_dir: Pa
 
 
 def composed(*voters: Voter, **parameters: object) -> Pipeline:
-    return compose(SPACE, index_of([]), None, parameters, embedder=WordEmbedder(), voters=voters, language="en")
+    return compose(SPACE, index_of([]), None, parameters, embedder=WordEmbedder(), voters=voters)
 
 
 def test_without_a_classifier_language_models_are_asked_as_seldom_as_after_one() -> None:
@@ -114,7 +114,7 @@ def test_votes_weigh_what_their_voters_state_and_hold_only_for_the_last_stage() 
 
 def test_a_pipeline_shows_its_voters_the_shots_of_its_index() -> None:
     index = index_of([Example("1", "send it once more", "repeat_order")])
-    pipeline = compose(SPACE, index, None, {}, embedder=WordEmbedder(), voters=[voter_of()], language="en")
+    pipeline = compose(SPACE, index, None, {}, embedder=WordEmbedder(), voters=[voter_of()])
     assert isinstance(pipeline.voting, Voting)
     assert pipeline.voting.shots == index.shots
 

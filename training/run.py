@@ -18,14 +18,14 @@ from backend.assembly import Assembly, compose, decided_by
 from backend.core.artefacts import Manifest, cold_version, new_version, publishing, write_manifest
 from backend.core.code_version import code_version
 from backend.core.errors import BadInputError
-from backend.core.languages import checked_language
+from backend.core.languages import MIXED, checked_language
 from backend.core.profiles import Profile
 from backend.core.types import DataFingerprint, Example, LabelSpace
 from backend.models.kernel import KernelClassifier
 from backend.pipeline.budget import Budget, NoBudget
 from backend.pipeline.clean import CLEANING, clean
 from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
-from backend.pipeline.language import detect_language
+from backend.pipeline.language import detect_language, mixture
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable
 from backend.pipeline.stored import save_index
@@ -47,6 +47,7 @@ class TrainingOptions:
     """What a training may be told."""
 
     language: str = ""  # a code of ISO 639, or "mixed"; empty: detected from the texts
+    languages: tuple[str, ...] = ()  # of a mixture, the most usual first; empty: detected from the texts
     profile: str = ""  # empty: the backend's own
     family: str = "kernel"  # "none": no classifier, only what resembles a text
     seed: int = 0
@@ -154,11 +155,12 @@ def _settled(
     """The options with nothing left open but the version."""
     if options.family not in FAMILIES:
         raise BadInputError(f"family must be one of {', '.join(FAMILIES)}, was {options.family!r}")
-    language = checked_language(options.language, "language")
+    language, profile = checked_language(options.language, "language"), assembly.profile(options.profile).name
+    texts = [example.text for example in examples] or pool
     if not language:
-        texts = [example.text for example in examples] or pool
         language = detect_language(texts, names=[label.document for label in space.labels])
-    return replace(options, language=language, profile=assembly.profile(options.profile).name)
+    languages = options.languages or (mixture(texts) if language == MIXED else ())
+    return replace(options, language=language, languages=languages, profile=profile)
 
 
 def _parts(
@@ -178,6 +180,7 @@ def _parameters(options: TrainingOptions, material: Material, assembly: Assembly
         **profile.parameters,
         "cleaning": CLEANING,
         "embedder": profile.embedder(options.language).uri,
+        "languages": list(options.languages),
         "keywords": {value: list(words) for value, words in options.keywords.items()},
         "assumed_share": _assumed_share(material, profile),
         "generation": options.generation,
@@ -214,7 +217,6 @@ def _pipeline(
         embedder=embedder,
         reranker=assembly.reranker(options.profile),
         voters=(),
-        language=options.language,
     )
 
 

@@ -89,7 +89,7 @@ class Decision:
     confidence: float  # calibrated probability (0-1) that `predicted_label` (or out_of_scope) is right
     p_out_of_scope: float  # calibrated, 0-1
     stage: Stage  # the cost level that decided
-    reason: str  # one line, in the text's language; names labels and ids, never another text
+    reason: str  # one line, in the project's language; names labels and ids, never another text
     alternatives: tuple[LabelProb, ...]  # best first, out-of-scope left out; up to ten
     neighbours: tuple[Neighbour, ...] = ()  # nearest first
     milliseconds: float = 0.0  # this text's share of its batch

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from backend.core.direction import isolated
 from backend.core.errors import BadInputError, TooLargeError
 from backend.core.projects import ProjectKey
 from backend.core.types import Decision
@@ -276,14 +277,15 @@ def why(decision: Decision, control: Control) -> str:
     if control.dynamic:
         return reason
     told = [(name, share) for _, name, share in _likeliest(decision, control) if share >= WORTH_TELLING]
-    return " · ".join([", ".join(f"{name} {share:.0%}" for name, share in told), reason]) if told else reason
+    return " · ".join([", ".join(f"{isolated(name)} {share:.0%}" for name, share in told), reason]) if told else reason
 
 
 def top(decision: Decision | None, control: Control) -> list[Json]:
     """All labels for a dynamic `Choices`: the likeliest N_PERCENT with their percent, the others in config order."""
     likeliest = _likeliest(decision, control) if decision is not None else []
     first: list[Json] = [
-        {"value": value, "html": f"{html.escape(name)} <b>{share:.0%}</b>"} for value, name, share in likeliest
+        {"value": value, "html": f"{html.escape(isolated(name))} <b>{share:.0%}</b>"}
+        for value, name, share in likeliest
     ]
     told = {value for value, _, _ in likeliest}
     others = [_plain(value, name) for value, name in _names(control).items() if value not in told]

@@ -3,53 +3,22 @@
 A reason names labels and ids of examples, never another text.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from backend.core.direction import isolated
 from backend.core.types import STAGES, Decision, DecisionKind, FloatArray, LabelProb, LabelSpace, Neighbour
 from backend.pipeline.clean import share_cut
 from backend.pipeline.evidence import NO_STAGE, Evidence
-from backend.pipeline.language import language_of
+from backend.pipeline.reasons import Messages, Speaker
 
 ABSTAIN_BELOW = 0.3  # under it a tick is wrong more often than twice in three and costs more than it saves
 K_ALTERNATIVES = 10
 K_SHOWN = 5  # nearest examples that a reason counts
 K_IDS = 2  # of them that it names
 ID_LENGTH = 8  # characters of an id: rows without one are named by a hash
-
-Language = Literal["en", "ru"]
-
-REASONS: Mapping[Language, Mapping[str, str]] = {
-    "en": {
-        "examples": "like {n} accepted {examples} of {label} ({ids})",
-        "retrieve": "closest to the description of {label}",
-        "classify": "the wording is typical of {label}",
-        "vote": "the language model prefers {label}",
-        "next": "{reason}; next: {label} {percent} %",
-        "abstain": "not sure: {label} {percent} %",
-        "out_of_scope": "resembles none of the labels; closest: {label} {percent} %",
-        "no_labels": "there are no labels to choose from",
-        "one_label": "there is one label, and nothing to choose",
-        "unreadable": "the text holds nothing to read",
-        "cut": "{reason}; read: the first {percent} %",
-    },
-    "ru": {
-        "examples": "похоже на {n} {examples} «{label}» ({ids})",
-        "retrieve": "ближе всего к описанию «{label}»",
-        "classify": "формулировка типична для «{label}»",
-        "vote": "языковая модель предпочитает «{label}»",
-        "next": "{reason}; далее: {label} {percent} %",
-        "abstain": "нет уверенности: {label} {percent} %",
-        "out_of_scope": "не похоже ни на одну из меток; ближайшая: {label} {percent} %",
-        "no_labels": "нет меток, из которых можно выбрать",
-        "one_label": "метка одна, выбирать не из чего",
-        "unreadable": "в тексте нечего прочесть",
-        "cut": "{reason}; прочитаны первые {percent} %",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +27,7 @@ class Policy:
 
     space: LabelSpace
     abstain_below: float = ABSTAIN_BELOW
-    language: Language = "en"  # of reasons about texts that cannot be read
+    speaker: Speaker = field(default_factory=Speaker)
 
     def decide(self, probs: FloatArray, evidence: Evidence, *, milliseconds: float = 0.0) -> list[Decision]:
         """One decision a text, in order.
@@ -105,28 +74,39 @@ class Policy:
     def _reason(
         self, kind: DecisionKind, probs: FloatArray, order: Sequence[int], evidence: Evidence, row: int, readable: bool
     ) -> str:
-        language = language_of(evidence.texts[row]) if readable else self.language
-        say = REASONS[language]
+        messages = self.speaker.messages(evidence.texts[row])
         if not readable or not order:
-            return say["no_labels" if readable else "unreadable"]
+            return messages.say("no_labels" if readable else "unreadable")
         if kind == "abstain" and not self._can_choose:
-            return say["one_label"]
+            return messages.say("one_label")
         if kind == "abstain" and self.space.oos_value:
             order = sorted([*order[:2], len(probs) - 1], key=lambda column: -probs[column])
         names = [self._name(column) for column in order[:2]]
         shares = [f"{100 * float(probs[column]):.0f}" for column in order[:2]]
+        if kind == "abstain" and len(names) > 1:
+            return messages.say(
+                "abstain_two", label=names[0], percent=shares[0], other=names[1], other_percent=shares[1]
+            )
         if kind != "label":
-            reason = say[kind].format(label=names[0], percent=shares[0])
-            return f"{reason}, {names[1]} {shares[1]} %" if kind == "abstain" and len(names) > 1 else reason
+            return messages.say(kind, label=names[0], percent=shares[0])
         value = self.space.labels[order[0]].value
         like = [near for near in evidence.neighbours[row][:K_SHOWN] if near.label == value]
         stage = STAGES[max(int(evidence.stages[row]), 0)] if evidence.stages[row] != NO_STAGE else "retrieve"
-        reason = _resembles(like, names[0], language) if like else say[stage].format(label=names[0])
-        return say["next"].format(reason=reason, label=names[1], percent=shares[1]) if len(names) > 1 else reason
+        reason = _resembles(like, names[0], messages) if like else messages.say(stage, label=names[0])
+        return messages.say("next", reason=reason, label=names[1], percent=shares[1]) if len(names) > 1 else reason
+
+    def with_cut(self, decision: Decision, text: str) -> Decision:
+        """The decision about a text as it came; says how much of it was read where that is not all."""
+        share = share_cut(text)
+        if not share:
+            return decision
+        percent = max(1, round(100 * (1 - share)))
+        reason = self.speaker.messages(text).say("cut", reason=decision.reason, percent=percent)
+        return replace(decision, reason=reason, share_cut=share)
 
     def _name(self, column: int) -> str:
         """Of a label, or of the choice that means none of them."""
-        return one_line(self.space.labels[column].name if column < len(self.space) else self.space.oos_value)
+        return isolated(one_line(self.space.labels[column].name if column < len(self.space) else self.space.oos_value))
 
 
 def _scores(evidence: Evidence, row: int, column: int) -> dict[str, float]:
@@ -137,28 +117,9 @@ def _scores(evidence: Evidence, row: int, column: int) -> dict[str, float]:
     return {evidence.names[at]: float(evidence.raw[row, column, at]) for at in seen}
 
 
-def with_cut(decision: Decision, text: str) -> Decision:
-    """The decision about a text as it came; says how much of it was read where that is not all."""
-    share = share_cut(text)
-    if not share:
-        return decision
-    percent = max(1, round(100 * (1 - share)))
-    reason = REASONS[language_of(text)]["cut"].format(reason=decision.reason, percent=percent)
-    return replace(decision, reason=reason, share_cut=share)
-
-
-def _resembles(like: Sequence[Neighbour], label: str, language: Language) -> str:
+def _resembles(like: Sequence[Neighbour], label: str, messages: Messages) -> str:
     ids = ", ".join(f"#{one_line(near.example_id)[:ID_LENGTH]}" for near in like[:K_IDS])
-    examples = _examples(len(like), language)
-    return REASONS[language]["examples"].format(n=len(like), examples=examples, label=label, ids=ids)
-
-
-def _examples(n: int, language: Language) -> str:
-    if language == "en":
-        return "example" if n == 1 else "examples"
-    if n == 1:
-        return "принятый пример"
-    return "принятых примера" if n < 5 else "принятых примеров"
+    return messages.resembles(len(like), label=label, ids=ids)
 
 
 def one_line(text: str) -> str:

@@ -6,8 +6,9 @@ nothing of what follows from a language.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
@@ -22,6 +23,7 @@ SAMPLE = 1000  # texts are enough to tell
 CHARACTERS = 500  # of a text that are read
 CLEAR_SHARE = 0.9  # of the texts in one language; strays, names and quotations in another are ordinary
 JAPANESE = 0.3  # share of texts with kana from which those without are Japanese, too
+WORTH_NAMING = 0.05  # share of a mixture from which a language is one of its own
 STRAYS = 1.5  # texts: a language of fewer beside another in its script is an error of the model
 MOSTLY = 0.3  # share of letters from which another script than Latin names a text's: brands are Latin everywhere
 DOUBT = 2.0  # temperature of the model's probabilities, which are too sure; found on texts of four languages
@@ -33,7 +35,7 @@ SCRIPTS: Mapping[str, tuple[str, ...]] = {
     name: tuple(languages.split())
     for name, languages in {
         "Cyrillic": "ru uk be bg mk sr kk ky mn tg tt ba", "Arabic": "ar fa ur ps sd ug ku",
-        "Han": "zh ja", "Kana": "ja", "Hangul": "ko", "Thai": "th", "Devanagari": "hi mr ne sa gom",
+        "Kana": "ja", "Han": "zh ja", "Hangul": "ko", "Thai": "th", "Devanagari": "hi mr ne sa gom",
         "Hebrew": "he yi", "Greek": "el", "Bengali": "bn as", "Gurmukhi": "pa", "Gujarati": "gu",
         "Tamil": "ta", "Telugu": "te", "Kannada": "kn", "Malayalam": "ml", "Sinhala": "si",
         "Oriya": "or", "Myanmar": "my", "Khmer": "km", "Lao": "lo", "Georgian": "ka",
@@ -84,11 +86,16 @@ def detect_language(texts: Iterable[str], *, names: Sequence[str] = ()) -> str:
     return first if shares[first] >= CLEAR_SHARE else MIXED
 
 
+def mixture(texts: Iterable[str]) -> tuple[str, ...]:
+    """The languages of a mixed collection that hold at least WORTH_NAMING of it, the most usual first."""
+    return tuple(language for language, share in language_shares(texts).items() if share >= WORTH_NAMING)
+
+
 def language_shares(texts: Iterable[str]) -> dict[str, float]:
     """The share of each language among the first texts, 0-1, largest first; empty where none has a letter."""
     by_script = _by_script(islice(texts, SAMPLE))
     n_texts = sum(alike.total() for alike in by_script.values())
-    identifier = _Identifier()
+    identifier = Identifier()
     shares: defaultdict[str, float] = defaultdict(float)
     for script, alike in by_script.items():
         for language, share in identifier.shares(script, alike).items():
@@ -109,18 +116,13 @@ def _by_script(texts: Iterable[str]) -> dict[str, Counter[str]]:
     return found
 
 
-def language_of(text: str) -> Literal["en", "ru"]:
-    """The language in which to speak about one text."""
-    return "ru" if script_of(text) == "Cyrillic" else "en"
-
-
 def _of_names(names: Sequence[str]) -> str:
     """The language of labels' names, read as one text: of one or two words each, they tell little alone."""
     joined = ", ".join(name.replace("_", " ") for name in names)
     script = script_of(joined)
     if not script:
         return ASSUMED_LATIN
-    shares = _Identifier().shares(script, Counter([joined]))
+    shares = Identifier().shares(script, Counter([joined]))
     first = max(shares, key=shares.__getitem__)
     return first if shares[first] >= CLEAR_SHARE else assumed_in(script)
 
@@ -135,11 +137,19 @@ def script_of_language(language: str) -> str:
     return next((script for script, own in SCRIPTS.items() if language in own), LATIN)
 
 
-class _Identifier:
+class Identifier:
     """py3langid, loaded by the first text that needs it and gone with this object: 80 MB, half a second."""
 
-    def __init__(self) -> None:
-        self._model: LanguageIdentifier | None = None
+    def load(self) -> "Identifier":
+        """With its model, now."""
+        _ = self._model
+        return self
+
+    @cached_property
+    def _model(self) -> "LanguageIdentifier":
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def shares(self, script: str, texts: Mapping[str, int]) -> dict[str, float]:
         """The share of each language among texts of one script, of which some stand there often."""
@@ -157,12 +167,14 @@ class _Identifier:
         shares[first] += shares[strays].sum()
         return {columns[at]: float(shares[at]) for at in np.flatnonzero(~strays)}
 
+    def language_of(self, text: str, among: Sequence[str]) -> str:
+        """The likeliest of some languages that share a script; the first where the text tells nothing."""
+        probs, columns = self._probs([text], among)
+        likely = [probs[0, columns.index(language)] if language in columns else 0.0 for language in among]
+        return among[int(np.argmax(likely))]
+
     def _probs(self, texts: Sequence[str], languages: Sequence[str]) -> tuple[FloatArray, list[str]]:
         """(n_texts, n_languages) and what the columns are; none of `languages`: all that share no other script."""
-        if self._model is None:
-            from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-            self._model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
         others = {language for own in SCRIPTS.values() for language in own} - {"sr", "ku"}
         known = {VARIETIES.get(label, label) for label in self._model.labels} - {NO_LANGUAGE}
         columns = sorted(known & set(languages) if languages else known - others)

@@ -17,7 +17,7 @@ from backend.core.reading import READ_CHARACTERS
 from backend.core.types import Decision, Example, FloatArray, IntArray, LabelSpace
 from backend.pipeline.budget import Budget
 from backend.pipeline.clean import clean
-from backend.pipeline.decide import Policy, with_cut
+from backend.pipeline.decide import Policy
 from backend.pipeline.evidence import Evidence
 from backend.pipeline.explain import Step, explanation
 from backend.pipeline.fuse import Fuser
@@ -89,7 +89,7 @@ class Pipeline:
             voted = self._append(self.voting, pool.evidence, deadline)
             self._decide(decisions, pool.rows, voted, since, pool.spent_ms)
         _mark_unvoted(decisions, [row for one in open_ for row in one.rows.tolist()])
-        decisions = [one and with_cut(one, text) for one, text in zip(decisions, texts, strict=True)]
+        decisions = [one and self.policy.with_cut(one, text) for one, text in zip(decisions, texts, strict=True)]
         _log(decisions, time.monotonic() - started)
         return decisions
 

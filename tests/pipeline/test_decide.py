@@ -8,16 +8,24 @@ import pytest
 from backend.core.types import Decision, Label, LabelSpace, Neighbour
 from backend.pipeline.decide import Policy
 from backend.pipeline.evidence import Evidence, Feature, Finding
+from backend.pipeline.reasons import Speaker
 from tests.pipeline.words import SPACE
+
+ENGLISH = Speaker(("en",))
 
 
 def decide(
-    probs: list[float], *, text: str = "a text", near: tuple[Neighbour, ...] = (), space: LabelSpace = SPACE
+    probs: list[float],
+    *,
+    text: str = "a text",
+    near: tuple[Neighbour, ...] = (),
+    space: LabelSpace = SPACE,
+    speaker: Speaker = ENGLISH,
 ) -> Decision:
     evidence = Evidence.of([text], space).append(
         Finding("classify", (), neighbours=(near,)), where=np.ones(1, np.bool_)
     )
-    return Policy(space).decide(np.array([probs], np.float32), evidence)[0]
+    return Policy(space, speaker=speaker).decide(np.array([probs], np.float32), evidence)[0]
 
 
 NEAR = tuple(Neighbour(id_, "cancel_order", 0.9) for id_ in ("12", "40", "7"))
@@ -70,8 +78,6 @@ REASONS = [
      "like 3 accepted examples of cancel_order (#12, #40); next: repeat_order 12 %"),
     ("one example", "a text", [0.8, 0.12, 0.05, 0.03], NEAR[:1],
      "like 1 accepted example of cancel_order (#12); next: repeat_order 12 %"),
-    ("Russian", "какой-то текст", [0.8, 0.12, 0.05, 0.03], NEAR,
-     "похоже на 3 принятых примера «cancel_order» (#12, #40); далее: repeat_order 12 %"),
     ("no examples", "a text", [0.8, 0.12, 0.05, 0.03], (),
      "the wording is typical of cancel_order; next: repeat_order 12 %"),
     ("doubt", "a text", [0.28, 0.26, 0.26, 0.2], NEAR, "not sure: cancel_order 28 %, repeat_order 26 %"),
@@ -83,10 +89,30 @@ REASONS = [
 @pytest.mark.parametrize(
     ("text", "probs", "near", "reason"), [case[1:] for case in REASONS], ids=[c[0] for c in REASONS]
 )
-def test_a_reason_names_labels_and_ids_in_the_language_of_the_text(
-    text: str, probs: list[float], near: tuple[Neighbour, ...], reason: str
-) -> None:
+def test_a_reason_names_labels_and_ids(text: str, probs: list[float], near: tuple[Neighbour, ...], reason: str) -> None:
     assert decide(probs, text=text, near=near).reason == reason
+
+
+def test_a_reason_speaks_the_language_of_the_project_whatever_the_text_is_in() -> None:
+    said = {
+        language: decide([0.8, 0.12, 0.05, 0.03], near=NEAR, speaker=Speaker((language,))).reason
+        for language in ("ru", "de", "es", "fr", "zh", "ja")
+    }
+    assert said == {
+        "ru": "похоже на 3 принятых примера «cancel_order» (#12, #40); далее: repeat_order 12 %",
+        "de": "wie 3 angenommene Beispiele für „cancel_order“ (#12, #40); danach: repeat_order 12 %",
+        "es": "como 3 ejemplos aceptados de «cancel_order» (#12, #40); después: repeat_order 12 %",
+        "fr": "comme 3 exemples acceptés de « cancel_order » (#12, #40) ; ensuite : repeat_order 12 %",
+        "zh": "与 3 个已接受的“cancel_order”示例相似（#12, #40）；其次：repeat_order 12 %",
+        "ja": "like 3 accepted examples of cancel_order (#12, #40); next: repeat_order 12 %",
+    }
+
+
+def test_a_label_written_from_right_to_left_keeps_the_order_of_the_line() -> None:
+    space = LabelSpace((Label("a", "الرياضة"), Label("b", "news")))
+    assert decide([0.6, 0.3, 0.1], space=space).reason == (
+        "the wording is typical of \u2068الرياضة\u2069; next: news 30 %"
+    )
 
 
 def test_a_reason_stays_one_line_whatever_a_label_is_called() -> None:

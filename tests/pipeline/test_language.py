@@ -49,7 +49,7 @@ def test_the_texts_tell_their_language_together(what: str, texts: list[str], lan
 @pytest.mark.parametrize("sample", load_samples(), ids=lambda sample: sample.language)
 @pytest.mark.parametrize("n_texts", [3, 30])
 def test_a_few_texts_of_a_sample_are_in_its_language(sample: Sample, n_texts: int) -> None:
-    for start in range(0, 10 * n_texts, n_texts):
+    for start in (0, 40, 80):
         texts = [row.text for row in sample.rows[start : start + n_texts]]
         assert detect_language(texts) == sample.language
 
