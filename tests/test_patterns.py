@@ -15,7 +15,7 @@ from backend.labelstudio.wire import reads_alike, reason_phrase, text_of
 from backend.logs import without_values
 from backend.pipeline.clean import clean
 from backend.pipeline.keywords import KeywordRules
-from backend.pipeline.language import language_of
+from backend.pipeline.language import script_of
 from tests.patterns import N_SIGNS, WITHIN_S, Found, patterns, seconds, slowest
 
 FOUND = patterns()
@@ -59,7 +59,7 @@ READERS: list[tuple[str, Callable[[str], object]]] = [
     ("a label", key),
     ("labels that look alike", lambda text: look_alike({key(text): 1, "a": 1})),
     ("rules", lambda text: KEYWORDS.append([text], 2)),
-    ("a language", lambda text: language_of(text)),
+    ("a language", lambda text: script_of(text)),
     ("a task's text", lambda text: text_of({"text": text}, CONTROL)),
     ("a reason on a page", lambda text: reads_alike(text, text + "%")),
     ("percents on a page", lambda text: reads_alike([{"value": "a", "html": text}], [{"value": "a", "html": "1 %"}])),

@@ -48,6 +48,7 @@ class TrainingOptions:
 
     language: str = ""  # a code of ISO 639, or "mixed"; empty: detected from the texts
     languages: tuple[str, ...] = ()  # of a mixture, the most usual first; empty: detected from the texts
+    language_by: str = ""  # who told the language: settings, texts or labels; empty: the language is open
     profile: str = ""  # empty: the backend's own
     family: str = "kernel"  # "none": no classifier, only what resembles a text
     seed: int = 0
@@ -65,7 +66,7 @@ class TrainingOptions:
 def train(
     examples: Sequence[Example], space: LabelSpace, *, out: Path, options: TrainingOptions, assembly: Assembly,
     holdout: frozenset[str] | None = None, gold: Sequence[Example] = (), pool: Sequence[str] = (),
-    budget: Budget = NO_BUDGET,
+    telling: Sequence[str] = (), budget: Budget = NO_BUDGET,
 ) -> Manifest:  # fmt: skip
     """Fit, calibrate, judge and publish a model folder.
 
@@ -73,13 +74,14 @@ def train(
         holdout: ids to hold out; None holds out by hash (training/splits.py).
         gold: never trained on; judges in place of the holdout.
         pool: texts of the project without a label, which say what labels look like before examples do.
+        telling: texts that tell the language where neither examples nor `pool` do.
         budget: that voters are asked from.
 
     Raises:
         BadInputError: an unknown family, profile or language.
         ArtefactError: `out` exists, or the embedder's weights are missing.
     """
-    options = _settled(options, examples, space, assembly, pool)
+    options = _settled(options, [example.text for example in examples] or pool or telling, space, assembly)
     known = usable(examples, space)
     parts = _parts(known, space, gold, holdout, options)
     with publishing(out) as folder:
@@ -145,22 +147,19 @@ def _votes(
     return {"votes": earlier.parameters()} if earlier else {}
 
 
-def _settled(
-    options: TrainingOptions,
-    examples: Sequence[Example],
-    space: LabelSpace,
-    assembly: Assembly,
-    pool: Sequence[str],
-) -> TrainingOptions:
-    """The options with nothing left open but the version."""
+def _settled(options: TrainingOptions, texts: Sequence[str], space: LabelSpace, assembly: Assembly) -> TrainingOptions:
+    """The options with nothing left open but the version.
+
+    Args:
+        texts: that tell the language; where there are none, labels do.
+    """
     if options.family not in FAMILIES:
         raise BadInputError(f"family must be one of {', '.join(FAMILIES)}, was {options.family!r}")
     language, profile = checked_language(options.language, "language"), assembly.profile(options.profile).name
-    texts = [example.text for example in examples] or pool
-    if not language:
-        language = detect_language(texts, names=[label.document for label in space.labels])
+    told_by = "settings" if language else "texts" if texts else "labels"
+    language = language or detect_language(texts, names=[label.document for label in space.labels])
     languages = options.languages or (mixture(texts) if language == MIXED else ())
-    return replace(options, language=language, languages=languages, profile=profile)
+    return replace(options, language=language, languages=languages, language_by=told_by, profile=profile)
 
 
 def _parts(
@@ -181,6 +180,7 @@ def _parameters(options: TrainingOptions, material: Material, assembly: Assembly
         "cleaning": CLEANING,
         "embedder": profile.embedder(options.language).uri,
         "languages": list(options.languages),
+        "language_by": options.language_by,
         "keywords": {value: list(words) for value, words in options.keywords.items()},
         "assumed_share": _assumed_share(material, profile),
         "generation": options.generation,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend.connection.doctor.examination import glance, glance_at_queue
+from backend.connection.languages import Reading, reading_of
 from backend.connection.spending import LlmSpending, llm_spending
 from backend.core.clock import age_s, lies_ahead
 from backend.core.errors import PrelabelError, QueueError
@@ -36,6 +37,7 @@ class ProjectStatus:
     problem: str  # why Label Studio tells nothing of it; empty where it does
     faults: tuple[str, ...]  # what doctor finds at a glance: label config, settings, the way of events
     version: str  # that serves; empty where none was published
+    reading: Reading | None  # in which language, and by whom; None where no version can be read
     shown: bool  # whether Label Studio shows it
     n_tasks: int
     n_annotated: int
@@ -82,6 +84,8 @@ class ProjectStatus:
             yield "FAULT", fault
         shown = "shown" if self.shown else "not shown by Label Studio"
         yield "version", f"{self.version}, {shown}" if self.version else "none yet"
+        if self.reading is not None:
+            yield "language", self.reading.line
         yield "tasks", f"{self.n_annotated} of {self.n_tasks} annotated"
         yield "open tasks", _coverage(self.coverage, now)
         if self.n_computed:
@@ -121,6 +125,7 @@ def project_status(desk: Desk, key: str) -> ProjectStatus:
         problem=told.problem,
         faults=told.faults,
         version=seen.current,
+        reading=reading_of(desk.loader.folder(key)),
         shown=bool(seen.current) and told.shown_version == seen.current,
         n_tasks=told.counters.get("task_number", 0),
         n_annotated=told.counters.get("num_tasks_with_annotations", 0),

@@ -7,7 +7,7 @@ from backend.core.errors import BadInputError
 
 MIXED = "mixed"  # texts in several languages, none of which holds nearly all
 UNDETERMINED = "und"  # ISO 639 for a language that nobody could tell
-MEASURED = ("en", "ru", "de", "zh")  # benchmarks.languages
+MEASURED = {"embedded": ("en", "ru", "de", "zh")}  # by profile: benchmarks.languages
 # The languages that XLM-R, and with it multilingual-e5, was pretrained on: Conneau et al., Unsupervised Cross-lingual
 # Representation Learning at Scale (ACL 2020), table 6; written in Latin letters, some of them stand there twice.
 READ = {
@@ -31,6 +31,7 @@ READ = {
     "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "xh": "Xhosa",
     "yi": "Yiddish", "zh": "Chinese",
 }  # fmt: skip
+UNSUPPORTED = "not supported: expect little"
 NAMES = READ | {MIXED: "several languages", UNDETERMINED: "an unknown language"}
 
 
@@ -72,10 +73,10 @@ def name_of(language: str) -> str:
     return str(iso639.Language.match(language).name)
 
 
-def quality_of(language: str) -> str:
-    """What is known of how well texts of a language are read."""
+def quality_of(language: str, profile: str) -> str:
+    """What is known of how well a profile's models read texts of a language."""
     if language == MIXED:
-        return "as each of them alone"
-    if language in MEASURED:
+        return "as well as each of them"
+    if language in MEASURED.get(profile, ()):
         return "measured"
-    return "supported by the model" if language in READ else "not supported: expect little"
+    return "supported by the model" if language in READ else UNSUPPORTED

@@ -15,6 +15,8 @@ from training.pool import MAX_POOL
 from training.splits import HOLDOUT_BUCKETS
 
 PIECES = 10  # of neighbouring tasks: files are often sorted by topic, and a page costs the same wherever it begins
+MIN_TELLING = 5  # texts from which they, not the labels' names, tell the language
+MAX_TELLING = 100  # one page
 POOLED_BELOW = 2_000  # labels; with more, examples say it all
 
 
@@ -32,6 +34,13 @@ def unlabelled_texts(work: ProjectDesk, *, n_labels: int) -> list[str]:
     starts = np.linspace(low - 1, high, PIECES, endpoint=False).astype(int).tolist()
     found = {task_id: text for start in starts for task_id, text in _piece(work, start, MAX_POOL // PIECES)}
     return list(found.values())
+
+
+def telling_texts(work: ProjectDesk) -> list[str]:
+    """Texts of open tasks that tell the project's language; none where there are too few of them."""
+    tasks = work.desk.client.tasks(work.id, filters=[unlabelled()], limit=MAX_TELLING, all_fields=False)
+    texts = [text for task in tasks if (text := text_of(task.data, work.control))]
+    return texts if len(texts) >= MIN_TELLING else []
 
 
 def _piece(work: ProjectDesk, above: int, n: int) -> Iterator[tuple[int, str]]:

@@ -21,7 +21,8 @@ from backend.logs import told
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import learn
 from backend.loop.gold import read_gold
-from backend.loop.pool import unlabelled_texts
+from backend.loop.pool import MIN_TELLING, telling_texts, unlabelled_texts
+from backend.pipeline.language import detect_language
 from training.dataset import read_export, training_set
 from training.pool import MAX_POOL, MIN_POOL
 from training.promotion import Verdict, promote
@@ -104,11 +105,15 @@ def make_cold(work: ProjectDesk) -> str:
     """Publish and switch to the version that knows no label of a text; its name.
 
     It rests on the labels' names and hints, and, where most have no hint, on what the project's
-    texts look like, of which it holds none. Other texts make a version of another name.
+    texts look like, of which it holds none. Other texts make a version of another name, and so does
+    their language, which decides who reads them.
     """
     found = unlabelled_texts(work, n_labels=0) if _texts_help(work) else []
     pool = found if len(found) >= MIN_POOL else []
+    telling = [] if pool or work.settings.language else telling_texts(work)
     told_by = [hash_of_text("\0".join(sorted(pool)))] if pool else []
+    if telling:
+        told_by.append(f"texts in {detect_language(telling)}")
     version = cold_version(work.config_hash, work.profile, *told_by)
     target = work.folder.artefact(version)
     if target.exists() and not _servable(work, version):
@@ -121,6 +126,7 @@ def make_cold(work: ProjectDesk) -> str:
             options=_options(work, version),
             assembly=work.desk.loader.assembly,
             pool=pool,
+            telling=telling,
         )
     row = work.desk.ledger.project(work.key) or work.row
     if not row.pinned:
@@ -129,15 +135,29 @@ def make_cold(work: ProjectDesk) -> str:
 
 
 def renew_cold(work: ProjectDesk) -> bool:
-    """Make the version without labels anew where many more texts came since; whether there is a new one."""
+    """Make the version without labels anew where texts came since; whether there is a new one.
+
+    Many more of them say what labels look like; the first ones tell the language.
+    """
     current, held = work.folder.current(), work.row.pinned or work.row.frozen
-    if not current.startswith(COLD_PREFIX) or held or not work.usable or not _texts_help(work):
+    if not current.startswith(COLD_PREFIX) or held or not work.usable:
         return False
-    n_known = int(_parameters(work).get("n_pool", 0))
-    n_texts = work.desk.client.count(work.id, [unlabelled()])
-    if n_known >= MAX_POOL // MORE or n_texts < max(MIN_POOL, MORE * n_known):
+    enough = _enough_texts(work, _parameters(work))
+    if not enough or work.desk.client.count(work.id, [unlabelled()]) < enough:
         return False
     return make_cold(work) != current
+
+
+def _enough_texts(work: ProjectDesk, known: Mapping[str, Any]) -> int:
+    """How many texts make a version without labels worth making anew; 0 where none do.
+
+    Args:
+        known: parameters of the version that serves.
+    """
+    n_known = int(known.get("n_pool", 0))
+    if not work.settings.language and not n_known and known.get("language_by", "labels") == "labels":
+        return MIN_TELLING
+    return max(MIN_POOL, MORE * n_known) if _texts_help(work) and n_known < MAX_POOL // MORE else 0
 
 
 def _texts_help(work: ProjectDesk) -> bool:

