@@ -1,4 +1,4 @@
-"""What prelabel makes of each language, against a bag of words: `python -m benchmarks.languages [part ...]`.
+"""Every language against a bag of words: `python -m benchmarks.languages [part or language ...]`.
 
 whole    trained on all rows of MASSIVE, of intents and of its 18 scenarios
 small    trained on some hundreds, drawn at random: what a set of topics brings
@@ -48,6 +48,12 @@ Line = tuple[str, ...]
 class Bench:
     assembly: KeptAssembly
     folder: Path
+    languages: tuple[str, ...] = LANGUAGES
+
+    def sets(self) -> Iterator[DataSet]:
+        for kind in KINDS:
+            for language in self.languages:
+                yield data_sets()[f"{kind}-{language}"]()
 
     def ranks(
         self, examples: Sequence[Example], space: LabelSpace, asked: Sequence[Example], pool: Sequence[str] = ()
@@ -67,10 +73,10 @@ class Bench:
 
 def main() -> None:
     configure_logs("WARNING")
-    chosen = sys.argv[1:] or list(PARTS)
+    languages = [name for name in LANGUAGES if name in sys.argv[1:]] or LANGUAGES
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(KeptAssembly(load_settings()), Path(folder))
-        for name in chosen:
+        bench = Bench(KeptAssembly(load_settings()), Path(folder), tuple(languages))
+        for name in [name for name in PARTS if name in sys.argv[1:]] or PARTS:
             title, columns, lines = PARTS[name]
             table = Table(*columns, title=title, box=None, header_style="bold", pad_edge=False)
             for line in lines(bench):
@@ -80,13 +86,13 @@ def main() -> None:
 
 
 def whole(bench: Bench) -> Iterator[Line]:
-    for data in _sets():
+    for data in bench.sets():
         ranks = bench.ranks(data.train, data.space, data.test)
         yield data.name, f"{len(data.train):,}", *_against(np.array(ranks) == 0, bag_of_words(data.train, data.test))
 
 
 def small(bench: Bench) -> Iterator[Line]:
-    for data in _sets():
+    for data in bench.sets():
         for n in SIZES:
             drawn = [_draw(data.train, n, seed) for seed in range(DRAWS)]
             ours = np.concatenate([np.array(bench.ranks(some, data.space, data.test)) == 0 for some in drawn])
@@ -95,7 +101,7 @@ def small(bench: Bench) -> Iterator[Line]:
 
 
 def cold(bench: Bench) -> Iterator[Line]:
-    for data in _sets():
+    for data in bench.sets():
         for pool in ((), [example.text for example in _draw(data.train, MAX_POOL, 0)]):
             ranks = np.array(bench.ranks([], data.space, data.test, pool))
             first, ten = (f"{np.mean(ranks < k):.3f}" for k in (1, 10))
@@ -128,12 +134,6 @@ def _against(
     interval = binomtest(round(ours.mean() * n), n).proportion_ci(method="wilson")
     gain = 100 * (ours.mean() - theirs.mean())
     return f"{ours.mean():.3f}", f"{interval.low:.3f}-{interval.high:.3f}", f"{theirs.mean():.3f}", f"{gain:+.1f}"
-
-
-def _sets() -> Iterator[DataSet]:
-    for kind in KINDS:
-        for language in LANGUAGES:
-            yield data_sets()[f"{kind}-{language}"]()
 
 
 def _draw(examples: Sequence[Example], n: int, seed: int) -> list[Example]:
