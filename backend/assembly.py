@@ -7,7 +7,7 @@ room for them.
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -62,6 +62,7 @@ from backend.pipeline.question import Voter
 from backend.pipeline.reasons import Speaker, share_script
 from backend.pipeline.rerank import N_RERANKED, THRESHOLD, CrossEncoderReranker, NoReranker, RelevanceModel, Reranker
 from backend.pipeline.retrieve import Embedder, Index, Indexer
+from backend.pipeline.scaling import Scaling
 from backend.pipeline.stored import VECTORS, load_index, read_vectors
 from backend.pipeline.vote import LlmVoter, load_voter
 from backend.pipeline.voting import N_VOTED, Voting, confusions_of, stated
@@ -347,15 +348,18 @@ def decided_by(parameters: Mapping[str, Any], *, classifies: bool, voters: Seque
     share = float(parameters.get("assumed_share", UNASKED_SHARE))
     thresholds = {**THRESHOLDS, **parameters.get("thresholds", {})}
     weights = {stage: {**WEIGHTS[stage], **parameters.get("weights", {}).get(stage, {})} for stage in STAGES}
+    scalings = {stage: Scaling(**line) for stage, line in parameters.get("scalings", {}).items()}
     if voters:
         learned = parameters.get("votes", {})
         others = {name: weight * learned.get("rest", 1.0) for name, weight in weights["vote"].items()}
         weights["vote"] = {**others, **stated(voters), **learned.get("weights", {})}
         thresholds["classify"] = learned.get("threshold", thresholds["classify"])
+        if scaling := scalings.get("vote"):
+            scalings["vote"] = replace(scaling, scale=scaling.scale * learned.get("rest", 1.0))
     if not classifies:  # the language models come right after retrieval, and are as costly as after a classifier
         thresholds["retrieve"] = thresholds["classify"]
     signs = {stage: {**SIGNS[stage], **parameters.get("signs", {}).get(stage, {})} for stage in STAGES}
-    return {"fuser": Fuser(weights, signs, share), "gate": Gate(thresholds)}
+    return {"fuser": Fuser(weights, signs, share, scalings), "gate": Gate(thresholds)}
 
 
 def _classifier(family: str, folder: Path) -> Classifier:

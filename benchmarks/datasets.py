@@ -15,6 +15,7 @@ from backend.rows.texts import read_rows
 from samples import Sample, load_samples
 
 OOS = "oos"
+LANGUAGES = ("en", "ru", "de", "zh")  # of MASSIVE
 NLUPP_TEST_FOLDS = range(10)  # of 20: NLU++ comes without splits
 
 
@@ -44,12 +45,11 @@ class DataSet:
 
 def data_sets() -> Mapping[str, Callable[[], DataSet]]:
     """By name, who reads it: from 10 to 150 labels, in four languages."""
-    languages = ("en", "ru", "de", "zh")
     return {
         "clinc": _clinc_set,
         "clinc-domains": _domains_set,
-        **{f"massive-{language}": partial(_massive_set, language) for language in languages},
-        **{f"scenarios-{language}": partial(_scenarios_set, language) for language in languages},
+        **{f"massive-{language}": partial(_massive_set, language) for language in LANGUAGES},
+        **{f"scenarios-{language}": partial(_scenarios_set, language) for language in LANGUAGES},
         **{f"sample-{sample.language}": partial(_sample_set, sample) for sample in load_samples()},
         "nlupp": _nlupp_set,
     }

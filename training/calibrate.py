@@ -1,11 +1,12 @@
 """Calibration: what is fitted of the fuser, by likelihood on evidence about examples that it had not seen.
 
-Weights of the features, the same for all labels, and the scale of the signs that a text is out of scope of all of them.
-Few examples cannot tell these, so each is drawn towards its stated value, and none may turn its meaning round.
+Weights of the features, the same for all labels, how sure their sum may be, and the scale of the signs that a text is
+out of scope of all of them. Few examples cannot tell these, so each is drawn towards what was stated or expected, and
+none may turn its meaning round.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import numpy.typing as npt
 
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, Stage
 from backend.pipeline.evidence import Evidence
-from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, novelty, signs, weighted
+from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, named, novelty, signs, weighted
 from backend.pipeline.gate import THRESHOLDS
+from backend.pipeline.scaling import Scaling, best_affinity, best_odds
+from training.scaling import Answers, counted, fit_scaling
 
 FITTED: Mapping[Stage, Sequence[Sequence[str]]] = {  # rules, votes and rerankers keep their stated weights
     "retrieve": (("names",), ("neighbours",), ("lexical",)),
@@ -28,6 +31,7 @@ MIN_LABELS = 5  # with fewer, what one of them is to the others is not what out-
 MIN_ROWS = 30  # examples of labels from which signs are fitted
 MIN_REAL = 5  # examples out of scope from which they are, where there are too few labels to leave one out
 MAX_ROWS = 4_000  # examples that a handful of numbers needs
+LEAST_VARIANCE = 1e-9  # of logits, where all labels are alike
 ALLOWED_LOSS = 0.001  # of accuracy, by letting cheap levels decide alone where they are sure
 LEAST_SURE = 0.995  # however little is lost: under it, what retrieval ranks alone cost 0.5 points of out-of-scope AUROC
 MIN_GATED = 300  # examples from which that can be told
@@ -39,20 +43,29 @@ class Calibration:
     weights: Weights
     signs: Weights
     thresholds: Mapping[Stage, float]
+    scalings: Mapping[Stage, Scaling]
+
+    @classmethod
+    def before(cls, expected: Scaling) -> "Calibration":
+        """What stands before the first example."""
+        return cls(WEIGHTS, SIGNS, THRESHOLDS, dict.fromkeys(STAGES, expected))
 
     def parameters(self) -> dict[str, Any]:
         """As they stand in a manifest."""
-        return {name: getattr(self, name) for name in ("weights", "signs", "thresholds")}
+        lines = {stage: asdict(scaling) for stage, scaling in self.scalings.items()}
+        return {"weights": self.weights, "signs": self.signs, "thresholds": self.thresholds, "scalings": lines}
 
     def fuser(self, assumed_share: float) -> Fuser:
-        return Fuser(self.weights, self.signs, assumed_share)
-
-
-STATED = Calibration(WEIGHTS, SIGNS, THRESHOLDS)
+        return Fuser(self.weights, self.signs, assumed_share, self.scalings)
 
 
 def calibrate(
-    seen: Mapping[Stage, Evidence], unknown: Mapping[Stage, Evidence], columns: IntArray, *, share: float
+    seen: Mapping[Stage, Evidence],
+    unknown: Mapping[Stage, Evidence],
+    columns: IntArray,
+    *,
+    share: float,
+    expected: Scaling,
 ) -> Calibration:
     """Fit every level that there is evidence of; voters are too slow to be asked, and add to the level before.
 
@@ -61,19 +74,47 @@ def calibrate(
         unknown: by level, about texts whose label is not there.
         columns: (n_examples,), the last column is out-of-scope.
         share: assumed, of texts out of scope.
+        expected: how sure the best label was to be expected to be.
     """
+    before = Calibration.before(expected)
     if not len(columns):
-        return STATED
+        return before
     weights = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage], FITTED[stage]) for stage in seen}
     odds = {stage: fit_signs(seen[stage], unknown[stage], columns, SIGNS[stage]) for stage in seen}
     last = [stage for stage in STAGES if stage in seen][-1]
-    whole = {**WEIGHTS, **weights, "vote": weights[last]}
-    found = Calibration(whole, {**SIGNS, **odds, "vote": odds[last]}, THRESHOLDS)
+    weights, odds = {**WEIGHTS, **weights, "vote": weights[last]}, {**SIGNS, **odds, "vote": odds[last]}
+    unscaled = Fuser(weights, odds, share)
+    lines = {stage: _line(unscaled, stage, seen[stage], columns, expected) for stage in seen}
+    scalings = {**before.scalings, **lines, "vote": lines[last]}
+    found = Calibration(weights, odds, THRESHOLDS, scalings)
     if set(seen) <= {"retrieve"} or len(columns) < MIN_GATED:
         return found
     probs = {stage: found.fuser(share).fuse(evidence) for stage, evidence in seen.items()}
     cheap = threshold(probs["retrieve"], probs["classify"], columns)
-    return Calibration(found.weights, found.signs, {**THRESHOLDS, "retrieve": max(cheap, LEAST_SURE)})
+    return replace(found, thresholds={**THRESHOLDS, "retrieve": max(cheap, LEAST_SURE)})
+
+
+def _line(fuser: Fuser, stage: Stage, evidence: Evidence, columns: IntArray, expected: Scaling) -> Scaling:
+    """What examples say about how sure the best label may be.
+
+    Odds are compared at the scale that logits have at stated weights: few examples have moved the weights somewhere,
+    and the expectation is one of stated ones.
+    """
+    logits = fuser.logits(evidence, stage)
+    if logits.shape[1] < 2:
+        return expected
+    stated = Fuser(WEIGHTS, fuser.signs).logits(evidence, stage)
+    scale = float(np.sqrt(logits.var(axis=1).mean() / max(stated.var(axis=1).mean(), LEAST_VARIANCE))) or 1.0
+    outside = 1.0 / (1.0 + np.exp(-np.clip(fuser.odds(evidence, stage), -60, 60)))
+    right = np.asarray(logits.argmax(axis=1) == columns, np.bool_)
+    answers = Answers(
+        best_odds(logits / np.float32(scale)),
+        best_affinity(logits, named(evidence)),
+        outside,
+        right,
+        counted(columns),
+    )
+    return fit_scaling(answers, replace(expected, scale=round(scale, 6)))
 
 
 def fit_weights(

@@ -15,6 +15,7 @@ from backend.pipeline.decide import ABSTAIN_BELOW
 from backend.pipeline.evidence import Evidence
 from backend.pipeline.fuse import Fuser, signs, weighted
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.scaling import Scaling
 from backend.pipeline.stored import HALF
 from training.blind import Blindfold
 from training.calibrate import MAX_ROWS, Calibration, calibrate
@@ -59,9 +60,9 @@ class OutOfFold:
     def columns(self) -> IntArray:
         return self.blindfold.rows.columns[self.asked]
 
-    def calibrated(self, *, share: float) -> Calibration:
-        """Args: share: assumed, of texts out of scope."""
-        return calibrate(self.seen, self.unknown, self.columns, share=share)
+    def calibrated(self, *, share: float, expected: Scaling) -> Calibration:
+        """As `calibrate` does it."""
+        return calibrate(self.seen, self.unknown, self.columns, share=share, expected=expected)
 
     def probabilities(self, fuser: Fuser) -> FloatArray:
         """(n_asked, n_labels + 1), by the last level."""

@@ -20,7 +20,7 @@ from backend.core.code_version import code_version
 from backend.core.errors import BadInputError
 from backend.core.languages import MIXED, checked_language
 from backend.core.profiles import Profile
-from backend.core.types import DataFingerprint, Example, LabelSpace
+from backend.core.types import DataFingerprint, Example, FloatArray, LabelSpace
 from backend.models.kernel import KernelClassifier
 from backend.pipeline.budget import Budget, NoBudget
 from backend.pipeline.clean import CLEANING, clean
@@ -28,6 +28,7 @@ from backend.pipeline.fuse import ASSUMED_SHARE, MOST_ASSUMED, UNASKED_SHARE
 from backend.pipeline.language import detect_language, mixture
 from backend.pipeline.pipeline import Pipeline
 from backend.pipeline.retrieve import Embedder, Index, embed_examples, embed_labels, embed_texts, usable
+from backend.pipeline.scaling import experience
 from backend.pipeline.stored import save_index
 from backend.pipeline.voting import Voting
 from training.blind import Blindfold, Material
@@ -35,7 +36,8 @@ from training.evaluate import metrics_of
 from training.fit import FAMILIES, Fitted, fit_kernel
 from training.judge import GOLD, HOLDOUT, Judged, judge, save_judged
 from training.out_of_fold import OutOfFold
-from training.pool import MAX_POOL, prior_of
+from training.pool import MAX_POOL, MIN_POOL, prior_of
+from training.scaling import expected
 from training.splits import Split, split, without
 from training.votes import PATIENCE_S, Learned, learn_votes
 
@@ -92,11 +94,13 @@ def train(
             "n_left_out": len(examples) - len(known),
             "n_pool": min(len(pool), MAX_POOL),
         }
-        fitted = _fitted(material, options, embedder, pool)
+        unlabelled = _unlabelled(pool, material, options, embedder)
+        fitted = _fitted(material, options, embedder, unlabelled)
         classifier = None if fitted is None else fitted.classifier
         pipeline = _pipeline(material, parameters, options, embedder, assembly, classifier)
         unseen = OutOfFold.of(Blindfold(material, material.rows, pipeline.retrieval, fitted), options)
-        calibration = unseen.calibrated(share=parameters["assumed_share"])
+        before = expected(experience(material.columns, len(space)), has_pool=len(unlabelled) >= MIN_POOL)
+        calibration = unseen.calibrated(share=parameters["assumed_share"], expected=before)
         parameters |= calibration.parameters()
         pipeline = replace(pipeline, **decided_by(parameters, classifies=classifier is not None))
         if options.ask_voters:
@@ -115,17 +119,23 @@ def train(
     return manifest
 
 
+def _unlabelled(
+    pool: Sequence[str], material: Material, options: TrainingOptions, embedder: Embedder
+) -> FloatArray:
+    """(n_texts, dim), of at most MAX_POOL texts."""
+    chosen = np.random.default_rng(options.seed).permutation(len(pool))[:MAX_POOL].tolist()
+    return embed_texts([clean(pool[at]) for at in chosen], embedder, material.labels)
+
+
 def _fitted(
-    material: Material, options: TrainingOptions, embedder: Embedder, pool: Sequence[str]
-) -> Fitted | None:  # fmt: skip
+    material: Material, options: TrainingOptions, embedder: Embedder, unlabelled: FloatArray
+) -> Fitted | None:
     if options.family == "none":
         return None
-    chosen = np.random.default_rng(options.seed).permutation(len(pool))[:MAX_POOL].tolist()
-    unlabelled = embed_texts([clean(pool[at]) for at in chosen], embedder, material.labels)
     prior = prior_of(material.labels[:, : embedder.lead], unlabelled[:, : embedder.lead])
     # label names are of the project's topic, but are no texts: half of what they share is what texts share
     background = (
-        unlabelled.mean(axis=0) if len(chosen) else material.labels.sum(axis=0) / max(2 * len(material.labels), 1)
+        unlabelled.mean(axis=0) if len(unlabelled) else material.labels.sum(axis=0) / max(2 * len(material.labels), 1)
     )
     return fit_kernel(
         material.rows, prior, background=background, n_columns=len(material.values), seed=options.seed

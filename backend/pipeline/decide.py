@@ -14,7 +14,7 @@ from backend.pipeline.clean import share_cut
 from backend.pipeline.evidence import NO_STAGE, Evidence
 from backend.pipeline.reasons import Messages, Speaker
 
-ABSTAIN_BELOW = 0.3  # under it a tick is wrong more often than twice in three and costs more than it saves
+ABSTAIN_BELOW = 0.2  # under it a tick is wrong more often than four times in five and costs more than it saves
 K_ALTERNATIVES = 10
 K_SHOWN = 5  # nearest examples that a reason counts
 K_IDS = 2  # of them that it names

@@ -3,7 +3,8 @@
 Which label, given that one of them is right: a weighted sum of what is known of each pair of text and label, the same
 weights for every label, so that a label without an example is judged like any other. Whether one of them is right at
 all: log odds by the signs that a text resembles none. Stated weights stand here; training/calibrate.py fits them on
-out-of-fold predictions, drawn towards these. A missing finding adds nothing.
+out-of-fold predictions, drawn towards these. A missing finding adds nothing. How sure the sum may make of the best
+label is a matter of its own (scaling.py).
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import numpy as np
 
 from backend.core.types import STAGES, FloatArray, Stage
 from backend.pipeline.evidence import NO_STAGE, NONE, Evidence
+from backend.pipeline.scaling import Scaling
 
 Weights = Mapping[Stage, Mapping[str, float]]
 
@@ -48,6 +50,7 @@ ASSUMED_SHARE = 0.01  # of texts that are out of scope, where a project has a ch
 MOST_ASSUMED = 0.5  # however many of the examples are
 UNASKED_SHARE = 0.005  # the same where it has none
 FITTED_SHARE = 0.5  # that the signs' weights are made for
+RULES = ("keywords",)  # a person's word: it counts as stated, however little else may count
 OOS_FEATURES = ("keywords", "irrelevance")  # that speak for out-of-scope as they do for a label; and voters
 
 
@@ -58,6 +61,7 @@ class Fuser:
     weights: Weights = field(default_factory=lambda: WEIGHTS)
     signs: Weights = field(default_factory=lambda: SIGNS)
     assumed_share: float = ASSUMED_SHARE  # of texts out of scope, before one has been looked at
+    scalings: Mapping[Stage, Scaling] = field(default_factory=dict)  # a stage without one is as sure as its weights
 
     def fuse(self, evidence: Evidence) -> FloatArray:
         """(n_texts, n_labels + 1), rows sum to 1, the last column is out-of-scope."""
@@ -71,7 +75,20 @@ class Fuser:
         return probs
 
     def _at(self, evidence: Evidence, stage: Stage) -> FloatArray:
-        return joined(weighted(evidence, self.weights[stage])[:, :-1], self.odds(evidence, stage))
+        """Rules are added after scaling."""
+        logits, rules = self.logits(evidence, stage), self.rules(evidence, stage)
+        if scaling := self.scalings.get(stage):
+            logits = scaling.scaled(logits, named(evidence))
+        return joined(logits + rules, self.odds(evidence, stage))
+
+    def logits(self, evidence: Evidence, stage: Stage) -> FloatArray:
+        """(n_texts, n_labels), of all but rules, as the weights have it."""
+        weights = {name: weight for name, weight in self.weights[stage].items() if name not in RULES}
+        return weighted(evidence, weights)[:, :-1]
+
+    def rules(self, evidence: Evidence, stage: Stage) -> FloatArray:
+        """(n_texts, n_labels), of rules."""
+        return weighted(evidence, {name: self.weights[stage].get(name, 0.0) for name in RULES})[:, :-1]
 
     def odds(self, evidence: Evidence, stage: Stage) -> FloatArray:
         """(n_texts,): log odds that none of the labels is right."""
@@ -84,9 +101,22 @@ class Fuser:
         """The same with other weights of the last stage."""
         return replace(self, weights={**self.weights, "vote": weights})
 
+    def with_experience(self, known: float) -> "Fuser":
+        """The same, where that much experience is known by now; see `scaling.experience`."""
+        grown = {stage: replace(scaling, known=known) for stage, scaling in self.scalings.items()}
+        return replace(self, scalings=grown)
+
 
 def _speaks_of_none(name: str) -> bool:
     return name in OOS_FEATURES or name.startswith(NONE)
+
+
+def named(evidence: Evidence) -> FloatArray:
+    """(n_texts, n_labels): how near each label's own words are, in spreads; 0 where that is not known."""
+    names = evidence.feature("names")
+    if names is None:
+        return np.zeros((len(evidence), len(evidence.labels)), np.float32)
+    return np.where(names.present, names.values, 0.0)[:, :-1].astype(np.float32)
 
 
 def weighted(evidence: Evidence, weights: Mapping[str, float]) -> FloatArray:

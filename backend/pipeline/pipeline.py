@@ -25,6 +25,7 @@ from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Learning, Level, NoLevel, Retrieval
 from backend.pipeline.question import Question, Voter
 from backend.pipeline.retrieve import columns_of, embed_examples, latest
+from backend.pipeline.scaling import experience
 from backend.pipeline.voting import Voting
 
 CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
@@ -128,7 +129,9 @@ class Pipeline:
         vectors = embed_examples(known, self.retrieval.embedder, self.retrieval.index.labels)
         texts = [clean(example.text) for example in known]
         classification = self.classification.with_live(texts, vectors, columns_of(known, self.labels))
-        return replace(self, retrieval=self.retrieval.with_live(examples), classification=classification)
+        retrieval = self.retrieval.with_live(examples)
+        fuser = self.fuser.with_experience(experience(retrieval.index.columns, len(self.labels)))
+        return replace(self, retrieval=retrieval, classification=classification, fuser=fuser)
 
     @property
     def voters(self) -> Sequence[Voter]:

@@ -207,6 +207,12 @@ class Index:
         live = _segment(self.space, kept, vectors, self.stemmer, FaissIndex.of)
         return replace(self, live=live, hidden=hidden)
 
+    @property
+    def columns(self) -> IntArray:
+        """(n_examples,), of all examples that are known by now."""
+        kept = np.delete(self.trained.columns, self.hidden)
+        return kept if self.live is None else np.concatenate([kept, self.live.columns])
+
     def text_of(self, id_: str) -> str:
         """An example's cleaned text, as it is by now; empty where the id is not known. Not for showing."""
         return (self.live.text_of(id_) if self.live is not None else "") or self.trained.text_of(id_)

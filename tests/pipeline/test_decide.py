@@ -25,7 +25,8 @@ def decide(
     evidence = Evidence.of([text], space).append(
         Finding("classify", (), neighbours=(near,)), where=np.ones(1, np.bool_)
     )
-    return Policy(space, speaker=speaker).decide(np.array([probs], np.float32), evidence)[0]
+    policy = Policy(space, abstain_below=0.3, speaker=speaker)
+    return policy.decide(np.array([probs], np.float32), evidence)[0]
 
 
 NEAR = tuple(Neighbour(id_, "cancel_order", 0.9) for id_ in ("12", "40", "7"))

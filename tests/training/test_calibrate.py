@@ -11,14 +11,16 @@ from backend.assembly import decided_by
 from backend.core.types import IntArray, Label, LabelSpace, Stage
 from backend.pipeline.evidence import Evidence, Feature, Finding
 from backend.pipeline.fuse import SIGNS, WEIGHTS, joined, novelty, weighted
+from backend.pipeline.scaling import Scaling
 from backend.pipeline.voting import stated
 from tests.pipeline.tables import voter_of
-from training.calibrate import FITTED, STATED, calibrate, fit_signs, fit_weights, threshold
+from training.calibrate import FITTED, Calibration, calibrate, fit_signs, fit_weights, threshold
 
 N_LABELS = 6
 SPACE = LabelSpace(tuple(Label(f"l{n}", f"l{n}") for n in range(N_LABELS)), "other")
 STAGE: Stage = "classify"
 TOGETHER = FITTED[STAGE]
+EXPECTED = Scaling(-0.7, 0.4)
 
 
 def evidence_of(features: Mapping[str, npt.NDArray[Any]]) -> Evidence:
@@ -95,12 +97,14 @@ def test_with_few_labels_or_few_examples_the_stated_signs_stand() -> None:
 
 
 def test_without_examples_the_stated_values_stand() -> None:
-    assert calibrate({}, {}, np.zeros(0, np.int64), share=0.1) == STATED
+    found = calibrate({}, {}, np.zeros(0, np.int64), share=0.1, expected=EXPECTED)
+    assert found == Calibration.before(EXPECTED)
+    assert (found.weights, found.signs) == (WEIGHTS, SIGNS)
 
 
 def test_the_last_stage_weighs_what_the_level_before_it_does_and_votes_what_their_voters_state() -> None:
     evidence, columns = drawn(2.0, n=200)
-    found = calibrate({STAGE: evidence}, {STAGE: evidence}, columns, share=0.01)
+    found = calibrate({STAGE: evidence}, {STAGE: evidence}, columns, share=0.01, expected=EXPECTED)
     assert found.weights["vote"] == found.weights["classify"] != WEIGHTS["vote"]
     assert found.signs["vote"] == found.signs["classify"]
     voter = voter_of(weight=0.5)

