@@ -142,11 +142,10 @@ class Projects:
 
 
 def family_of(name: str) -> str:
-    """The data set that a name's texts come from."""
+    """The data set that a name's texts come from: some share theirs."""
     first = name.split(",")[0]
-    return {"scenarios": "massive", "clinc-domains": "clinc"}.get(
-        first if first == "clinc-domains" else first.split("-")[0], first
-    )
+    shared = {"clinc": "clinc", "massive": "massive", "scenarios": "massive"}
+    return shared.get(first.split("-")[0], first)
 
 
 def fitted(draws: Sequence[Draw]) -> Matrix:

@@ -1,12 +1,13 @@
 """From the steps of a run to an explanation: what the pipeline saw on its way, so that both cannot differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from backend.core.explanation import Candidate, Explanation, Look
 from backend.core.types import BoolArray, Decision, FloatArray, LabelSpace
 from backend.pipeline.evidence import Evidence
+from backend.pipeline.scaling import Scaling
 
 K_CANDIDATES = 10
 OUT_OF_SCOPE = "(out of scope)"  # the candidate that is no label
@@ -61,8 +62,15 @@ def _candidates(evidence: Evidence, probs: FloatArray, space: LabelSpace) -> Ite
 def _plain(part: object) -> Iterator[tuple[str, Any]]:
     """The fields that are numbers, words, or such by name."""
     if is_dataclass(part):
-        values = ((field.name, getattr(part, field.name)) for field in fields(part))
+        values = ((field.name, _lines(getattr(part, field.name))) for field in fields(part))
         yield from ((name, _told(value)) for name, value in values if _is_plain(value))
+
+
+def _lines(value: object) -> object:
+    """Of scalings by stage, their numbers."""
+    if isinstance(value, Mapping):
+        return {name: asdict(each) if isinstance(each, Scaling) else each for name, each in value.items()}
+    return value
 
 
 def _is_plain(value: object) -> bool:

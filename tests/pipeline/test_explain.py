@@ -9,6 +9,7 @@ from backend.core.types import Decision, Example
 from backend.pipeline.evidence import NONE, VOTE
 from backend.pipeline.gate import Gate
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.scaling import Scaling
 from backend.pipeline.voting import Voting
 from tests.pipeline.tables import TOKENS, voter_of
 from tests.pipeline.words import pipeline_of
@@ -46,6 +47,14 @@ def test_an_explanation_tells_candidates_neighbours_and_settings() -> None:
     assert found.neighbours[0].example_id == "11"
     assert found.prompts == {}
     assert {"weights", "signs", "thresholds", "abstain_below"} <= found.settings.keys()
+
+
+def test_how_sure_the_best_label_may_be_is_among_the_settings() -> None:
+    pipeline = pipeline_of(EXAMPLES)
+    scaled = replace(pipeline, fuser=replace(pipeline.fuser, scalings={"retrieve": Scaling(-0.7, 0.4)}))
+    told = scaled.explain("please send it once more")
+    assert told.settings["scalings"]["retrieve"]["slope"] == 0.4
+    assert "scalings of retrieve: bias -0.7, slope 0.4" in told.tail
 
 
 def test_the_gate_and_the_vote_are_told() -> None:
