@@ -20,6 +20,7 @@ from backend.loop.desk import ProjectDesk
 from backend.loop.push import in_front, show_stored
 from backend.loop.replacements import add_blind, present_tasks, refresh_tasks
 
+CARRIED = "carried"  # the note of how far a version was carried
 BUSY_S = 5.0  # for who follows labels, and writes the same tasks
 TASKS_AT_ONCE = 50  # written one by one, 60 ms each, between two looks at the queue
 
@@ -27,13 +28,15 @@ TASKS_AT_ONCE = 50  # written one by one, 60 ms each, between two looks at the q
 def carry_over(work: ProjectDesk) -> bool:
     """Move such tasks' predictions on to the version that serves; false where others wait and more is left.
 
-    Nobody else writes the tasks meanwhile: whoever follows labels waits for a piece at most.
+    Nobody else writes the tasks meanwhile: whoever follows labels waits for a piece at most. The
+    next run goes on where this one made way.
     """
     served = work.served()
     if served is None:
         return True
     lacking = [lacking_version(served.version), having_version(OWN_PREFIX)]
-    wanted, above = [open_tasks(), labelled(), *lacking], 0
+    wanted = [open_tasks(), labelled(), *lacking]
+    above = _carried_to(work, served.version)
     tasks_of = work.desk.client.tasks
     while tasks := list(tasks_of(work.id, filters=[*wanted, id_above(above)], limit=TASKS_AT_ONCE)):
         with work.desk.lease("labels", work.key, wait_s=BUSY_S) as held:
@@ -43,11 +46,23 @@ def carry_over(work: ProjectDesk) -> bool:
             refresh_tasks(work, served, entered)
             add_blind(work, served, entered)
         above = tasks[-1].id
+        _note_carried(work, served.version, above)
         if work.desk.queue.waits(*in_front(work)):
             return False
     if above:
+        _note_carried(work, served.version, 0)  # those that came later are looked at next time
         show_stored(work, served.version)
     return True
+
+
+def _carried_to(work: ProjectDesk, version: str) -> int:
+    """The id of the last task that an unfinished run looked at; 0 where none was broken off."""
+    noted, _, above = work.desk.queue.noted(CARRIED, work.key).partition(" ")
+    return int(above) if noted == version else 0
+
+
+def _note_carried(work: ProjectDesk, version: str, above: int) -> None:
+    work.desk.queue.note(CARRIED, work.key, f"{version} {above}")
 
 
 def _entered(work: ProjectDesk, tasks: Sequence[Task]) -> list[Task]:

@@ -10,10 +10,10 @@ from backend.labelstudio.records import Task
 from backend.labelstudio.wire import choice
 from backend.loop.coverage import count_open
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.follow import follow
+from backend.loop.follow import follow, learn
 from backend.loop.push import fill
 from backend.loop.retrain import retrain
-from backend.loop.second_annotator import carry_over
+from backend.loop.second_annotator import TASKS_AT_ONCE, carry_over
 from tests.label_studios import second_person
 from tests.projects import config_of
 from tests.stack import Backend, RunningLabelStudio
@@ -110,3 +110,23 @@ def test_what_was_labelled_before_prelabel_came_is_ticked_for_the_second_person(
     version = work.desk.client.project(work.id).model_version
     assert all(versions_of(task) == [version] for task in tasks_of(work))
     assert [item["model_version"] for item in second.next_task(work.id)["predictions"]] == [version]
+
+
+def test_where_labels_never_stop_coming_the_tasks_are_moved_on_piece_by_piece(work: ProjectDesk) -> None:
+    client, label = work.desk.client, choice(work.control, "praise")
+    item = {"model_version": "pl-0-00000000", "result": [label], "score": 0.5}
+    both = {"annotations": [{"result": [label]}], "predictions": [item]}
+    ids = client.import_tasks(work.id, [{"data": {"text": f"thing {n}"}, **both} for n in range(TASKS_AT_ONCE + 2)])
+    unread, read = ids[:TASKS_AT_ONCE], ids[TASKS_AT_ONCE:]
+    learn(work, [client.task(task_id) for task_id in read])
+    work.desk.queue.enqueue("follow", work.key)
+    assert not carry_over(work.desk.project(work.key)), "it makes way after each piece"
+    assert not carry_over(work.desk.project(work.key))
+    now = {task.id: versions_of(task) for task in tasks_of(work)}
+    assert {tuple(now[task_id]) for task_id in read} == {(work.project.model_version,)}
+    assert carry_over(work.desk.project(work.key)), "nothing is left but what the ledger does not hold"
+
+    learn(work, [client.task(task_id) for task_id in unread])
+    carry_over(work.desk.project(work.key))
+    now = {task.id: versions_of(task) for task in tasks_of(work)}
+    assert {tuple(now[task_id]) for task_id in unread} == {(work.project.model_version,)}
