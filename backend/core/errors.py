@@ -19,6 +19,7 @@ A message states rule, value and remedy, and never a secret. Where it tells a va
 that logs can leave it out: it may be a label.
 """
 
+NOT_FOUND = 404
 FAILED = 500  # the first HTTP status of those that say: the server could not, and may have begun
 
 
@@ -74,6 +75,11 @@ class LabelStudioError(OutsideError):
         super().__init__(message)
         self.status = status
         self.summary = summary or message
+
+    @property
+    def gone(self) -> bool:
+        """Whether what was asked for does not exist, or no longer."""
+        return self.status == NOT_FOUND
 
     @property
     def unanswered(self) -> bool:

@@ -34,7 +34,7 @@ class Api:
         try:
             return self.json("GET", "api/tasks", params=params)
         except LabelStudioError as err:
-            if err.status != httpx.codes.NOT_FOUND or params["page"] == 1:
+            if not err.gone or params["page"] == 1:
                 raise
             return {"tasks": [], "total": 0}  # a page past the end, because tasks vanished meanwhile
 

@@ -240,7 +240,7 @@ class LabelStudioClient:
         try:
             self.api.call("DELETE", f"api/tasks/{task_id}/")
         except LabelStudioError as err:
-            if err.status != httpx.codes.NOT_FOUND:
+            if not err.gone:
                 raise
 
     def next_task(self, project_id: int) -> Json:
@@ -318,7 +318,7 @@ class LabelStudioClient:
         try:
             self.api.call("DELETE", f"api/predictions/{prediction_id}/")
         except LabelStudioError as err:
-            if err.status != httpx.codes.NOT_FOUND:
+            if not err.gone:
                 raise
 
     def delete_predictions_of(self, project_id: int, task_ids: Sequence[int]) -> None:
@@ -355,7 +355,7 @@ class LabelStudioClient:
         try:
             self.api.call("DELETE", f"api/dm/views/{tab_id}/")
         except LabelStudioError as err:
-            if err.status != httpx.codes.NOT_FOUND:
+            if not err.gone:
                 raise
 
     # webhooks and backends

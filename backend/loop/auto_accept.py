@@ -25,7 +25,6 @@ from training.dataset import label_of_annotation
 MARKED = "auto"  # the value under AUTO_KEY
 WRITES = 50  # of one job, 60 ms each: labels wait to be followed meanwhile
 WAIT_S = 120.0  # for a worker that is at it
-GONE = 404
 DONE = "auto-accepted"  # the note of what was looked at when nothing was left to do
 
 
@@ -187,5 +186,5 @@ def _unless_gone() -> Iterator[None]:
     try:
         yield
     except LabelStudioError as err:
-        if err.status != GONE:
+        if not err.gone:
             raise

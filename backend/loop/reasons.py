@@ -5,10 +5,9 @@ Some people open tasks elsewhere, and where several work Label Studio shows task
 
 import structlog
 
-from backend.core.projects import is_blind
 from backend.labelstudio.filters import having_version, open_tasks
 from backend.labelstudio.wire import tells, text_of
-from backend.loop.concealment import conceal
+from backend.loop.deciding import kept_blind
 from backend.loop.desk import ProjectDesk
 from backend.loop.replacements import explain_tasks, present_tasks
 from backend.serving import Served
@@ -28,19 +27,19 @@ def give(work: ProjectDesk) -> bool:
     served = work.served()
     if served is None or work.project.model_version != served.version:
         return True
-    silent = _silent(work, served)
-    for start in range(0, len(silent), AT_ONCE):
+    amiss = _amiss(work, served)
+    for start in range(0, len(amiss), AT_ONCE):
         with work.desk.lease("labels", work.key, wait_s=BUSY_S) as held:
             if not held:
                 return False
-            explain_tasks(work, served, present_tasks(work, silent[start : start + AT_ONCE]))
+            explain_tasks(work, served, present_tasks(work, amiss[start : start + AT_ONCE]))
         if work.desk.queue.waits("live", "reconcile"):
             return False
     return True
 
 
-def _silent(work: ProjectDesk, served: Served) -> list[int]:
-    """Tasks without reason and percents; blind ones that have any lose them."""
+def _amiss(work: ProjectDesk, served: Served) -> list[int]:
+    """Tasks without reason and percents, and blind ones that have any."""
     wanted = [open_tasks(), having_version(served.version)]
     listed = work.desk.client.tasks(
         work.id,
@@ -49,9 +48,6 @@ def _silent(work: ProjectDesk, served: Served) -> list[int]:
         limit=N_EXPLAINED,
         all_fields=False,
     )
-    tasks = list(listed)
-    blind = {each.id for each in tasks if is_blind(work.key, each.id, work.settings.blind_share)}
-    conceal(work, [task.id for task in tasks if task.id in blind and tells(task.data)])
     return [
-        task.id for task in tasks if task.id not in blind and not tells(task.data) and text_of(task.data, work.control)
+        task.id for task in listed if tells(task.data) == kept_blind(work, task.id) and text_of(task.data, work.control)
     ]

@@ -23,7 +23,6 @@ from backend.serving import Served
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
-GONE = 404  # the task was deleted meanwhile
 WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 
@@ -33,7 +32,7 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
     Reason and percents are written where they would read otherwise, the prediction where its tick or its place in the
     stream would differ: a percent more or less is nothing that an annotator should wait for.
     """
-    conceal(work, [task.id for task in tasks if kept_blind(work, task.id) and tells(task.data)])
+    _conceal_blind(work, tasks)
     texts = {task.id: text_of(task.data, work.control) for task in tasks}
     wanted = [task for task in tasks if texts[task.id] is not None and not kept_blind(work, task.id)]
     decided = _decided(work, served, [texts[task.id] or "" for task in wanted])
@@ -44,10 +43,15 @@ def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> i
 
 def explain_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
     """Predict tasks again by the cheap levels alone, as `refresh_tasks` does; how many were written."""
+    _conceal_blind(work, tasks)
     seen = {task.id: task for task in tasks if not kept_blind(work, task.id)}
     decided = decisions(work, served, list(seen.values()))
     pairs = [(seen[task_id], decision) for task_id, decision in decided.items()]
     return replace_predictions(work, served, pairs)
+
+
+def _conceal_blind(work: ProjectDesk, tasks: Sequence[Task]) -> None:
+    conceal(work, [task.id for task in tasks if kept_blind(work, task.id) and tells(task.data)])
 
 
 def present_tasks(work: ProjectDesk, task_ids: Sequence[int]) -> list[Task]:
@@ -60,7 +64,7 @@ def present_tasks(work: ProjectDesk, task_ids: Sequence[int]) -> list[Task]:
         try:
             found.append(work.desk.client.task(task_id))
         except LabelStudioError as err:
-            if err.status != GONE:
+            if not err.gone:
                 raise
     return [task for task in found if task.open]
 
@@ -146,7 +150,7 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, 
         if concealed or not reads_so(task.data, shown):
             client.patch_task(task.id, {**task.data, **shown})
     except LabelStudioError as err:
-        if err.status != GONE:
+        if not err.gone:
             raise
         return None
     return row if changed else None

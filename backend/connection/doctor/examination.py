@@ -13,8 +13,6 @@ from backend.core.projects import ProjectKey
 from backend.core.settings import Settings
 from backend.loop.desk import Desk, ProjectDesk
 
-NOT_FOUND = 404
-
 Report = Callable[[str], None]
 
 
@@ -42,7 +40,7 @@ def there(named: Named) -> Finding[Named]:
     try:
         return Finding(repr(named.desk.project(named.key).project.title))
     except PrelabelError as err:
-        if isinstance(err, LabelStudioError) and err.status == NOT_FOUND:
+        if isinstance(err, LabelStudioError) and err.gone:
             return DELETED.seen(id=named.id)
         return UNREADABLE.seen(problem=err)
 
