@@ -113,8 +113,9 @@ class Answering:
         decisions = dict(zip(texts, decided, strict=True))
         answers = self._predictions(key, served, control, decisions, request)
         given = {place: each for place, each in decisions.items() if answers[place] is not None}
-        self._record(key, served, request, texts, given)
-        self._refine_later(key, request, decisions)
+        if self._row(key) is not None:
+            self._record(key, served, request, texts, given)
+            self._refine_later(key, request, decisions)
         return answers
 
     def event(self, action: str, key: ProjectKey) -> str:
@@ -215,6 +216,8 @@ class Answering:
             for place, decision in decisions.items()
             if decision is not None and request.tasks[place].id
         ]
+        if request.interactive:  # Label Studio stores nothing of it: what it stores is of an older text
+            rows = [replace(row, text_hash="") for row in rows]
         with _carrying_on("shown", key):
             self.ledger.add_shown(key, rows)
 

@@ -34,6 +34,7 @@ QUEUES = ("train", "live", "reconcile", "bulk")
 JOBS = {  # function -> (queue, seconds it may take)
     "retrain": ("train", 1800),
     "retrain_due": ("train", 1800),
+    "renew_cold": ("train", 1800),
     "follow": ("live", 300),
     "poll": ("live", 120),
     "refresh": ("reconcile", 300),
@@ -64,6 +65,7 @@ FAILURE_TTL_S = 7 * 24 * 3600
 COUNT_TTL_S = 30 * 24 * 3600  # longer than any job is kept: a count from the start must name no job that is there
 ASIDE_LIMIT = 100_000  # tasks put aside for a project: what came too late is predicted again by and by
 NOTE_TTL_S = 24 * 3600
+SCANNED = 1000  # names that Redis looks at in one step
 FIGURES = "prelabel:figures"  # what workers count, by worker
 CONNECT_TIMEOUT_S = 0.5  # a webhook has 1 s in all
 WEBHOOK_ANSWER_S = 0.4
@@ -267,6 +269,14 @@ class JobQueue:
         with _answering():
             taken = self.connection.spop(_aside(what, project_key), n)
         return sorted(int(each) for each in taken or ())
+
+    def forget(self, project_key: str) -> None:
+        """Drop what is kept of a project: its notes, and the tasks that were put aside."""
+        with _answering():
+            patterns = (_note("*", project_key), _aside("*", project_key))
+            found = [name for each in patterns for name in self.connection.scan_iter(match=each, count=SCANNED)]
+            if found:
+                self.connection.delete(*found)
 
     def leased(self, what: str, project_key: str) -> bool:
         """Whether somebody holds (what, project) now."""

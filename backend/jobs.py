@@ -45,7 +45,10 @@ def desk() -> Desk:
 
 
 def job(run: Callable[P, R]) -> Callable[P, R]:
-    """A job that begins by taking its mark away, and tells of itself; see backend.loop.telling."""
+    """A job that begins by taking its mark away, and tells of itself; see backend.loop.telling.
+
+    Of a project that is not connected nothing stays in the queue.
+    """
 
     @wraps(run)
     def told_run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -53,7 +56,10 @@ def job(run: Callable[P, R]) -> Callable[P, R]:
         with telling(desk(), run.__name__, project):
             if project:
                 desk().queue.begin(run.__name__, project)
-            return run(*args, **kwargs)
+            done = run(*args, **kwargs)
+            if project and not desk().connected(project):
+                desk().queue.forget(project)
+            return done
 
     return told_run
 
@@ -64,7 +70,7 @@ def follow(project_key: str) -> None:
     with desk().lease("labels", project_key) as held:
         if held:
             work = desk().project(project_key)
-            training.renew_cold(work)
+            training.renew_cold_later(work)
             following.follow(work.update(webhook_at=time.time()))
 
 
@@ -138,11 +144,7 @@ def auto_accept(project_key: str) -> None:
 @job
 def mark(project_key: str) -> None:
     """Mark blind tasks, and ticks that people changed, for the Data Manager's tabs."""
-    with desk().lease("labels", project_key, wait_s=reasons.BUSY_S) as held:  # nobody else writes the data
-        if not held:
-            return  # asked for again with the next labels and the next version
-        done = marking.mark(desk().project(project_key))
-    if not done:
+    if desk().connected(project_key) and not marking.mark(desk().project(project_key)):
         desk().queue.enqueue("mark", project_key)
 
 
@@ -167,6 +169,19 @@ def retrain(project_key: str) -> str:
 def retrain_due(project_key: str) -> str:
     """The same where it is still due: somebody may have trained since the cron's tick asked."""
     return _train(project_key, lambda work: following.training_due(work.row, work.settings, time.time()), why="due")
+
+
+@job
+def renew_cold(project_key: str) -> None:
+    """Make the version without labels anew where many more texts came than it knows."""
+    with desk().lease("retrain", project_key) as held:
+        try:
+            renewed = held and training.renew_cold(desk().project(project_key))
+        except Exception as err:
+            training.note_failure(desk().queue, project_key, err)
+            raise
+    if renewed:
+        desk().queue.enqueue("predict_project", project_key)
 
 
 def _train(project_key: str, wanted: Callable[[ProjectDesk], bool], *, why: str) -> str:
@@ -195,8 +210,6 @@ def reconcile(project_key: str) -> None:
             found = upkeep.reconcile(work)
             if work.usable and accepting.wanted(work):
                 desk().queue.enqueue("auto_accept", project_key)
-            if "labels" in found:
-                desk().queue.enqueue("mark", project_key)
             log.info("reconciled", found=found)
 
 

@@ -131,6 +131,19 @@ def test_the_ledger_remembers_what_was_shown_also_by_interactive_calls(web: Web)
     assert [region["id"] for region in item["result"]] == [shown.region_id]
 
 
+def test_an_answer_that_nobody_stores_does_not_count_as_a_prediction_of_the_present_text(web: Web) -> None:
+    predict(web, TEXT)
+    stored = web.ledger.text_hashes(KEY, [1])
+    predict(web, f"{TEXT}, which was edited", context={"result": []})
+    assert web.ledger.text_hashes(KEY, [1]) == stored != {}
+
+
+def test_of_a_project_that_was_disconnected_nothing_is_kept(web: Web) -> None:
+    web.ledger.remove_project(KEY)
+    assert predict(web, TEXT) != [[]]
+    assert web.ledger.shown_tasks(KEY) == set()
+
+
 def test_no_tick_goes_beside_percents_or_a_reason_of_another_one(web: Web) -> None:
     task = {"id": 1, "data": {"text": TEXT, "prelabel_why": "parcel 90 %, closest to #7"}}
     body = {"tasks": [task], "project": PROJECT, "label_config": LABEL_CONFIG, "params": {}}

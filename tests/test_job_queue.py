@@ -46,13 +46,27 @@ def test_every_job_exists_under_the_name_that_is_queued() -> None:
         assert timeout_s > 0
 
 
-def test_jobs_that_waited_while_their_project_was_disconnected_do_nothing(redis_url: str, tmp_path: Path) -> None:
+def test_jobs_that_waited_while_their_project_was_disconnected_do_nothing(
+    work: JobQueue, redis_url: str, tmp_path: Path
+) -> None:
+    work.note("poll", KEY, "seen")
     code = "import sys; from backend import jobs; [getattr(jobs, name)(sys.argv[1]) for name in jobs.JOBS]"
     nobody = f"http://127.0.0.1:{free_port()}"  # who asked Label Studio would fail
     environment = {**os.environ, "PRELABEL_HOME": str(tmp_path), "PRELABEL_REDIS_URL": redis_url}
     environment |= {"PRELABEL_LABEL_STUDIO_URL": nobody, "PRELABEL_LABEL_STUDIO_TOKEN": "not.a.token"}
     subprocess.run([sys.executable, "-c", code, KEY], cwd=ROOT, env=environment, check=True)
     assert open_ledger(Settings(home=tmp_path)).project_keys() == []
+    assert work.noted("poll", KEY) == "", "nothing is kept of it"
+
+
+def test_of_a_project_that_is_left_nothing_is_kept(work: JobQueue) -> None:
+    other = f"1{KEY}"
+    for key in (KEY, other):
+        work.note("poll", key, "seen")
+        work.put_aside(UNVOTED, key, [1, 2])
+    work.forget(KEY)
+    assert [work.noted("poll", key) for key in (KEY, other)] == ["", "seen"]
+    assert [work.take(UNVOTED, key, 9) for key in (KEY, other)] == [[], [1, 2]]
 
 
 def test_a_storm_of_events_becomes_one_waiting_job(work: JobQueue) -> None:

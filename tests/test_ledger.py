@@ -35,6 +35,7 @@ from backend.ledger import (
     metadata,
     open_ledger,
 )
+from backend.ledger.ledger import SHOWN_OF_TASK
 from tests.stack import ROOT
 
 KEY, OTHER = "84-1795230264", "85-1795230264"
@@ -389,3 +390,38 @@ def test_tasks_are_counted_by_what_a_version_decided_of_them_last(ledger: Ledger
     ledger.add_shown(OTHER, [outside])
     assert ledger.decided_as(KEY, "pl-1") == {"label": 1, "out_of_scope": 1}
     assert ledger.decided_as(KEY, "pl-3") == {}
+
+
+def test_of_a_task_that_was_predicted_again_and_again_the_last_ones_are_read(ledger: Ledger) -> None:
+    ledger.add_shown(KEY, [shown(7, generation=n) for n in range(SHOWN_OF_TASK + 50)])
+    ledger.add_shown(KEY, [shown(8)])
+    found = ledger.all_shown(KEY, [7, 8, 9])
+    assert [row.generation for row in found[7]] == list(range(50, SHOWN_OF_TASK + 50))
+    assert found[8] == [shown(8)]
+    assert found.keys() == {7, 8}
+
+
+def test_the_text_that_is_stored_in_label_studio_is_the_last_one_that_is_known(ledger: Ledger) -> None:
+    ledger.add_shown(KEY, [replace(shown(7), text_hash="first"), replace(shown(7), text_hash="second"), shown(7)])
+    ledger.add_shown(KEY, [shown(8)])
+    assert ledger.text_hashes(KEY, [7, 8]) == {7: "second"}
+
+
+def test_only_tasks_of_which_there_is_something_new_are_touched(ledger: Ledger) -> None:
+    ledger.add_shown(KEY, [replace(shown(1), kind="blind"), shown(2)])
+    ledger.add_shown(OTHER, [replace(shown(9), kind="blind")])
+    ledger.add_accepted(KEY, [accepted(3, "t1")])
+    everything, last = ledger.touched(KEY, after=(0, 0))
+    assert everything == {1, accepted(3).task_id}
+    assert ledger.touched(KEY, after=last) == (set(), last)
+    ledger.add_shown(KEY, [replace(shown(4), kind="blind"), shown(5)])
+    assert ledger.touched(KEY, after=last)[0] == {4}
+
+
+def test_what_was_shown_of_tasks_that_do_not_exist_is_dropped_and_nothing_else(ledger: Ledger) -> None:
+    ledger.add_shown(KEY, [shown(1), shown(2), shown(2)])
+    ledger.add_shown(OTHER, [shown(2)])
+    assert ledger.shown_tasks(KEY) == {1, 2}
+    ledger.drop_shown(KEY, [2])
+    assert ledger.shown_tasks(KEY) == {1}
+    assert ledger.shown_tasks(OTHER) == {2}

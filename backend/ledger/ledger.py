@@ -1,10 +1,11 @@
 """All reads and writes of the database: who was shown what, what people said, and where each project stands."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from backend.ledger.spending import SpendingLedger
 from backend.ledger.tables import examples, ledger, past, projects, shown, trainings
 
 BLIND = 5_000  # labels of blind tasks that are looked at
+SHOWN_OF_TASK = 200  # predictions of one task: months, where each label brings another
 CHUNK = 500  # rows of one IN clause: SQLite takes 32,766 variables, PostgreSQL 65,535
 
 
@@ -78,9 +80,25 @@ class Ledger:
                     found[row["task_id"]] = Shown(**row)
         return found
 
+    def text_hashes(self, key: str, task_ids: Iterable[int]) -> dict[int, str]:
+        """The hash of the text that each task's newest prediction was made of, where one is known."""
+        found: dict[int, str] = {}
+        with self.engine.connect() as connection:
+            for part in _chunks(list(task_ids)):
+                newest = (
+                    sa.select(sa.func.max(shown.c.id))
+                    .where(shown.c.project == key, shown.c.task_id.in_(part), shown.c.text_hash != "")
+                    .group_by(shown.c.task_id)
+                )
+                rows = connection.execute(sa.select(shown.c.task_id, shown.c.text_hash).where(shown.c.id.in_(newest)))
+                found.update((row[0], row[1]) for row in rows)
+        return found
+
     def decided_as(self, key: str, version: str) -> Counter[str]:
         """How many tasks a version decided last as what: label, out_of_scope, abstain, blind."""
-        newest = sa.select(sa.func.max(shown.c.id)).where(shown.c.project == key).group_by(shown.c.task_id)
+        mine = shown.c.project == key
+        first = sa.select(sa.func.min(shown.c.id)).where(mine, shown.c.version == version).scalar_subquery()
+        newest = sa.select(sa.func.max(shown.c.id)).where(mine, shown.c.id >= first).group_by(shown.c.task_id)
         query = (
             sa.select(shown.c.kind, sa.func.count().label("n"))
             .where(shown.c.id.in_(newest), shown.c.version == version)
@@ -90,13 +108,16 @@ class Ledger:
             return Counter({row.kind: row.n for row in connection.execute(query)})
 
     def all_shown(self, key: str, task_ids: Iterable[int]) -> dict[int, list[Shown]]:
-        """All that each task was ever given to show, oldest first."""
+        """What each task was given to show, oldest first: the last SHOWN_OF_TASK."""
         found: dict[int, list[Shown]] = defaultdict(list)
         columns = [shown.c[name] for name in Shown.__slots__]
+        place = sa.func.row_number().over(partition_by=shown.c.task_id, order_by=shown.c.id.desc())
         with self.engine.connect() as connection:
             for part in _chunks(list(task_ids)):
-                mine = sa.select(*columns).where(shown.c.project == key, shown.c.task_id.in_(part))
-                for row in connection.execute(mine.order_by(shown.c.id)).mappings():
+                mine = shown.c.project == key, shown.c.task_id.in_(part)
+                placed = sa.select(*columns, shown.c.id, place.label("place")).where(*mine).subquery()
+                kept = sa.select(*[placed.c[name] for name in Shown.__slots__]).where(placed.c.place <= SHOWN_OF_TASK)
+                for row in connection.execute(kept.order_by(placed.c.id)).mappings():
                     found[row["task_id"]].append(Shown(**row))
         return found
 
@@ -111,11 +132,37 @@ class Ledger:
                 found.update((row[0], row[1]) for row in connection.execute(query))
         return found
 
-    def blind_tasks(self, key: str) -> list[int]:
-        """Tasks that were once kept without a tick, by rising id."""
+    def blind_tasks(self, key: str, task_ids: Collection[int] | None = None) -> list[int]:
+        """Tasks that were once kept without a tick, by rising id; of all tasks or of some."""
         query = sa.select(shown.c.task_id).where(shown.c.project == key, shown.c.kind == "blind")
         with self.engine.connect() as connection:
-            return sorted(set(connection.execute(query).scalars()))
+            parts = (connection.execute(query.where(each)).scalars() for each in _among(shown, task_ids))
+            return sorted(set(chain.from_iterable(parts)))
+
+    def touched(self, key: str, *, after: tuple[int, int]) -> tuple[set[int], tuple[int, int]]:
+        """Tasks that were kept blind, or whose annotations changed, after such rows; and the last rows now."""
+        new = (
+            sa.select(shown.c.id, shown.c.task_id).where(
+                shown.c.project == key, shown.c.kind == "blind", shown.c.id > after[0]
+            ),
+            sa.select(ledger.c.id, ledger.c.task_id).where(ledger.c.project == key, ledger.c.id > after[1]),
+        )
+        with self.engine.connect() as connection:
+            blind, accepted = ([(row[0], row[1]) for row in connection.execute(query)] for query in new)
+        last = max((row for row, _ in blind), default=after[0]), max((row for row, _ in accepted), default=after[1])
+        return {task_id for _, task_id in (*blind, *accepted)}, last
+
+    def shown_tasks(self, key: str) -> set[int]:
+        """All tasks that were ever given anything to show."""
+        query = sa.select(shown.c.task_id).where(shown.c.project == key).distinct()
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def drop_shown(self, key: str, task_ids: Iterable[int]) -> None:
+        """Drop what was shown of tasks that do not exist."""
+        with self.engine.begin() as connection:
+            for part in _chunks(list(task_ids)):
+                connection.execute(shown.delete().where(shown.c.project == key, shown.c.task_id.in_(part)))
 
     def add_accepted(self, key: str, rows: Sequence[Accepted]) -> None:
         if not rows:
@@ -148,11 +195,17 @@ class Ledger:
                     found[state.annotation_id] = replace(state, how=first.how)
         return found
 
-    def accepted(self, key: str) -> list[Accepted]:
-        """The newest state of each annotation, oldest first."""
-        query = sa.select(*[ledger.c[name] for name in Accepted.__slots__]).where(ledger.c.id.in_(_newest(key)))
+    def accepted(self, key: str, task_ids: Collection[int] | None = None) -> list[Accepted]:
+        """The newest state of each annotation of all tasks or of some; those of a task oldest first."""
+        columns = [ledger.c[name] for name in Accepted.__slots__]
         with self.engine.connect() as connection:
-            return [Accepted(**row) for row in connection.execute(query.order_by(ledger.c.id)).mappings()]
+            return [
+                Accepted(**row)
+                for each in _among(ledger, task_ids)
+                for row in connection.execute(
+                    sa.select(*columns).where(ledger.c.id.in_(_newest(key).where(each))).order_by(ledger.c.id)
+                ).mappings()
+            ]
 
     def blind_labels(self, key: str, *, since: float = 0.0) -> list[Accepted]:
         """Labels of blind tasks, entered after a time (unix), beside what a trained version would have shown.
@@ -286,6 +339,13 @@ class Ledger:
 def _newest(key: str) -> sa.Select[tuple[int]]:
     """The newest state of each annotation, by its row."""
     return sa.select(sa.func.max(ledger.c.id)).where(ledger.c.project == key).group_by(ledger.c.annotation_id)
+
+
+def _among(table: sa.Table, task_ids: Collection[int] | None) -> Iterable[sa.ColumnElement[bool]]:
+    """Conditions that choose some tasks between them, or one that chooses all."""
+    if task_ids is None:
+        return [sa.true()]
+    return [table.c.task_id.in_(part) for part in _chunks(list(task_ids))]
 
 
 def _chunks(values: list[int]) -> Iterable[list[int]]:

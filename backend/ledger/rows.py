@@ -38,7 +38,7 @@ class Shown:
     confidence: float
     stage: str
     kind: str
-    text_hash: str = ""  # of the text that it was made of; empty: not known
+    text_hash: str = ""  # of the text that it was made of; empty: not known, or not stored in Label Studio
     stored_at: float = 0.0  # unix, by Label Studio's clock, where it replaced another; 0: nothing came before
 
     @property

@@ -1,6 +1,7 @@
 """The tables of the database; alembic's migrations make exactly these.
 
-`shown` and `ledger` are append-only, because Label Studio forgets which label a machine proposed.
+`shown` and `ledger` are append-only, because Label Studio forgets which label a machine proposed. Rows
+of `shown` go with tasks that do not exist.
 """
 
 import sqlalchemy as sa

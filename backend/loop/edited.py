@@ -13,7 +13,6 @@ from backend.loop.desk import ProjectDesk
 
 def edited(work: ProjectDesk, tasks: Sequence[Task]) -> list[Task]:
     """Of these tasks those that hold another text than the one that was decided upon last."""
-    decided = work.desk.ledger.last_shown(work.key, [task.id for task in tasks])
-    known = {task_id: row.text_hash for task_id, row in decided.items() if row.text_hash}
+    known = work.desk.ledger.text_hashes(work.key, [task.id for task in tasks])
     found = ((task, text_of(task.data, work.control)) for task in tasks if task.id in known)
     return [task for task, text in found if text and hash_of_text(text) != known[task.id]]

@@ -102,7 +102,16 @@ def annotated_tasks(work: ProjectDesk, task_ids: Sequence[int] = ()) -> list[Tas
 
 
 def make_cold(work: ProjectDesk) -> str:
-    """Publish and switch to the version that knows no label of a text; its name.
+    """Publish and switch to the version that knows no label of a text; the one that is current then."""
+    version = _publish_cold(work)
+    row = work.desk.ledger.project(work.key) or work.row
+    if not row.pinned:
+        work.folder.switch(version)
+    return work.folder.current()
+
+
+def _publish_cold(work: ProjectDesk) -> str:
+    """Publish the version that knows no label of a text; its name.
 
     It rests on the labels' names and hints, and, where most have no hint, on what the project's
     texts look like, of which it holds none. Other texts make a version of another name, and so does
@@ -128,24 +137,44 @@ def make_cold(work: ProjectDesk) -> str:
             pool=pool,
             telling=telling,
         )
-    row = work.desk.ledger.project(work.key) or work.row
-    if not row.pinned:
-        work.folder.switch(version)
-    return work.folder.current()
+    return version
 
 
 def renew_cold(work: ProjectDesk) -> bool:
     """Make the version without labels anew where texts came since; whether there is a new one.
 
     Many more of them say what labels look like; the first ones tell the language.
+    Labels are followed while it is made. It is not taken where another version came meanwhile, or
+    another label config.
     """
+    before = work.folder.current()
+    if not _cold_outgrown(work):
+        return False
+    version = _publish_cold(work)
+    with work.desk.lease("labels", work.key) as held:
+        if not held:
+            return False
+        now = work.desk.project(work.key)
+        same = (now.folder.current(), now.config_hash) == (before, work.config_hash)
+        if version == before or not same or now.row.pinned or now.row.frozen:
+            return False
+        now.folder.switch(version)
+    return True
+
+
+def renew_cold_later(work: ProjectDesk) -> None:
+    """Have the trainings' worker do so: nobody's labels wait for it."""
+    if _cold_outgrown(work) and not failed_lately(work.desk.queue, work.key):
+        work.desk.queue.enqueue("renew_cold", work.key)
+
+
+def _cold_outgrown(work: ProjectDesk) -> bool:
+    """Whether the version without labels serves, and enough texts came that it does not know."""
     current, held = work.folder.current(), work.row.pinned or work.row.frozen
     if not current.startswith(COLD_PREFIX) or held or not work.usable:
         return False
     enough = _enough_texts(work, _parameters(work))
-    if not enough or work.desk.client.count(work.id, [unlabelled()]) < enough:
-        return False
-    return make_cold(work) != current
+    return bool(enough) and work.desk.client.count(work.id, [unlabelled()]) >= enough
 
 
 def _enough_texts(work: ProjectDesk, known: Mapping[str, Any]) -> int:

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from backend.answering import answering_of
 from backend.connection.connect import ConnectOptions, connect
 from backend.core.projects import is_blind
 from backend.labelstudio.records import Task
-from backend.labelstudio.wire import choice
+from backend.labelstudio.wire import choice, predict_request
 from backend.loop import changes
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.follow import follow
 from backend.loop.upkeep import reconcile
 from tests.projects import config_of
-from tests.stack import Backend
+from tests.stack import Backend, wait_for
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis]
 TEXTS = ("it is lovely", "lovely, lovely", "what a lovely thing", "lovely again")
@@ -73,3 +74,21 @@ def test_a_labelled_task_that_was_edited_is_learnt_by_its_present_text(work: Pro
     rows = work.desk.ledger.index_rows(work.key)
     assert [(row.task_id, row.text, row.label) for row in rows] == [(labelled.id, BROKEN, "lovely")]
     assert reconcile(work.desk.project(work.key)) == []
+
+
+def test_an_edit_is_followed_also_after_the_page_has_asked_for_a_prediction_of_it(
+    work: ProjectDesk, backend: Backend
+) -> None:
+    share = work.settings.blind_share
+    task = next(each for each in tasks_of(work) if each.open and not is_blind(work.key, each.id, share))
+    edit(work, task)
+    asked = {
+        "project": work.key.replace("-", "."),
+        "label_config": work.project.label_config,
+        "tasks": [{"id": task.id, "data": {"text": BROKEN}}],
+        "params": {"context": {"result": []}},
+    }
+    web = answering_of(backend.settings)
+    wait_for(lambda: web.predict(predict_request(asked)) != [None])
+    assert reconcile(work) == ["texts"]
+    assert ticked(work)[task.id] == ["broken"]

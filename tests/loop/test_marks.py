@@ -6,7 +6,7 @@ from backend.connection.connect import ConnectOptions, connect
 from backend.labelstudio.schema import BLIND_KEY, CHANGED_KEY
 from backend.ledger import Accepted, Shown
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.marks import mark
+from backend.loop.marks import WRITES, mark
 from tests.connection.doctored import LABELS, TEXTS, config_of
 from tests.stack import Backend
 
@@ -34,6 +34,45 @@ def test_marks_follow_the_ledger_and_bring_their_tabs(backend: Backend) -> None:
         desk.client.delete_task(blind)
         assert mark(desk.project(key)), "a task that is gone holds nobody up"
         assert CHANGED_KEY not in desk.client.task(changed).data, "changed back"
+
+
+def test_many_marks_are_written_as_long_as_nobody_waits_and_then_go_on(backend: Backend) -> None:
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="marks", label_config=config_of(LABELS))
+        ids = desk.client.import_tasks(project.id, [{"text": f"text {n}"} for n in range(WRITES + 5)])
+        connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        key = str(project.key)
+        desk.ledger.add_accepted(key, [said(task_id, task_id, "complaint") for task_id in ids])
+        desk.queue.enqueue("follow", key)
+        assert not mark(desk.project(key)), "whoever follows labels has a turn"
+        assert n_marked(desk, project.id) == WRITES
+        assert mark(desk.project(key))
+        assert n_marked(desk, project.id) == len(ids)
+        desk.ledger.add_accepted(key, [said(task_id, task_id, "praise", at="later") for task_id in ids])
+        desk.queue.begin("follow", key)
+        while not mark(desk.project(key)):
+            continue
+        assert n_marked(desk, project.id) == 0, "all were changed back"
+
+
+def test_a_task_that_is_kept_blind_by_another_share_loses_its_mark(backend: Backend) -> None:
+    with Desk(backend.settings) as desk:
+        project = desk.client.create_project(title="marks", label_config=config_of(LABELS))
+        task_id, *_ = desk.client.import_tasks(project.id, [{"text": text} for text in TEXTS])
+        connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        key = str(project.key)
+        all_blind(desk.project(key))
+        desk.ledger.add_shown(key, [Shown(task_id, "pl-1", 0, "praise", 0.9, "retrieve", "blind")])
+        assert mark(desk.project(key))
+        assert desk.client.task(task_id).data[BLIND_KEY] == "blind"
+        file = desk.project(key).folder.root / "settings.toml"
+        file.write_text("blind_share = 0.0\n", encoding="utf-8")
+        assert mark(desk.project(key))
+        assert BLIND_KEY not in desk.client.task(task_id).data
+
+
+def n_marked(desk: Desk, project_id: int) -> int:
+    return sum(CHANGED_KEY in task.data for task in desk.client.tasks(project_id))
 
 
 def all_blind(work: ProjectDesk) -> None:

@@ -1,6 +1,8 @@
 """Texts without a label teach the first versions, in a real Label Studio: all but those that will judge."""
 
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,13 +15,14 @@ from backend.loop.pool import POOLED_BELOW, unlabelled_texts
 from backend.loop.retrain import make_cold, renew_cold
 from samples import load_samples
 from tests.projects import config_of
-from tests.stack import Backend
+from tests.stack import Backend, wait_for
 from training.pool import MIN_POOL
 from training.splits import HOLDOUT_BUCKETS, bucket_of
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.redis]
 SAMPLE = load_samples()[0]
 N_TASKS = 120
+OTHER = "pl-20260101T000000Z-0123abcd"
 
 
 @pytest.fixture
@@ -91,6 +94,30 @@ def test_texts_that_come_after_connecting_tell_their_language_once(backend: Back
         assert renew_cold(desk.project(key))
         assert manifest_of(desk.project(key)).language == "de"
         assert not renew_cold(desk.project(key))
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["nothing else", "another version"])
+def test_labels_are_followed_while_it_is_made_and_what_came_meanwhile_stays(backend: Backend, another: bool) -> None:
+    with Desk(backend.settings) as desk, ThreadPoolExecutor(1) as pool:
+        labels = sorted({row.gold for row in SAMPLE.rows})
+        project = desk.client.create_project(title="later", label_config=config_of(labels))
+        connect(desk, project, ConnectOptions(language="en", push_only=True), lambda _: None)
+        key = str(project.key)
+        texts = [{"text": row.text} for row in SAMPLE.rows[:N_TASKS]]
+        desk.client.import_tasks(project.id, texts)
+        folder = desk.loader.folder(key)
+        first = folder.current()
+        with desk.lease("labels", key) as held:
+            assert held
+            renewal = pool.submit(renew_cold, desk.project(key))
+            wait_for(lambda: len(folder.versions()) == 2)
+            renewed = next(version for version in folder.versions() if version != first)
+            assert folder.current() == first, "whoever follows labels goes on with it"
+            if another:
+                shutil.copytree(folder.artefact(first), folder.artefact(OTHER))
+                folder.switch(OTHER)
+        assert renewal.result() != another
+        assert folder.current() == (OTHER if another else renewed)
 
 
 @pytest.mark.parametrize("held", ["pinned", "frozen"])
