@@ -7,6 +7,7 @@ imported   seconds from the import of one more text until it carries a predictio
 killed     seconds from SIGKILL of the trainer in mid-training until that job runs again, and what it leaves
 annotator  next + submit every 2 s while 10,000 open tasks are predicted again, the version is switched and older
            predictions are pruned: errors, p50, p99
+leaving    next + submit every second while a project of 4,000 tasks is disconnected: errors, p50, p99, worst
 
 Each part makes a project of its own from the English sample and removes it at the end.
 """
@@ -25,6 +26,7 @@ import requests
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from backend.connection.connect import disconnect
 from backend.connection.ties import webhook_url
 from backend.core.artefacts import read_manifest
 from backend.core.errors import BadInputError
@@ -35,6 +37,7 @@ from backend.labelstudio.entries import PROJECT_HEADER, SECRET_HEADER
 from backend.labelstudio.schema import TOP_KEY
 from backend.logs import configure_logs
 from backend.loop.desk import Desk, ProjectDesk
+from backend.loop.removals import OPEN_S, note_left
 from backend.supervisor.services import TRAINER
 from backend.supervisor.state import read_status
 from benchmarks.playground import annotate, gold_of, labelled, percentiles, predict_once, sample_project, wait_until
@@ -47,6 +50,7 @@ PAUSE_S = 2.0
 SETTLE_S = 90.0
 N_LIVE = 15
 N_VERSIONS = 2  # after the one without labels, which is pruned then
+N_LEFT, LEAVING_PAUSE_S = 4_000, 1.0
 N_PRUNED = 500  # predictions of it that are waited for
 
 
@@ -59,6 +63,7 @@ def main(part: str) -> None:
         "imported": imported,
         "killed": killed,
         "annotator": annotator,
+        "leaving": leaving,
     }
     desk = Desk(load_settings())
     print(json.dumps(parts[part](desk), indent=2))
@@ -204,13 +209,15 @@ def annotator(desk: Desk) -> dict[str, object]:
         stop = threading.Event()
         seconds: list[float] = []
         errors: list[str] = []
-        person = threading.Thread(target=annotate_steadily, args=(work, stop, seconds, errors))
+        person = threading.Thread(target=annotate_steadily, args=(work, stop, seconds, errors, PAUSE_S))
         person.start()
         started, first = time.monotonic(), work.folder.current()
         for _ in range(N_VERSIONS):
             before = work.folder.current()
             desk.queue.enqueue("retrain", work.key)
             wait_until(functools.partial(shows_another, work, before))
+        note_left(work, first, at=time.time() - OPEN_S)
+        desk.queue.enqueue("prune", work.key)
         stored = desk.client.model_versions(work.id)[first]
         wait_until(lambda: desk.client.model_versions(work.id).get(first, 0) <= stored - N_PRUNED)
         stop.set()
@@ -219,7 +226,25 @@ def annotator(desk: Desk) -> dict[str, object]:
     return {"seconds": took, "calls": len(seconds), "errors": errors, **percentiles(seconds)}
 
 
-def annotate_steadily(work: ProjectDesk, stop: threading.Event, seconds: list[float], errors: list[str]) -> None:
+def leaving(desk: Desk) -> dict[str, object]:
+    """One annotator, while the project is disconnected."""
+    with sample_project(desk, n_tasks=N_LEFT) as work:
+        stop = threading.Event()
+        seconds: list[float] = []
+        errors: list[str] = []
+        person = threading.Thread(target=annotate_steadily, args=(work, stop, seconds, errors, LEAVING_PAUSE_S))
+        person.start()
+        started = time.monotonic()
+        disconnect(desk, work.key, lambda _: None)
+        took = round(time.monotonic() - started)
+        stop.set()
+        person.join()
+    return {"seconds": took, "calls": len(seconds), "errors": errors, **percentiles(seconds)}
+
+
+def annotate_steadily(
+    work: ProjectDesk, stop: threading.Event, seconds: list[float], errors: list[str], pause_s: float
+) -> None:
     client = work.desk.client
     while not stop.is_set():
         begun = time.perf_counter()
@@ -231,7 +256,7 @@ def annotate_steadily(work: ProjectDesk, stop: threading.Event, seconds: list[fl
             seconds.append(time.perf_counter() - begun)
         except Exception as err:  # noqa: BLE001  (counted, whatever it is)
             errors.append(f"{type(err).__name__}: {err}")
-        stop.wait(PAUSE_S)
+        stop.wait(pause_s)
 
 
 def shows_another(work: ProjectDesk, before: str) -> bool:

@@ -37,15 +37,16 @@ from backend.loop import push
 from backend.loop.clocks import watermark_of
 from backend.loop.coverage import count_open
 from backend.loop.desk import Desk, ProjectDesk
-from backend.loop.removals import remove_versions
+from backend.loop.pacing import Pace
+from backend.loop.removals import removing
 from backend.loop.retrain import make_cold, read_labels, renew_cold
 from backend.loop.second_annotator import carry_over
 from backend.loop.tabs import TABS, make_tabs, remove_tabs, standing_tabs
 from backend.loop.upkeep import refresh
 
 UNCERTAINTY = "Uncertainty sampling"
-GONE = 404
 ALONE_WAIT_S = 120.0  # a push of a large project takes half a minute
+TOLD_TASKS = 500  # between two lines about what is removed
 INLINE_TASKS = 2000  # a larger project is predicted by the workers
 
 Watch = Callable[[int, int], None]
@@ -260,6 +261,7 @@ def _part(desk: Desk, key: str, leave: Callable[[ProjectDesk], None]) -> None:
         if work is not None:
             leave(work)
         desk.ledger.remove_project(key)
+        desk.queue.forget(key)
 
 
 def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
@@ -267,7 +269,7 @@ def _still_there(desk: Desk, key: str) -> ProjectDesk | None:
     try:
         project = desk.client.project(ProjectKey.parse(key).id)
     except LabelStudioError as err:
-        if err.status != GONE:
+        if not err.gone:
             raise
         return None
     return desk.project(key) if str(project.key) == key else None
@@ -326,7 +328,11 @@ def _remove_predictions(work: ProjectDesk, report: Report) -> None:
     client = work.desk.client
     ours = [version for version in client.model_versions(work.id) if _is_ours(version)]
     report(f"predictions of {len(ours)} versions")
-    remove_versions(work, ours)
+    n_tasks = 0
+    for n in removing(work, ours):
+        n_tasks += n
+        if n_tasks % TOLD_TASKS < n:
+            report(f"predictions of {n_tasks:,} tasks are gone")
 
 
 def _is_ours(version: str) -> bool:
@@ -346,10 +352,12 @@ def _needs_top(work: ProjectDesk) -> bool:
 
 def _remove_data_keys(work: ProjectDesk, report: Report) -> None:
     report("data keys")
-    for task in work.desk.client.tasks(work.id, all_fields=False):
-        kept = _without_own_keys(work, task.data)
-        if kept != task.data:
-            work.desk.client.patch_task(task.id, kept)
+    tasks = work.desk.client.tasks(work.id, all_fields=False)
+    kept = {task.id: (task.data, _without_own_keys(work, task.data)) for task in tasks}
+    changing = [task_id for task_id, (data, rest) in kept.items() if data != rest]
+    for some in Pace().pieces(changing):
+        for task_id in some:
+            work.desk.client.patch_task(task_id, kept[task_id][1])
 
 
 def _restorable_version(client: LabelStudioClient, work: ProjectDesk, snapshot: Json) -> Json:

@@ -15,8 +15,8 @@ from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import TOP_KEY
 from backend.labelstudio.wire import shown_data, tells
 from backend.loop.desk import ProjectDesk
+from backend.loop.pacing import Pace
 
-TASKS_AT_ONCE = 200  # written in one call, for which annotators wait
 READ_S = 0.3  # in which Label Studio has read what it was just asked for: data first, then ticks
 
 log = structlog.get_logger()
@@ -24,8 +24,7 @@ log = structlog.get_logger()
 
 def conceal(work: ProjectDesk, task_ids: Sequence[int]) -> None:
     """Take reason and percents off tasks; all labels stay, in the order of the label config."""
-    for start in range(0, len(task_ids), TASKS_AT_ONCE):
-        some = task_ids[start : start + TASKS_AT_ONCE]
+    for some in Pace().pieces(task_ids):
         for key, value in shown_data(None, work.control).items():
             work.desk.client.set_data(work.id, some, key, value)
     if task_ids:

@@ -19,6 +19,7 @@ from backend.loop.clocks import capped
 from backend.loop.desk import ProjectDesk
 from backend.loop.edited import edited
 from backend.loop.gold import bucket_of
+from backend.loop.pacing import Pace
 from backend.loop.replacements import add_blind, refresh_tasks, renew_blind
 from backend.loop.screen import on_screen
 from backend.serving import Served
@@ -26,7 +27,6 @@ from training.dataset import how_accepted, label_of_annotation, task_label, trai
 
 FEW_NEW = 50  # new tasks up to here are predicted at once, more by a job of their own
 DUE = "due"  # the note of whose label made a training worth it
-FREED_AT_ONCE = 100  # tasks whose empty annotations go in one call
 MIN_CHANGE = 5  # changed labels that make a retraining worth it, however small the project
 
 log = structlog.get_logger()
@@ -58,6 +58,8 @@ def follow(work: ProjectDesk) -> Followed:
     elif served is not None:
         work.desk.queue.enqueue("predict_project", work.key)
     work.update(watermark=capped(work, seen.watermark))
+    if any(task.annotations for task in tasks):
+        work.desk.queue.enqueue("mark", work.key)
     log.info("followed", n_tasks=len(tasks), n_learned=n_learned, n_edited=n_edited)
     return Followed(n_learned, n_edited)
 
@@ -92,11 +94,13 @@ def free_unlabelled(work: ProjectDesk, tasks: Sequence[Task]) -> int:
     """
     empty = {task.id: [item.id for item in task.annotations if _says_nothing(item, task)] for task in tasks}
     alone = [task.id for task in tasks if empty[task.id] and len(empty[task.id]) == len(task.annotations)]
-    for start in range(0, len(alone), FREED_AT_ONCE):
-        work.desk.client.delete_annotations_of(work.id, alone[start : start + FREED_AT_ONCE])
-    shared = [annotation_id for task in tasks if task.id not in alone for annotation_id in empty[task.id]]
-    for annotation_id in shared:
-        work.desk.client.delete_annotation(annotation_id)
+    for some in Pace().pieces(alone):
+        work.desk.client.delete_annotations_of(work.id, some)
+    freed = set(alone)
+    shared = [number for task in tasks if task.id not in freed for number in empty[task.id]]
+    for numbers in Pace().pieces(shared):
+        for annotation_id in numbers:
+            work.desk.client.delete_annotation(annotation_id)
     n_freed = sum(bool(found) for found in empty.values())
     if n_freed:
         log.info("empty_annotations_removed", project=work.key, n_tasks=n_freed)

@@ -6,6 +6,7 @@ a mark says that a push was begun, and after any doubt the version's predictions
 
 import heapq
 import sys
+import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +34,7 @@ from backend.loop.concealment import conceal_open
 from backend.loop.deciding import blind_row, decisions, kept_blind, text_in
 from backend.loop.desk import ProjectDesk
 from backend.loop.order import in_turn
-from backend.loop.removals import remove_surplus
+from backend.loop.removals import note_left, remove_surplus
 from backend.loop.spool import Spool, spool_of
 from backend.serving import Served
 
@@ -122,9 +123,11 @@ def show_stored(work: ProjectDesk, version: str) -> None:
 
 def show_version(work: ProjectDesk, version: str) -> None:
     """Make a version the one that Label Studio shows and sorts by; it must have a prediction."""
-    if work.desk.client.project(work.id).model_version != version:
+    before = work.desk.client.project(work.id).model_version
+    if before != version:
         conceal_open(work)
         work.desk.client.update_project(work.id, model_version=version)
+        note_left(work, before, at=time.time())
         log.info("version_shown", project=work.key, version=version)
 
 

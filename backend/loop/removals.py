@@ -1,45 +1,87 @@
-"""Predictions that go: all of a version, or those that stand twice."""
+"""Predictions that go: all of a version, or those that stand twice.
 
-from collections.abc import Collection, Sequence
+What is submitted from a prediction that is gone is refused (400, "Invalid pk"), so none goes that a
+page may have open: of twins the oldest stays, which is what pages show, and a version stays for
+OPEN_S after it was shown.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
+from backend.core.clock import age_s
 from backend.labelstudio.filters import having_version
-from backend.labelstudio.records import Task
+from backend.labelstudio.records import Json, Task, task_of
 from backend.loop.desk import ProjectDesk
+from backend.loop.pacing import Pace
 
-REMOVED_TASKS = 400  # whose predictions go in one call; annotators wait for that long
+OPEN_S = 1800.0  # that a page may be open before it is submitted
+PAGE_TASKS = 200  # listed at once: some tenths of a second
 
 
 def remove_surplus(work: ProjectDesk, version: str) -> int:
-    """Delete all but the newest prediction of a version from each task; how many were deleted."""
-    n_deleted = 0
-    filters, include = [having_version(version)], "id,predictions"
-    for task in chain.from_iterable(work.desk.client.pages_above(work.id, 0, include=include, filters=filters)):
-        surplus = sorted(item["id"] for item in task["predictions"] if item["model_version"] == version)[:-1]
-        for prediction_id in surplus:
+    """Delete all but the oldest prediction of a version from each task; how many were deleted."""
+    pages = work.desk.client.pages_above(work.id, 0, include="id,predictions", filters=[having_version(version)])
+    surplus = [
+        prediction_id
+        for task in chain.from_iterable(pages)
+        for prediction_id in sorted(_ids_of(task["predictions"], [version]))[1:]
+    ]
+    for some in Pace().pieces(surplus):
+        for prediction_id in some:
             work.desk.client.delete_prediction(prediction_id)
-        n_deleted += len(surplus)
-    return n_deleted
+    return len(surplus)
 
 
-def remove_versions(work: ProjectDesk, versions: Collection[str]) -> None:
-    """Delete the predictions of versions in pieces: in one call it would lock Label Studio's SQLite for minutes.
+def removing(work: ProjectDesk, versions: Collection[str]) -> Iterator[int]:
+    """Delete the predictions of versions in pieces; yields after each of how many tasks.
 
-    A task that has predictions of somebody else loses ours one by one, the others all at once.
+    In one call it would lock Label Studio's SQLite for minutes. A task that has other predictions
+    as well loses these one by one, the others lose theirs all at once.
     """
     for version in versions:
-        while tasks := list(work.desk.client.tasks(work.id, filters=[having_version(version)], limit=REMOVED_TASKS)):
-            _remove_from(work, tasks, versions)
+        pages = work.desk.client.pages_above(
+            work.id, 0, include="id,predictions", filters=[having_version(version)], size=PAGE_TASKS
+        )
+        for page in pages:
+            for some in Pace().pieces([task_of(raw) for raw in page]):
+                _remove_from(work, some, versions)
+                yield len(some)
+
+
+def note_left(work: ProjectDesk, version: str, *, at: float) -> None:
+    """Note until when (unix) a version was shown."""
+    work.desk.queue.note(_left(version), work.key, str(at))
+
+
+def may_be_open(work: ProjectDesk, version: str) -> bool:
+    """Whether a page may have been opened with a version that is not shown now.
+
+    Of one of which nobody knows until when it was shown, it was until now.
+    """
+    now, left_at = time.time(), work.desk.queue.noted(_left(version), work.key)
+    if not left_at:
+        note_left(work, version, at=now)
+        return True
+    return age_s(float(left_at), now) < OPEN_S
+
+
+def _left(version: str) -> str:
+    return f"left:{version}"
 
 
 def _remove_from(work: ProjectDesk, tasks: Sequence[Task], versions: Collection[str]) -> None:
     client, alone = work.desk.client, []
     for task in tasks:
-        ours = [item for item in task.predictions if item.get("model_version") in versions]
+        ours = _ids_of(task.predictions, versions)
         if len(ours) == len(task.predictions):
             alone.append(task.id)
         else:
-            for item in ours:
-                client.delete_prediction(item["id"])
+            for prediction_id in ours:
+                client.delete_prediction(prediction_id)
     if alone:
         client.delete_predictions_of(work.id, alone)
+
+
+def _ids_of(predictions: Sequence[Json], versions: Collection[str]) -> list[int]:
+    return [int(item["id"]) for item in predictions if item.get("model_version") in versions]

@@ -1,6 +1,8 @@
 """Upkeep of a project: a changed label config, what webhooks missed, and old predictions."""
 
 import time
+from collections.abc import Collection, Mapping
+from itertools import chain
 
 import structlog
 
@@ -12,13 +14,13 @@ from backend.loop.clocks import watermark_lies_ahead
 from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
-from backend.loop.removals import remove_surplus
-from backend.loop.retrain import annotated_tasks, failed_lately, make_cold, renew_cold
+from backend.loop.removals import may_be_open, remove_surplus, removing
+from backend.loop.retrain import annotated_tasks, failed_lately, make_cold, renew_cold_later
 from backend.serving import KEPT_VERSIONS
 
-PRUNE_TASKS = 400  # tasks whose old predictions go before a pause; listing them costs a second in a large project
-PRUNE_PAUSE_S = 1.0  # in which annotators have the database for themselves
-PRUNE_LOOK = 40  # tasks between two looks at the queue: a second or two, so that pruning comes to an end
+PRUNE_TASKS = 400  # whose old predictions go in one run: each has changed by it, and is read once more
+PILE = 100_000  # predictions of ours that Label Studio carries without harm: the stream's head is read in 0.6 s
+PILE_VERSIONS = 32  # and of so many versions of a task
 MISSABLE = (
     "version",
     "config",
@@ -81,7 +83,7 @@ def _missed(work: ProjectDesk) -> list[str]:
         work = work.update(watermark="")  # all tasks are read once
     if before != now or not work.row.watermark:
         found.append("labels")
-        renew_cold(work)
+        renew_cold_later(work)
         follow(work)
         if now["task_number"] < before.get("task_number", 0):
             _forget_vanished(work)
@@ -91,8 +93,11 @@ def _missed(work: ProjectDesk) -> list[str]:
     if count_open(work):
         found.append("predictions")
         work.desk.queue.enqueue("predict_project", work.key)
-    if remove_doubled(work):
+    stored = work.desk.client.model_versions(work.id)
+    if remove_doubled(work, stored):
         found.append("doubled")
+    if _outlived(work, stored):
+        work.desk.queue.enqueue("prune", work.key)
     work.update(counters=now)
     return found
 
@@ -114,48 +119,59 @@ def _servable(work: ProjectDesk) -> bool:
     return True
 
 
-def remove_doubled(work: ProjectDesk) -> bool:
+def remove_doubled(work: ProjectDesk, stored: Mapping[str, int]) -> bool:
     """Delete what two pushes at once have doubled; whether there was any.
 
     A push whose worker was killed may still be carried out while the next one begins.
+
+    Args:
+        stored: predictions by version.
     """
-    version, client = work.folder.current(), work.desk.client
-    stored = client.model_versions(work.id).get(version, 0)
-    if not stored or stored <= client.count(work.id, [having_version(version)]):
+    version = work.folder.current()
+    n_stored = stored.get(version, 0)
+    if not n_stored or n_stored <= work.desk.client.count(work.id, [having_version(version)]):
         return False
     with work.desk.lease("push", work.key, wait_s=0.1) as held:  # whoever pushes now is looked after next time
         return bool(held and remove_surplus(work, version))
 
 
 def behind(work: ProjectDesk) -> bool:
-    """Whether pruning has more than one version to delete: another training would only add to the pile."""
+    """Whether so much waits to be pruned that another training would only add to the pile."""
     stored = work.desk.client.model_versions(work.id)
-    return len([version for version in work.folder.versions() if version in stored]) > KEPT_VERSIONS + 1
+    ours = [stored[version] for version in work.folder.versions() if version in stored]
+    return len(ours) > KEPT_VERSIONS + 1 and (sum(ours) > PILE or len(ours) > PILE_VERSIONS)
 
 
 def prune(work: ProjectDesk) -> bool:
-    """Delete predictions of versions that are neither shown nor the previous one; false where more is left.
+    """Delete predictions of versions that are neither shown nor the previous one, nor open on a page.
 
-    One by one with pauses: deleting a version in one call locks Label Studio's SQLite for minutes. Makes way
-    for labels that wait to be followed, after PRUNE_LOOK tasks.
+    Makes way for labels that wait to be followed. False where more may be left.
     """
-    versions = [version for version in work.folder.versions() if version != work.folder.current()]
-    stored = work.desk.client.model_versions(work.id)
-    ours = [version for version in versions if version in stored]
-    keep = {work.project.model_version, work.folder.current(), *ours[-(KEPT_VERSIONS - 1) :]}
-    for version in ours:
-        if version in keep:
-            continue
-        tasks = list(work.desk.client.tasks(work.id, filters=[having_version(version)], limit=PRUNE_TASKS))
-        for place, task in enumerate(tasks):
-            if place and place % PRUNE_LOOK == 0 and work.desk.queue.waits("live"):
-                return False
-            for item in task.predictions:
-                if item.get("model_version") == version:
-                    work.desk.client.delete_prediction(item["id"])
-        time.sleep(PRUNE_PAUSE_S)
-        return False
-    return True
+    n_tasks = 0
+    for n in removing(work, _outlived(work, work.desk.client.model_versions(work.id))):
+        n_tasks += n
+        if n_tasks >= PRUNE_TASKS or work.desk.queue.waits("live"):
+            return False
+    if not n_tasks:
+        _drop_made_up(work)
+    return not n_tasks
+
+
+def _drop_made_up(work: ProjectDesk) -> None:
+    """Drop what was answered for tasks that do not exist: a request may name any."""
+    shown = work.desk.ledger.shown_tasks(work.key)
+    if len(shown) > work.project.counters["task_number"]:
+        pages = work.desk.client.pages_above(work.id, 0, include="id")
+        there = {int(task["id"]) for task in chain.from_iterable(pages)}
+        work.desk.ledger.drop_shown(work.key, shown - there)
+
+
+def _outlived(work: ProjectDesk, stored: Collection[str]) -> list[str]:
+    """The versions whose predictions serve nobody any more, of those that Label Studio has."""
+    current = work.folder.current()
+    ours = [version for version in work.folder.versions() if version in stored and version != current]
+    keep = {work.project.model_version, *ours[-(KEPT_VERSIONS - 1) :]}
+    return [version for version in ours if version not in keep and not may_be_open(work, version)]
 
 
 def _forget_vanished(work: ProjectDesk) -> None:

@@ -102,7 +102,7 @@ def predict_here(work: ProjectDesk, watch: Watch) -> Predicting:
         while not push.fill(work.desk.project(work.key)):  # which version is shown changes with the first push
             watch(how_far(work))
         whole = carry_over(work.desk.project(work.key))
-    upkeep.remove_doubled(work)
+    upkeep.remove_doubled(work, work.desk.client.model_versions(work.id))
     work.desk.queue.enqueue("give_reasons" if whole else "predict_project", work.key)
     found = how_far(work)
     watch(found)
