@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -30,9 +30,6 @@ from backend.core.settings import load_settings
 from backend.core.types import Example, LabelSpace
 from backend.files import read_text
 from backend.rows.texts import Row, TextFile, read_labelled, spelled_alike
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(
