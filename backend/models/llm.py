@@ -13,13 +13,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import structlog
-from cachetools import LRUCache, cachedmethod
+from cachetools import LRUCache, cached
 
 from backend.core.deadline import Deadline
 from backend.core.errors import ArtefactError, BadInputError, MissingExtraError, OutsideError
@@ -68,13 +67,15 @@ class LlamaModel:
         """
         self.name = path.stem
         self.checksum = checksum_of(path)
-        self._context = Context(path, n_ctx=n_ctx, n_threads=n_threads)
+        context = Context(path, n_ctx=n_ctx, n_threads=n_threads)
+        self._context = context
+        # A text is asked about several times: whether it fits, how long it takes, how likely its
+        # answers are. A cached method would refer to the model, and it would outlive its last user.
+        self._tokens = cached(LRUCache(MAX_KNOWN), lock=threading.Lock())(context.tokenise)
         self._prefixes = prefixes or NoPrefixes()
         self._lock = threading.Lock()
         self._remembered: tuple[int, ...] = ()
         self._s_per_token = 0.0  # halfway between the last batch's speed and what was believed before
-        self._known: LRUCache[Any, tuple[int, ...]] = LRUCache(MAX_KNOWN)
-        self._known_lock = threading.Lock()
         self._newline = self._tokens("\n")[-1]
 
     @property
@@ -134,11 +135,6 @@ class LlamaModel:
         if part.ours:
             return self._tokens(part.text, ours=True, first=first)
         return self._tokens(part.text[: CHARS_PER_TOKEN * part.max_tokens])[: part.max_tokens]
-
-    @cachedmethod(attrgetter("_known"), lock=attrgetter("_known_lock"))
-    def _tokens(self, text: str, *, ours: bool = False, first: bool = False) -> tuple[int, ...]:
-        """A text is asked about several times: whether it fits, how long it takes, how likely its answers are."""
-        return tuple(self._context.tokenise(text, ours=ours, first=first))
 
     @property
     def _room(self) -> int:
@@ -294,12 +290,12 @@ class Context:
         found = self._lib.llama_model_chat_template(self._model, None)
         return found.decode("utf-8", errors="replace") if found else ""
 
-    def tokenise(self, text: str, *, ours: bool = False, first: bool = False) -> list[int]:
+    def tokenise(self, text: str, *, ours: bool = False, first: bool = False) -> tuple[int, ...]:
         """Tokens of a text; only in texts of `ours` control tokens take effect."""
         data = text.encode("utf-8", errors="replace")
         tokens = (self._lib.llama_token * (len(data) + 2))()
         found = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, len(tokens), first, ours)
-        return list(tokens[: max(found, 0)])
+        return tuple(tokens[: max(found, 0)])
 
     def decode(self, nodes: Sequence[Node]) -> dict[int, FloatArray]:
         """Evaluate; the logits (n_vocab,) after each node that has an output, by its place, valid until the next call.

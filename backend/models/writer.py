@@ -24,7 +24,7 @@ class LlamaWriter:
         """
         self.name = path.stem
         self._context = Context(path, n_ctx=n_ctx, n_threads=n_threads)
-        self._remembered: list[int] = []
+        self._remembered: tuple[int, ...] = ()
 
     def write(self, before: str, asked: str) -> str:
         """One line of at most MAX_WRITTEN_TOKENS, without blanks around it; it may be empty, or break off.
@@ -52,15 +52,15 @@ class LlamaWriter:
         finally:
             self._context.forget(LEAVES)
 
-    def _remember(self, beginning: list[int]) -> None:
+    def _remember(self, beginning: tuple[int, ...]) -> None:
         if beginning == self._remembered:
             return
-        self._remembered = []
+        self._remembered = ()
         self._context.forget(TRUNK)
         self._context.decode([Node(token, i, [TRUNK]) for i, token in enumerate(beginning)])
         self._remembered = beginning
 
-    def _line(self, tokens: list[int]) -> str:
+    def _line(self, tokens: tuple[int, ...]) -> str:
         """What the likeliest tokens spell after those given, up to a line break."""
         place, written = len(self._remembered), b""
         for _ in range(MAX_WRITTEN_TOKENS):
@@ -68,7 +68,7 @@ class LlamaWriter:
             (logits,) = self._context.decode(
                 [Node(token, i, [LEAVES], output=i == last) for i, token in enumerate(tokens, place)]
             ).values()
-            place, tokens = last + 1, [int(logits.argmax())]
+            place, tokens = last + 1, (int(logits.argmax()),)
             written += self._context.spelled(tokens[0])
             if self._context.ends(tokens[0]) or b"\n" in written.lstrip():
                 break
