@@ -157,7 +157,9 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, 
 
 
 def _own(task: Task, version: str) -> list[Json]:
-    return [item for item in task.predictions if item.get("model_version") == version]
+    """A version's predictions, the oldest first, which is the one that pages show."""
+    mine = [item for item in task.predictions if item.get("model_version") == version]
+    return sorted(mine, key=lambda item: int(item["id"]))
 
 
 def _standing(task: Task, version: str) -> Json | None:

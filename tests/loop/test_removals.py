@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.connection.connect import ConnectOptions, connect
+from backend.core.errors import LabelStudioError
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
@@ -68,7 +69,8 @@ def test_a_page_that_was_opened_some_versions_ago_is_submitted_and_long_after_th
     work: ProjectDesk,
 ) -> None:
     opened, first = work.desk.client.next_task(work.id), work.project.model_version
-    labelled = next(task for task in tasks_of(work) if task.id != opened["id"])
+    labelled, other = [task for task in tasks_of(work) if task.id != opened["id"]][:2]
+    opened_for_long = work.desk.client.api.json("GET", f"api/tasks/{other.id}/")
     label = choice(work.control, TEXTS[str(labelled.data["text"])])
     work.desk.client.create_annotation(labelled.id, [label])
     serve_others(work, 3)
@@ -81,6 +83,9 @@ def test_a_page_that_was_opened_some_versions_ago_is_submitted_and_long_after_th
     kept = set(work.desk.client.model_versions(work.id))
     assert first not in kept
     assert kept == set(work.folder.versions()[-2:]), "the shown one, and the one to go back to"
+    with pytest.raises(LabelStudioError) as refused:
+        submit(work, opened_for_long)
+    assert refused.value.status == 400
 
 
 def test_a_version_that_was_shown_again_counts_from_then_on(work: ProjectDesk) -> None:
