@@ -99,6 +99,7 @@ def predict_project(project_key: str) -> None:
             desk().queue.enqueue("predict_project", project_key)
             return
         coverage.count_open(work)
+        upkeep.drop_made_up(work)
         served = work.served()
         if served is not None:
             _refresh_head(work, served)

@@ -152,12 +152,10 @@ def prune(work: ProjectDesk) -> bool:
         n_tasks += n
         if n_tasks >= PRUNE_TASKS or work.desk.queue.waits("live"):
             return False
-    if not n_tasks:
-        _drop_made_up(work)
     return not n_tasks
 
 
-def _drop_made_up(work: ProjectDesk) -> None:
+def drop_made_up(work: ProjectDesk) -> None:
     """Drop what was answered for tasks that do not exist: a request may name any."""
     shown = work.desk.ledger.shown_tasks(work.key)
     if len(shown) > work.project.counters["task_number"]:

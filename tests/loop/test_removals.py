@@ -9,11 +9,12 @@ from backend.connection.connect import ConnectOptions, connect
 from backend.core.errors import LabelStudioError
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.wire import choice
+from backend.ledger import Shown
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.push import fill
 from backend.loop.removals import OPEN_S, note_left, remove_surplus, removing
 from backend.loop.retrain import retrain
-from backend.loop.upkeep import prune
+from backend.loop.upkeep import drop_made_up, prune
 from tests.projects import config_of
 from tests.stack import Backend
 
@@ -110,6 +111,14 @@ def test_of_doubled_predictions_the_one_on_the_page_stays(work: ProjectDesk) -> 
     assert remove_surplus(work, version) == len(TEXTS)
     assert all(len(task.predictions) == 1 for task in tasks_of(work))
     submit(work, opened)
+
+
+def test_what_was_answered_for_tasks_that_do_not_exist_is_dropped(work: ProjectDesk) -> None:
+    ids, ledger = {task.id for task in tasks_of(work)}, work.desk.ledger
+    made_up = Shown(max(ids) + 1000, work.project.model_version, 0, "praise", 0.9, "retrieve", "label")
+    ledger.add_shown(work.key, [made_up])
+    drop_made_up(work)
+    assert ledger.shown_tasks(work.key) == ids
 
 
 def test_what_somebody_else_predicted_stays(work: ProjectDesk) -> None:
