@@ -10,7 +10,7 @@ from backend.pipeline.evidence import NO_STAGE, Evidence
 
 THRESHOLDS: Mapping[Stage, float] = {  # confidence from which a level's answer stands
     "retrieve": 0.995,  # the classifier costs a tenth of the embedding that was paid already: nearly always worth it
-    "classify": 0.6,  # a vote costs a thousand times a classification; before the first label a third of the texts get one
+    "classify": 0.6,  # a vote costs a thousand times a classification; before the first label a third of texts get one
 }
 
 
