@@ -1,12 +1,15 @@
 """How right a project's answers are, and how far their confidence can be trusted, from no label to 3,000.
 
     PRELABEL_TEST_DATA=<folder> PRELABEL_HOME=<folder with fetched weights> python -m benchmarks.life \
-        [--sets NAME ...] [--draws 10] [--labels 0 10 ...] [--texts 500] [--out FOLDER]
+        [--sets NAME ...] [--draws 10] [--labels 0 10 ...] [--texts 3000] [--out FOLDER]
+        [--read life.json ...]
 
 Labels are random rows of a train split. Each number of them is trained on without and with 2,000 other texts of the
 project that have no label, and up to LIVE labels also come one by one to a cold version that has such texts, as they
-do between trainings. Judged on test texts. Figures of a set are means over draws; those over all sets have the 95 %
-interval of a bootstrap over sets and draws. Language models are off. With --out, life.json and life.png are written.
+do between trainings. Judged on test texts. The calibration error of a few hundred texts is never 0: `honest_ece` is
+what it would be on them, were every confidence right. Figures of a set are means over draws; those over all sets have
+the 95 % interval of a bootstrap over sets and draws. Language models are off. With --out, life.json and life.png are
+written; --read puts such files together in place of a run.
 """
 
 import argparse
@@ -38,9 +41,10 @@ N_LABELS = (0, 10, 30, 100, 300, 1_000, 3_000)
 LIVE = 30  # labels from which on a project has long been trained on them
 N_POOL = 2_000
 N_BOOTSTRAPS = 1_000
+N_CHANCES = 50
 SURE = 0.9
 ALONE, TEXTS, SINCE = "labels alone", "with unlabelled texts", "labels since the training"
-FIGURES = ("accuracy", "ece", "brier", "ticked", "right_ticks", "sure", "right_if_sure")
+FIGURES = ("accuracy", "ece", "honest_ece", "brier", "ticked", "right_ticks", "sure", "right_if_sure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Point:
     draw: int
     accuracy: float
     ece: float
+    honest_ece: float  # that chance alone gives, were each answer right with just its confidence
     brier: float
     ticked: float
     right_ticks: float
@@ -116,9 +121,11 @@ def figures_of(outcomes: Sequence[Outcome]) -> dict[str, float]:
     right = np.array([one.correct for one in outcomes])
     ticked = np.array([not one.abstained for one in outcomes])
     sure = confidence >= SURE
+    chances = np.random.default_rng(0).random((N_CHANCES, len(outcomes)))
     return {
         "accuracy": float(right.mean()),
         "ece": float(ece(right, confidence)),
+        "honest_ece": float(np.mean([ece(drawn < confidence, confidence) for drawn in chances])),
         "brier": float(((confidence - right) ** 2).mean()),
         "ticked": float(ticked.mean()),
         "right_ticks": float((ticked & right).mean()),
@@ -195,7 +202,7 @@ def drawn(course: Course, path: Path) -> None:
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     titles = {
         "accuracy": "accuracy of the best label",
-        "ece": "calibration error (15 bins)",
+        "ece": "calibration error (15 bins); dotted: of honest confidences",
         "right_ticks": "right ticks, share of texts",
         "right_if_sure": f"right where the confidence is at least {SURE}",
     }
@@ -204,6 +211,9 @@ def drawn(course: Course, path: Path) -> None:
             numbers = course.numbers(way)
             means = np.array([course.mean(way, n, name) for n in numbers])
             (line,) = axes.plot(numbers, means[:, 0], marker="o", markersize=3, label=way)
+            if name == "ece":
+                honest = [course.mean(way, n, "honest_ece")[0] for n in numbers]
+                axes.plot(numbers, honest, linestyle=":", color=line.get_color())
             axes.fill_between(numbers, means[:, 1], means[:, 2], alpha=0.15, color=line.get_color())
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xticks(N_LABELS, [f"{n:,}" for n in N_LABELS])
@@ -222,26 +232,34 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--labels", nargs="+", type=int, default=list(N_LABELS))
     parser.add_argument("--texts", type=int, default=3_000)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--read", nargs="+", type=Path, default=[])
     return parser.parse_args()
+
+
+def measured(told: argparse.Namespace) -> Iterator[Point]:
+    assembly = KeptAssembly(load_settings())
+    with tempfile.TemporaryDirectory() as folder:
+        for name in told.sets:
+            data = data_sets()[name]()
+            for draw in range(told.draws):
+                yield from Life(data, draw, assembly, Path(folder), told.texts).points(told.labels)
+
+
+def read(paths: Sequence[Path]) -> Iterator[Point]:
+    for path in paths:
+        yield from (Point(**row) for row in json.loads(path.read_text(encoding="utf-8")))
 
 
 def main() -> None:
     configure_logs("WARNING")
     told = asked()
-    assembly, console = KeptAssembly(load_settings()), Console(width=200)
-    points: list[Point] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in told.sets:
-            data = data_sets()[name]()
-            for draw in range(told.draws):
-                life = Life(data, draw, assembly, Path(folder), told.texts)
-                points += life.points(told.labels)
-    course = Course(points)
+    course = Course(list(read(told.read) if told.read else measured(told)))
+    console = Console(width=200)
     for table in tables(course):
         console.print(table)
     if told.out is not None:
         told.out.mkdir(parents=True, exist_ok=True)
-        found = json.dumps([asdict(point) for point in points], indent=1)
+        found = json.dumps([asdict(point) for point in course.points], indent=1)
         (told.out / "life.json").write_text(found, encoding="utf-8")
         drawn(course, told.out / "life.png")
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from backend.core.types import BoolArray, FloatArray, IntArray
 from backend.pipeline.scaling import LEAST_SLOPE, Scaling, faded
 
-BIAS = {"one": -0.70, "pool": -0.01, "examples": 0.08}
-SLOPE = {"one": 0.36, "pool": -0.06, "examples": 0.07}
-AFFINITY = 0.20  # see Scaling.affinity
+BIAS = {"one": -0.65, "pool": -0.04, "examples": 0.15}
+SLOPE = {"one": 0.34, "pool": -0.05, "examples": 0.07}
+AFFINITY = 0.15  # see Scaling.affinity
 BIAS_WORTH, SLOPE_WORTH = 12.0, 200.0  # inverse variances of what sets that were left out had beside that
 CORRELATION = 0.1  # of whether two answers on a label are right
 Matrix = npt.NDArray[np.float64]
