@@ -15,7 +15,8 @@ LEAST_SLOPE = 0.02  # a surer text never counts as less sure
 CLIPPED = (-6.0, 14.0)  # log odds; beyond, a line says nothing
 ORDINARY = 4.0  # spreads above unrelated texts: the best label's words, on the sets that lines were fitted on
 MOST_EXAMPLES = 30  # of a label; more of them make nobody surer by themselves
-COOLEST, STEPS = 1e-3, 12  # of a temperature's inverse: the order stays even where nothing is known
+COOLEST = 1e-3  # of a temperature's inverse: the order stays even where nothing is known
+STEPS, NEAR_ENOUGH = 15, 1e-4  # of Newton's method; log odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,10 @@ class Scaling:
         """
         if logits.shape[1] < 2:
             return logits
-        near = best_affinity(logits, names)
-        odds = self.odds(best_odds(logits / np.float32(self.scale)), near)
-        return np.asarray(logits * sharpness(gaps(logits), odds)[:, None], np.float32)
+        below = gaps(logits)
+        stated = np.clip(_odds(below, np.full(len(below), 1.0 / self.scale, np.float32))[0], *CLIPPED)
+        odds = self.odds(stated, best_affinity(logits, names))
+        return np.asarray(logits * sharpness(below, odds)[:, None], np.float32)
 
     def odds(self, stated: FloatArray, near: FloatArray) -> FloatArray:
         """(n_texts,): log odds of the best label.
@@ -79,19 +81,14 @@ def experience(columns: IntArray, n_labels: int) -> float:
 
 def gaps(logits: FloatArray) -> FloatArray:
     """(n_texts, n_labels - 1), at least 0: by how much each other label stands below the best one."""
-    ordered = np.sort(logits, axis=1)
-    return np.asarray(ordered[:, -1:] - ordered[:, :-1], np.float64)
+    ordered = np.partition(logits, -1, axis=1)
+    return np.asarray(ordered[:, -1:] - ordered[:, :-1], np.float32)
 
 
 def best_odds(logits: FloatArray) -> FloatArray:
-    """(n_texts,): log odds of the best label against all others, clipped."""
-    return np.asarray(np.clip(_odds(gaps(logits), 1.0), *CLIPPED), np.float32)
-
-
-def _odds(below: FloatArray, by: FloatArray | float) -> FloatArray:
-    exponents = -below * np.asarray(by)[..., None]
-    top = exponents.max(axis=1)
-    return np.asarray(-top - np.log(np.exp(exponents - top[:, None]).sum(axis=1)))
+    """(n_texts,): log odds of the best of at least two labels against all others, clipped."""
+    odds, _ = _odds(gaps(logits), np.ones(len(logits), np.float32))
+    return np.asarray(np.clip(odds, *CLIPPED), np.float32)
 
 
 def sharpness(below: FloatArray, odds: FloatArray) -> FloatArray:
@@ -104,10 +101,21 @@ def sharpness(below: FloatArray, odds: FloatArray) -> FloatArray:
         below: as `gaps` gives them.
         odds: (n_texts,).
     """
-    by = np.zeros(len(below))
+    by = np.zeros(len(below), np.float32)
     for _ in range(STEPS):
-        exponents = -below * by[:, None]
-        shares = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-        slope = (shares * below).sum(axis=1) / shares.sum(axis=1)
-        by = by + np.maximum(odds - _odds(below, by), 0.0) / np.maximum(slope, COOLEST)
+        found, slope = _odds(below, by)
+        missing = odds - found
+        if (missing < NEAR_ENOUGH).all():
+            break
+        by = by + np.maximum(missing, 0.0) / np.maximum(slope, COOLEST)
     return np.asarray(np.maximum(by, COOLEST), np.float32)
+
+
+def _odds(below: FloatArray, by: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The best label's log odds where logits are multiplied by `by`, and their slope in it; (n_texts,) each."""
+    nearest = below.min(axis=1)
+    beyond = below - nearest[:, None]
+    shares = np.exp(-beyond * by[:, None])
+    total = shares.sum(axis=1)
+    slope = nearest + np.einsum("tl,tl->t", shares, beyond) / total
+    return np.asarray(nearest * by - np.log(total), np.float32), np.asarray(slope, np.float32)
