@@ -83,6 +83,9 @@ def poll(project_key: str) -> None:
 @job
 def refresh(project_key: str) -> None:
     """Take over a changed label config."""
+    with desk().lease("retrain", project_key, wait_s=0.1) as free:
+        if free:  # else its first version is made while labels wait: a training is under way, which takes longer
+            upkeep.prepare_refresh(desk().project(project_key))
     with desk().lease("labels", project_key) as held:
         if held:
             upkeep.refresh(desk().project(project_key))

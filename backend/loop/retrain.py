@@ -103,14 +103,14 @@ def annotated_tasks(work: ProjectDesk, task_ids: Sequence[int] = ()) -> list[Tas
 
 def make_cold(work: ProjectDesk) -> str:
     """Publish and switch to the version that knows no label of a text; the one that is current then."""
-    version = _publish_cold(work)
+    version = publish_cold(work)
     row = work.desk.ledger.project(work.key) or work.row
     if not row.pinned:
         work.folder.switch(version)
     return work.folder.current()
 
 
-def _publish_cold(work: ProjectDesk) -> str:
+def publish_cold(work: ProjectDesk) -> str:
     """Publish the version that knows no label of a text; its name.
 
     It rests on the labels' names and hints, and, where most have no hint, on what the project's
@@ -150,7 +150,7 @@ def renew_cold(work: ProjectDesk) -> bool:
     before = work.folder.current()
     if not _cold_outgrown(work):
         return False
-    version = _publish_cold(work)
+    version = publish_cold(work)
     with work.desk.lease("labels", work.key) as held:
         if not held:
             return False

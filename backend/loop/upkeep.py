@@ -15,7 +15,7 @@ from backend.loop.coverage import count_open
 from backend.loop.desk import ProjectDesk
 from backend.loop.follow import follow, forget, learn
 from backend.loop.removals import may_be_open, remove_surplus, removing
-from backend.loop.retrain import annotated_tasks, failed_lately, make_cold, renew_cold_later
+from backend.loop.retrain import annotated_tasks, failed_lately, make_cold, publish_cold, renew_cold_later
 from backend.serving import KEPT_VERSIONS
 
 PRUNE_TASKS = 400  # whose old predictions go in one run: each has changed by it, and is read once more
@@ -34,24 +34,36 @@ AWAKE_S = 300.0  # after a label; as long as an idle worker keeps its models
 log = structlog.get_logger()
 
 
+def prepare_refresh(work: ProjectDesk) -> None:
+    """Make the version that a changed label config begins with; labels are followed meanwhile."""
+    if work.usable and _config_changed(work):
+        publish_cold(work)
+
+
 def refresh(work: ProjectDesk) -> None:
-    """Take over a changed label config; nothing where its hash is the stored one."""
-    present = work.config_hash
+    """Take over a changed label config; nothing where its hash is the stored one.
+
+    The hash is stored last, so that who is killed before is followed by another refresh.
+    """
     if not work.usable:
         log.warning("config_not_served", project=work.key)
         return
-    if work.row.config_hash == present and work.folder.current():
+    if not _config_changed(work):
         return
     changed = bool(work.row.config_hash)
-    work = work.update(config_hash=present)
     make_cold(work)
     if changed:
         learn(work, annotated_tasks(work))  # labels that were renamed, that are gone, that are back
     follow(work)
+    work = work.update(config_hash=work.config_hash)
     if changed and work.row.trained_labels:
         work.desk.queue.enqueue("retrain", work.key)
     else:
         work.desk.queue.enqueue("predict_project", work.key)
+
+
+def _config_changed(work: ProjectDesk) -> bool:
+    return work.row.config_hash != work.config_hash or not work.folder.current()
 
 
 def reconcile(work: ProjectDesk) -> list[str]:

@@ -13,6 +13,7 @@ from backend.labelstudio.wire import choice
 from backend.loop.desk import Desk, ProjectDesk
 from backend.loop.pool import POOLED_BELOW, unlabelled_texts
 from backend.loop.retrain import make_cold, renew_cold
+from backend.loop.upkeep import prepare_refresh, refresh
 from samples import load_samples
 from tests.projects import config_of
 from tests.stack import Backend, wait_for
@@ -118,6 +119,22 @@ def test_labels_are_followed_while_it_is_made_and_what_came_meanwhile_stays(back
                 folder.switch(OTHER)
         assert renewal.result() != another
         assert folder.current() == (OTHER if another else renewed)
+
+
+def test_the_first_version_of_a_changed_config_is_made_while_labels_are_followed(work: ProjectDesk) -> None:
+    first = work.folder.current()
+    labels = sorted({row.gold for row in SAMPLE.rows})[1:]
+    work.desk.client.update_project(work.id, label_config=config_of(labels))
+    with work.desk.lease("labels", work.key) as held:
+        assert held
+        prepare_refresh(work.desk.project(work.key))
+    assert len(work.folder.versions()) == 2
+    assert work.folder.current() == first, "it is taken with the labels that it changes"
+    refresh(work.desk.project(work.key))
+    assert len(work.folder.versions()) == 2
+    assert work.folder.current() != first
+    refreshed = work.desk.project(work.key)
+    assert refreshed.row.config_hash == refreshed.config_hash
 
 
 @pytest.mark.parametrize("held", ["pinned", "frozen"])
