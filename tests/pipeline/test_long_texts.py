@@ -1,7 +1,7 @@
 """Long texts: what stands far from their beginning is read by every model, in time, and the rest is admitted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,10 @@ from backend.pipeline.decide import Policy
 from backend.pipeline.levels import Retrieval
 from backend.pipeline.lexical import Stemmer
 from backend.pipeline.pipeline import Pipeline
+from backend.pipeline.reasons import Speaker
 from backend.pipeline.retrieve import Index, embed_labels, pooled
 from samples import load_samples
-from tests.pipeline.words import WordEmbedder, pipeline_of
+from tests.pipeline.words import SPACE, WordEmbedder, pipeline_of
 
 AT = 5_000  # characters before the evidence
 PROSE = {
@@ -143,10 +144,15 @@ def test_the_share_that_nothing_reads_is_known(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [("cancel my order ", "read: the first 50 %"), ("отмените заказ ", "прочитаны первые 50 %")]
+    ("language", "words", "said"),
+    [
+        ("en", "cancel my order ", "read: the first 50 %"),
+        ("ru", "отмените заказ ", "прочитаны первые 50 %"),
+    ],
 )
-def test_a_reason_says_how_much_of_a_long_text_was_read(words: str, said: str) -> None:
-    (decision,) = pipeline_of().run([words * (2 * READ_CHARACTERS // len(words))], deadline_s=60.0)
+def test_a_reason_says_how_much_of_a_long_text_was_read(language: str, words: str, said: str) -> None:
+    pipeline = replace(pipeline_of(), policy=Policy(SPACE, speaker=Speaker((language,))))
+    (decision,) = pipeline.run([words * (2 * READ_CHARACTERS // len(words))], deadline_s=60.0)
     assert decision is not None
     assert said in decision.reason
     assert decision.share_cut == pytest.approx(0.5, abs=0.01)
