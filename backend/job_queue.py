@@ -46,7 +46,7 @@ JOBS = {  # function -> (queue, seconds it may take)
     "mark": ("bulk", 600),
     "prune": ("bulk", 3600),
 }
-TRAININGS = ("retrain", "retrain_due")
+TRAININGS = ("retrain", "retrain_due", "renew_cold")
 TRAINING_FAILED = "training-failed"  # a note: the next training would fail, too
 GIVEN_UP = "given_up"  # in a job's meta: why nobody tries it again
 LATE_S = {  # a job that waits longer waits for a worker that stands, or for more workers
