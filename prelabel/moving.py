@@ -4,7 +4,6 @@ Each is idempotent: what was stopped, goes on when it is called again.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from backend.logs import configure_logs
 from backend.loop.desk import Desk
 from backend.moving import predicting
 from backend.moving.dividing import shares_of
-from backend.moving.exported import What
+from backend.moving.exported import What, history_of
 from backend.moving.exporting import ExportOptions, Manifest, export_project
 from backend.moving.importing import ImportOptions, Source, import_rows
 from backend.moving.predicting import Predicting
@@ -74,7 +73,7 @@ def export_labels(
     options = ExportOptions(what, shares_of(split) if split else None)
     with open_project(chosen, project) as (client, goal), opened_ledger(chosen) as ledger:
         return export_project(
-            client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=lambda _: None,
+            client, goal, out, options, history=history_of(ledger, goal.key), report=lambda _: None,
             watch=lambda _, __: None,
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ from backend.labelstudio.records import Task
 from backend.labelstudio.schema import TOP_KEY, WHY_KEY
 from backend.labelstudio.wire import PERCENT, shown_data, tells
 from backend.loop.desk import ProjectDesk
+from backend.loop.order import is_place
 from tests.labelling_page import Sight, Submitted
 
 NEAR = 6  # percents that a rounded score and a rounded percent of one decision may be apart
@@ -75,5 +76,8 @@ def _stored(work: ProjectDesk, task: Task, version: str) -> Iterator[str]:
     }
     if not ticks or not shares:
         return
-    if shares.get(ticks[0]) != max(shares.values()) or abs(100 * mine[0]["score"] - shares[ticks[0]]) > NEAR:
+    score = mine[0]["score"]
+    if is_place(score):
+        score = work.desk.ledger.last_shown(work.key, [task.id])[task.id].confidence
+    if shares.get(ticks[0]) != max(shares.values()) or abs(100 * score - shares[ticks[0]]) > NEAR:
         yield f"task {task.id} ticks {ticks[0]!r} at {mine[0]['score']} under {shares}"

@@ -16,7 +16,7 @@ from backend.core.settings import Settings, load_settings, load_state_settings
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.records import Project
 from backend.moving.dividing import shares_of
-from backend.moving.exported import WHATS
+from backend.moving.exported import WHATS, history_of
 from backend.moving.exporting import ExportOptions, export_project, manifest_of
 from backend.moving.importing import ImportOptions, import_rows
 from backend.moving.new_config import config_of
@@ -126,7 +126,7 @@ def export(
     with open_project(settings, project) as (client, goal), opened_ledger(settings) as ledger:
         with bar_of_tasks("exporting") as watch:
             manifest = export_project(
-                client, goal, out, options, history=partial(ledger.accepted_as, goal.key), report=printer.step,
+                client, goal, out, options, history=history_of(ledger, goal.key), report=printer.step,
                 watch=watch,
             )  # fmt: skip
         if not manifest.rows and what == "training":

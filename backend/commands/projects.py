@@ -42,6 +42,9 @@ def connect(
     profile: Annotated[
         str | None, typer.Option(help='Models and parameters of this project; "": the backend\'s.')
     ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Of showing: auto, uncertain, typical or random; auto goes by the labels.")
+    ] = None,
     replace: Annotated[bool, typer.Option(help="Take over from a foreign backend or version.")] = False,
     push_only: Annotated[
         bool, typer.Option("--push-only", help="For a Label Studio that may not call out: prelabel polls and pushes.")
@@ -53,7 +56,12 @@ def connect(
     printer = Printer(json)
     with Desk(load_settings()) as desk:
         options = ConnectOptions(
-            replace=replace, oos_label=oos_label, language=language, profile=profile, push_only=push_only
+            replace=replace,
+            oos_label=oos_label,
+            language=language,
+            profile=profile,
+            order=order,
+            push_only=push_only,
         )
         if bool(project) == bool(title):
             raise BadInputError("exactly one of --project and --title must be given")

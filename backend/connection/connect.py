@@ -56,15 +56,16 @@ Watch = Callable[[int, int], None]
 class ConnectOptions:
     replace: bool = False  # take over from a foreign backend or version
     order_by_uncertainty: bool = True  # set the project's task sampling
-    oos_label: str | None = None  # this and the next two are entries of the project's settings;
+    oos_label: str | None = None  # this and the next three are entries of the project's settings;
     language: str | None = None  # None leaves the entry as it is
     profile: str | None = None
+    order: str | None = None
     push_only: bool = False  # no webhook and no backend: Label Studio need not reach us
 
     @property
     def settings(self) -> Mapping[str, str]:
         """The entries of the project's settings that were given."""
-        given = {name: getattr(self, name) for name in ("profile", "language", "oos_label")}
+        given = {name: getattr(self, name) for name in ("profile", "language", "oos_label", "order")}
         return {name: value for name, value in given.items() if value is not None}
 
 

@@ -15,6 +15,7 @@ MEANINGS: Mapping[str, str] = {  # of every entry of ProjectSettings, in words f
     "control": "the Choices to serve, where the label config has several",
     "oos_label": 'the choice that means "none of these"; "auto" guesses, "" says there is none',
     "blind_share": "of the open tasks get no pre-label, so that promises are measured fairly",
+    "order": 'of showing: "auto", "uncertain", "typical" or "random"; score and head follow it',
     "head": "tasks at the head of the label stream that follow each accepted label",
     "train_on_bulk": "whether labels that were accepted in bulk train",
     "target_precision": "e.g. 0.98: what blind labels promise to be so right is accepted; 0: nothing",

@@ -28,6 +28,7 @@ SERVED_FILE = "served"
 SERVED_KEPT = 100  # versions that are remembered as having served
 DESCRIPTIONS_FILE = "descriptions.jsonl"
 AUTO_ACCEPT = ("mark", "annotation")
+ORDERS = ("auto", "uncertain", "typical", "random")
 LIMITS = {
     "blind_share": 1.0,
     "target_precision": 0.999,
@@ -81,6 +82,7 @@ class ProjectSettings:
     control: str = ""  # the Choices to serve, where the config has several
     oos_label: str = "auto"  # the choice that means "none of these"; "auto" guesses from its name, "" says none
     blind_share: float = 0.03  # of the open tasks: no pre-label, so that promises are measured on unbiased labels
+    order: str = "auto"  # of showing; "auto": typical texts before the first labels, then the least certain
     head: int = 50  # tasks at the head of the label stream that follow each accepted label
     train_on_bulk: bool = True  # whether labels that were accepted in bulk train (they never calibrate or count)
     target_precision: float = 0.0  # of labels accepted without a person, where blind labels promise it; 0: none are
@@ -279,6 +281,8 @@ def _checked(raw: dict[str, Any], where: str) -> ProjectSettings:
     language = checked_language(raw.get("language", ""), f"{where}: language")
     if raw.get("auto_accept", "mark") not in AUTO_ACCEPT:
         raise BadInputError(f"{where}: auto_accept must be one of {', '.join(AUTO_ACCEPT)}, was {raw['auto_accept']!r}")
+    if raw.get("order", "auto") not in ORDERS:
+        raise BadInputError(f"{where}: order must be one of {', '.join(ORDERS)}, was {raw['order']!r}")
     for label, now in raw.get("renamed", {}).items():
         if not isinstance(now, str):
             raise BadInputError(f'{where}: renamed must name a label for {label!r}, or "" for none, was {now!r}')
@@ -298,6 +302,8 @@ def config_hash(label_config: str, settings: ProjectSettings, descriptions: Sequ
     parts = [label_config, settings.profile, settings.language, settings.control, settings.oos_label]
     rules = {label: list(words) for label, words in settings.keywords.items()}
     made_of = [*parts, rules, dict(settings.renamed), *(["egress"] if settings.allow_egress else [])]
+    if settings.order != ORDERS[0]:  # no other prediction, but other scores
+        made_of.append({"order": settings.order})
     if descriptions:
         made_of.append({each.label: each.description for each in descriptions})
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
@@ -309,7 +315,7 @@ def is_blind(key: str, task_id: int, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def blind_rank(key: str, task_id: int) -> float:
-    """A blind task's place in the order of showing, 0-1, independent of its text."""
+def showing_rank(key: str, task_id: int) -> float:
+    """A task's place in an order of showing at random, 0-1, independent of its text and for ever the same."""
     digest = hashlib.sha256(f"rank/{key}/{task_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -89,6 +89,11 @@ def of_id(task_id: int) -> Json:
     return {**id_above(task_id), "operator": "equal"}
 
 
+def score_under(score: float) -> Json:
+    """A filter for tasks whose shown prediction has a lower score."""
+    return {**score_from(score), "operator": "less", "value": score}
+
+
 def score_from(confidence: float) -> Json:
     """A filter for tasks whose shown prediction has at least such a score, which is rounded."""
     return {

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from backend.core.errors import LabelStudioError, OutsideError
-from backend.labelstudio.filters import having_version, open_tasks, score_from, unlabelled
+from backend.labelstudio.filters import having_version, open_tasks, score_from, score_under, unlabelled
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import AUTO_KEY
 from backend.labelstudio.wire import choice
 from backend.ledger import AutoAccepted, Kind, Shown
 from backend.loop.desk import ProjectDesk
-from backend.loop.order import MOVED
+from backend.loop.order import LED, MOVED
 from backend.loop.promised import RULE_FILE, TAKEN_BACK, Rule, keep, read_rule, settle
 from backend.loop.replacements import WRITERS
 from training.dataset import label_of_annotation
@@ -86,15 +86,20 @@ def _state(work: ProjectDesk, version: str, rule: Rule | None) -> str:
 
 
 def _sure(version: str, rule: Rule) -> list[Json]:
-    """Filters for what may be accepted: where one person of two has spoken, another one shall."""
-    sure = score_from((rule.promise.threshold or 1.0) - MOVED)
-    return [open_tasks(), unlabelled(), having_version(version), sure]
+    """Filters for what may be accepted by its score."""
+    return [*_open(version), score_from((rule.promise.threshold or 1.0) - MOVED)]
+
+
+def _open(version: str) -> list[Json]:
+    """Filters for what may be accepted at all: where one person of two has spoken, another one shall."""
+    return [open_tasks(), unlabelled(), having_version(version)]
 
 
 def _acceptable(work: ProjectDesk, version: str, rule: Rule) -> dict[int, tuple[Task, Shown]]:
-    """Open tasks without a label whose prediction falls under the rule."""
-    listed = work.desk.client.tasks(work.id, filters=_sure(version, rule), all_fields=False)
-    tasks = {task.id: task for task in listed}
+    """Open tasks without a label whose prediction falls under the rule; the score of some tells their place alone."""
+    wanted = (_sure(version, rule), [*_open(version), score_under(LED)])
+    listed = (work.desk.client.tasks(work.id, filters=filters, all_fields=False) for filters in wanted)
+    tasks = {task.id: task for part in listed for task in part}
     shown = work.desk.ledger.last_shown(work.key, tasks)
     values = {*work.control.space.values, work.control.space.oos_value}
     return {

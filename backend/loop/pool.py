@@ -25,15 +25,17 @@ def unlabelled_texts(work: ProjectDesk, *, n_labels: int) -> list[str]:
 
     Without those that may judge: blind tasks, gold rows and the holdout.
     """
-    if n_labels >= POOLED_BELOW:
-        return []
+    return [] if n_labels >= POOLED_BELOW else list(unlabelled_tasks(work).values())
+
+
+def unlabelled_tasks(work: ProjectDesk) -> dict[int, str]:
+    """The texts by their tasks, however many labels there are."""
     ends = [_first(work, ordering) for ordering in ("id", "-id")]
     if None in ends:
-        return []
+        return {}
     low, high = (end or 0 for end in ends)
     starts = np.linspace(low - 1, high, PIECES, endpoint=False).astype(int).tolist()
-    found = {task_id: text for start in starts for task_id, text in _piece(work, start, MAX_POOL // PIECES)}
-    return list(found.values())
+    return {task_id: text for start in starts for task_id, text in _piece(work, start, MAX_POOL // PIECES)}
 
 
 def telling_texts(work: ProjectDesk) -> list[str]:

@@ -16,7 +16,7 @@ import structlog
 
 from backend.answering import shown_row
 from backend.core.artefacts import OWN_PREFIX
-from backend.core.projects import blind_rank
+from backend.core.projects import showing_rank
 from backend.core.reading import READ_CHARACTERS
 from backend.labelstudio.client import LIGHT, PAGE
 from backend.labelstudio.filters import (
@@ -33,7 +33,8 @@ from backend.ledger import Shown
 from backend.loop.concealment import conceal_open
 from backend.loop.deciding import blind_row, decisions, kept_blind, text_in
 from backend.loop.desk import ProjectDesk
-from backend.loop.order import in_turn
+from backend.loop.leading import leading
+from backend.loop.order import in_turn, places
 from backend.loop.removals import note_left, remove_surplus
 from backend.loop.spool import Spool, spool_of
 from backend.serving import Served
@@ -105,7 +106,7 @@ def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
     if work.project.model_version == served.version:  # else it is done before the version is shown
         conceal_open(work, lacking_version(served.version))
     sent = Tally()
-    n_kept = client.import_predictions(work.id, sent.counting(_sendable(work, rows, _scores(spool))))
+    n_kept = client.import_predictions(work.id, sent.counting(_sendable(work, rows, _scores(work, served, spool))))
     if n_kept < sent.n:
         log.error("predictions_dropped", project=work.key, version=served.version, n=sent.n - n_kept)
     _note_shown(work, _arrived(work, served.version, spool) if resumed else spool.rows())
@@ -186,7 +187,7 @@ def _row(task_id: int, item: Json, shown: Shown) -> Json:
     return {"task": task_id, **item, "shown": asdict(shown)}
 
 
-def _scores(spool: Spool) -> Mapping[int, float]:
+def _scores(work: ProjectDesk, served: Served, spool: Spool) -> Mapping[int, float]:
     """Scores of the tasks that are not blind, by task, in the order in which they are to be shown."""
     task_ids, confidences, labels = array("q"), array("d"), []
     for row in spool.rows():
@@ -195,6 +196,8 @@ def _scores(spool: Spool) -> Mapping[int, float]:
             confidences.append(row["score"])
             labels.append(sys.intern(row["shown"]["label"]))
     scores = dict(zip(task_ids, in_turn(confidences, labels), strict=True))
+    first = leading(work, served, scores.keys())
+    scores |= zip(first, places(len(first)), strict=True)
     return dict(sorted(scores.items(), key=lambda item: item[1]))
 
 
@@ -204,7 +207,7 @@ def _sendable(work: ProjectDesk, rows: Iterator[Json], scores: Mapping[int, floa
     for row in rows:
         item = {name: value for name, value in row.items() if name != "shown"}
         if row["shown"]["kind"] == "blind":
-            rank = blind_rank(work.key, row["task"])
+            rank = showing_rank(work.key, row["task"])
             item["score"] = ranked[min(int(rank * len(ranked)), len(ranked) - 1)]
         else:
             item["score"] = scores[row["task"]]

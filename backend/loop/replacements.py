@@ -8,7 +8,7 @@ from typing import Any
 from backend.answering import shown_row
 from backend.core.artefacts import OWN_PREFIX
 from backend.core.errors import LabelStudioError
-from backend.core.projects import blind_rank
+from backend.core.projects import showing_rank
 from backend.core.types import Decision
 from backend.job_queue import QUEUES, UNVOTED
 from backend.labelstudio.records import Task
@@ -18,6 +18,7 @@ from backend.loop.concealment import conceal
 from backend.loop.deciding import blind_row, decisions, kept_blind, text_in
 from backend.loop.desk import ProjectDesk
 from backend.loop.edited import edited
+from backend.loop.order import is_place
 from backend.serving import Served
 
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
@@ -113,7 +114,7 @@ def add_blind(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> None:
     """
     kept = {task.id: task for task in tasks if kept_blind(work, task.id) and not _own(task, served.version)}
     for task_id, decision in decisions(work, served, list(kept.values())).items():
-        item = empty_prediction(blind_rank(work.key, task_id), served.version)
+        item = empty_prediction(showing_rank(work.key, task_id), served.version)
         since = _store(work, kept[task_id], item, _standing(kept[task_id], served.version))
         row = replace(blind_row(work, kept[task_id], served, decision), stored_at=since)
         work.desk.ledger.add_shown(work.key, [row])
@@ -138,16 +139,17 @@ def _ticks_otherwise(work: ProjectDesk, served: Served, task: Task, decision: De
 def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, *, concealed: bool) -> Shown | None:
     """Write a task's prediction, then what explains it, where they differ; the prediction's row."""
     client, row = work.desk.client, shown_row(task.id, served, decision, text_in(work, task))
-    item = prediction(decision, work.control, served.version, row.region_id)
     own, surplus = _standing(task, served.version), _own(task, served.version)[1:]
-    changed = own is None or _differs(own, item)
+    item = _in_its_place(prediction(decision, work.control, served.version, row.region_id), own)
     shown = shown_data(decision, work.control)
+    reads_otherwise = not reads_so(task.data, shown)
+    changed = own is None or _differs(own, item) or (reads_otherwise and _another_confidence(own, item))
     try:
         for twin in surplus:  # Label Studio asked /predict while a job pushed
             client.delete_prediction(twin["id"])
         if changed:
             row = replace(row, stored_at=_store(work, task, item, own))
-        if concealed or not reads_so(task.data, shown):
+        if concealed or reads_otherwise:
             client.patch_task(task.id, {**task.data, **shown})
     except LabelStudioError as err:
         if not err.gone:
@@ -194,6 +196,18 @@ def _differs(old: Json, new: Json) -> bool:
     if old.get("model_version") != new["model_version"]:
         return True
     return _value(old) != _value(new) or abs((old.get("score") or 0.0) - new["score"]) >= SAME_SCORE
+
+
+def _another_confidence(old: Json, new: Json) -> bool:
+    """Whether a prediction whose score tells its place alone was made of another confidence: ticks bear its name."""
+    names = [[region.get("id") for region in item.get("result") or ()] for item in (old, new)]
+    return is_place(new["score"]) and (names[0] != names[1] or not names[1])
+
+
+def _in_its_place(new: Json, own: Json | None) -> Json:
+    """A prediction that keeps the place which the one before it has in the order of showing."""
+    score = own.get("score") if own and own.get("model_version") == new["model_version"] else None
+    return {**new, "score": score} if score is not None and is_place(score) else new
 
 
 def _value(item: Json) -> list[Any]:

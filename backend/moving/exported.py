@@ -4,14 +4,17 @@ Whose word counts is decided in training.dataset; what was shown when, the ledge
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from backend.core.agreement import latest_of_each
+from backend.core.artefacts import OWN_PREFIX
 from backend.core.projects import ProjectSettings
 from backend.labelstudio.records import Annotation, Json, Task
 from backend.labelstudio.schema import COLUMN_KEY, ID_KEY, Control
-from backend.ledger import Accepted
+from backend.ledger import Accepted, Ledger, Shown
+from backend.loop.order import is_place
 from backend.moving.cells import OWN
 from backend.moving.columns import ADDED, LABEL, as_columns, with_added
 from backend.rows.cells import as_cell
@@ -29,7 +32,37 @@ FIELDS = ",".join(
     )
 )  # fmt: skip
 
-History = Callable[[Sequence[int]], Mapping[int, Accepted]]  # what the ledger holds of annotations, by their ids
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the ledger holds."""
+
+    accepted: Callable[[Sequence[int]], Mapping[int, Accepted]]  # of annotations, by their ids
+    shown: Callable[[Sequence[int]], Mapping[int, Shown]]  # the newest prediction of tasks, by theirs
+
+    def with_confidences(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks, with the confidence where a prediction's score tells its place alone; without one if not known."""
+        placed = [task.id for task in tasks if any(_is_placed(item) for item in task.predictions)]
+        shown = self.shown(placed) if placed else {}
+        return [_with_confidences(task, shown.get(task.id)) if task.id in placed else task for task in tasks]
+
+
+def history_of(ledger: Ledger, key: str) -> History:
+    return History(partial(ledger.accepted_as, key), partial(ledger.last_shown, key))
+
+
+def _with_confidences(task: Task, shown: Shown | None) -> Task:
+    known = {shown.version: shown.confidence} if shown and shown.kind != "blind" else {}
+    items = tuple(
+        {**item, "score": known.get(str(item.get("model_version")))} if _is_placed(item) else item
+        for item in task.predictions
+    )
+    return replace(task, predictions=items)
+
+
+def _is_placed(item: Json) -> bool:
+    score, version = item.get("score"), str(item.get("model_version"))
+    return score is not None and is_place(score) and version.startswith(OWN_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def export_project(
     """Write what a project holds to a file, and a manifest beside it.
 
     Args:
-        history: by annotation, what the ledger holds.
+        history: what the ledger holds.
 
     Raises:
         BadInputError: the file's name ends in no known suffix.
@@ -144,8 +144,8 @@ def _read(
     rows = TaskRows(options.what, goal.control, goal.settings, project.model_version, options.own_keys)
     n_read = total - n_left
     for page in client.pages_above(goal.project_id, up_to, include=FIELDS, filters=filters):
-        tasks = [task_of(raw) for raw in page]
-        accepted = history([item.id for task in tasks for item in task.annotations])
+        tasks = history.with_confidences([task_of(raw) for raw in page])
+        accepted = history.accepted([item.id for task in tasks for item in task.annotations])
         pages.append([row for task in tasks for row in rows.of(task, accepted)], tasks[-1].id)
         n_read += len(tasks)
         watch(n_read, total)

@@ -9,10 +9,10 @@ from backend.core.projects import (
     ProjectFolder,
     ProjectKey,
     ProjectSettings,
-    blind_rank,
     config_hash,
     is_blind,
     project_folder,
+    showing_rank,
 )
 
 NOT_KEYS = [
@@ -71,6 +71,7 @@ BAD_SETTINGS = [
     ("a word for words", b'keywords = {cancel = "stop"}', "keywords of 'cancel' must be a list of words"),
     ("a word that matches everything", b'keywords = {cancel = ["*"]}', "must be a list of words"),
     ("a word for a switch", b'train_on_bulk = "no"', "train_on_bulk must be of type bool"),
+    ("an order that there is none of", b'order = "newest"', "order must be one of auto, .* random, was 'newest'"),
     ("a switch for a share", b"blind_share = true", "blind_share must be of type float, was True"),
     ("a switch for a count", b"head = true", "head must be of type int, was True"),
 ]
@@ -172,7 +173,7 @@ def test_the_blind_share_is_kept_and_never_changes() -> None:
 
 
 def test_the_order_of_blind_tasks_does_not_follow_from_their_being_blind() -> None:
-    ranks = [blind_rank("84-1", task) for task in range(20_000) if is_blind("84-1", task, 0.03)]
+    ranks = [showing_rank("84-1", task) for task in range(20_000) if is_blind("84-1", task, 0.03)]
     assert 0.45 < sum(ranks) / len(ranks) < 0.55
 
 

@@ -55,7 +55,7 @@ def test_a_suggestion_is_ticked_explained_and_accepted_with_the_mouse(
             work = desk.project(str(desk.client.project(project_id).key))
             assert work.project.title == sample.title
             accept_one(page, label_studio.url, work)
-            next_task_is_the_least_certain(page, label_studio.url, work)
+            next_task_is_the_first_in_the_order_of_showing(page, label_studio.url, work)
 
 
 def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
@@ -65,7 +65,7 @@ def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
     why = page.get_by_role("heading", name=str(task.data[WHY_KEY]), exact=True)  # the table beside it says it, too
     expect(why).to_be_visible(timeout=20_000)
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(1)
-    share = f"{task.predictions[-1]['score']:.0%}"
+    share = f"{work.desk.ledger.last_shown(work.key, [task.id])[task.id].confidence:.0%}"
     expect(page.get_by_text(re.compile(rf"{re.escape(ticked(task))}\s*{share}")).first).to_be_visible()
     page.get_by_test_id("bottombar-submit-button").click()
     wait_for(lambda: client.task(task.id).annotations, within_s=120)
@@ -75,7 +75,7 @@ def accept_one(page: Page, url: str, work: ProjectDesk) -> None:
     wait_for(lambda: ("seen", True, 1) in work.desk.ledger.acceptance(work.key), within_s=120, every_s=0.5)
 
 
-def next_task_is_the_least_certain(page: Page, url: str, work: ProjectDesk) -> None:
+def next_task_is_the_first_in_the_order_of_showing(page: Page, url: str, work: ProjectDesk) -> None:
     page.goto(f"{url}/projects/{work.id}/data")
     wait_for(lambda: idle(work), within_s=400)  # following a label, and reasons, change scores
     with page.expect_response(lambda response: "next_task" in response.url, timeout=20_000) as answer:

@@ -9,9 +9,10 @@ from backend.core.errors import BadInputError
 from backend.core.projects import ProjectSettings
 from backend.labelstudio.records import Task, task_of
 from backend.labelstudio.schema import Control, read_config
-from backend.ledger import Accepted, How
+from backend.ledger import Accepted, How, Shown
+from backend.loop.order import places
 from backend.moving.dividing import division, shares_of
-from backend.moving.exported import TaskRows
+from backend.moving.exported import History, TaskRows
 from tests.moving.playground import CONFIG
 from training.splits import group_of
 
@@ -104,3 +105,20 @@ def test_like_texts_stay_together_and_each_label_has_its_share_of_every_part() -
 def test_shares_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(BadInputError, match="must be two or three shares that sum to 1, as in"):
         shares_of(text)
+
+
+PLACED = [
+    ("of the version that the ledger has", "pl-1", "label", 0.75),
+    ("of another one", "pl-2", "label", None),
+    ("of a blind task, of which nothing is told", "pl-1", "blind", None),
+    ("of somebody else, whose scores are theirs", "theirs", "label", places(1)[0]),
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "told"), [row[1:] for row in PLACED], ids=[row[0] for row in PLACED])
+def test_a_score_that_is_a_place_comes_out_as_the_confidence(version: str, kind: str, told: float | None) -> None:
+    items = [{"id": 1, "model_version": version, "score": places(1)[0]}]
+    placed = task_of({"id": 1, "data": {}, "annotations": [], "predictions": items})
+    row = Shown(1, "pl-1", 0, "y", 0.75, "classify", kind)
+    (found,) = History(lambda _: {}, lambda _: {1: row}).with_confidences([placed])
+    assert found.predictions[0]["score"] == told
