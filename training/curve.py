@@ -13,14 +13,19 @@ from backend.core.artefacts import Manifest
 from backend.core.bounds import share_interval
 from backend.core.types import Example
 from training.intervals import Interval
-from training.judge import Judged
+from training.judge import FILE, GOLD, Judged
 from training.run import TrainingOptions, train
 
 MOST = 4_000  # labels of a model that is trained for the curve alone: more take longer than the evaluation
 FEWEST = 20  # labels under which chance decides
 N_JUDGED = 1_000  # texts that judge each point
 MORE_LABELS = 200  # whose worth is told
-WORTH, SHOWN = 0.003, 0.001  # accuracy: less is not worth labelling, not worth a number
+ADVISED_FROM = 200  # labels; the curve is too steep before to say that more are not worth it
+WORTH = 0.01  # of accuracy; less from MORE_LABELS is hardly worth labelling them
+WIDEST = 0.1  # of accuracy; an interval that is wider tells nobody anything
+REPRESENTING = (GOLD, FILE)  # what judges without having been chosen by a model: labels of a project mostly are
+N_HALVES = 2  # points before the newest that its slope is of
+Z = 1.96  # standard errors on either side that make a 95 % interval
 GROWTH = 2  # from point to point: halves cost together as much as the whole
 
 
@@ -31,10 +36,24 @@ class Point:
     n_labels: int
     accuracy: float
     interval: Interval
+    n_judged: int
+    on: str  # what judged it
 
     @classmethod
-    def of(cls, n_labels: int, accuracy: float, n_judged: int) -> "Point":
-        return cls(n_labels, accuracy, share_interval(round(accuracy * n_judged), n_judged))
+    def of(cls, n_labels: int, accuracy: float, n_judged: int, on: str) -> "Point":
+        interval = share_interval(round(accuracy * n_judged), n_judged)
+        return cls(n_labels, accuracy, interval, n_judged, on)
+
+    @property
+    def represents(self) -> bool:
+        """Whether it was judged on texts like those to come."""
+        return self.on in REPRESENTING
+
+    @property
+    def variance(self) -> float:
+        """Of the accuracy, also where all or none were right (Agresti and Coull 1998)."""
+        share = (self.accuracy * self.n_judged + 2) / (self.n_judged + 4)
+        return share * (1 - share) / (self.n_judged + 4)
 
 
 def learning_curve(
@@ -56,8 +75,8 @@ def learning_curve(
     for size in sizes(len(known), fewest=len(manifest.labels)):
         report(f"learning curve: {size} labels")
         accuracy = _accuracy(manifest, [known[row] for row in order[:size]], judging, assembly)
-        points.append(Point.of(size, accuracy, len(judging)))
-    return [*points, Point.of(len(known), own, len(judging))]
+        points.append(Point.of(size, accuracy, len(judging), judged.on))
+    return [*points, Point.of(len(known), own, len(judging), judged.on)]
 
 
 def sizes(n: int, *, fewest: int) -> list[int]:
@@ -70,28 +89,47 @@ def sizes(n: int, *, fewest: int) -> list[int]:
     return [size for size in reversed(found) if size <= MOST]
 
 
-def gain(points: Sequence[Point], n_more: int) -> float | None:
-    """Accuracy that so many more labels should bring, 0-1; None where there are too few points.
+def gain(points: Sequence[Point], n_more: int) -> Interval | None:
+    """Accuracy that so many more labels should bring, as a 95 % interval, 0-1.
 
-    Each doubling is taken to bring what the last ones brought: accuracy grows with the logarithm of the labels, and
-    ever less than that, so that this errs towards more labels.
+    Each doubling is taken to bring what the last two brought: accuracy grows with the logarithm of the labels, and ever
+    less than that, so that the upper end errs towards more labels. The points' errors are taken to be independent;
+    those of models that the same texts judged are less than that apart.
+
+    Returns:
+        None where the newest point does not represent the data, or too few others do.
     """
-    last = points[-3:]
-    if len(last) < 2 or last[-1].n_labels <= last[0].n_labels:
+    found = _halves(points)
+    if len(found) < 2:
         return None
-    logs = np.log([point.n_labels for point in last])
-    slope = float(np.polyfit(logs, [point.accuracy for point in last], 1)[0])
-    return max(slope, 0.0) * math.log1p(n_more / last[-1].n_labels)
+    logs = np.log([point.n_labels for point in found])
+    weights = 1.0 / np.array([point.variance for point in found])
+    logs = logs - np.average(logs, weights=weights)
+    precision = float((weights * logs**2).sum())
+    slope = float((weights * logs * [point.accuracy for point in found]).sum()) / precision
+    error, growth = Z / math.sqrt(precision), math.log1p(n_more / found[0].n_labels)
+    return max(slope - error, 0.0) * growth, max(slope + error, 0.0) * growth
+
+
+def _halves(points: Sequence[Point]) -> list[Point]:
+    """The newest point and up to N_HALVES that each have half of the labels of the one before, at most."""
+    if not points or not points[-1].represents:
+        return []
+    found = [points[-1]]
+    for point in reversed(points):
+        if len(found) <= N_HALVES and point.represents and point.n_labels * GROWTH <= found[-1].n_labels:
+            found.append(point)
+    return found
 
 
 def outlook(points: Sequence[Point]) -> str:
-    """What more labels should bring, in a sentence; empty where there are too few points."""
+    """What more labels should bring, in a sentence; empty where that is not known, or not closely enough."""
     more = gain(points, MORE_LABELS)
-    if more is None:
+    if more is None or points[-1].n_labels < ADVISED_FROM or more[1] - more[0] > WIDEST:
         return ""
-    points_more = f"about {100 * more:.1f}" if more >= SHOWN else f"less than {100 * SHOWN:.1f}"
-    enough = ": hardly worth the work" if more < WORTH else ""
-    return f"The next {MORE_LABELS} labels should bring {points_more} points of accuracy{enough}."
+    low, high = (100 * end for end in more)
+    enough = f", less than {100 * WORTH:.0f}: hardly worth the work" if more[1] < WORTH else ""
+    return f"The next {MORE_LABELS} labels should bring {low:.1f} to {high:.1f} points of accuracy{enough}."
 
 
 def _accuracy(manifest: Manifest, known: Sequence[Example], judging: Sequence[Example], assembly: Assembly) -> float:

@@ -11,7 +11,7 @@ from backend.pipeline.stored import HALF
 from training.evaluate import Outcome, outcome_of
 
 JUDGED = "judged.jsonl"
-GOLD, HOLDOUT = "gold", "holdout"  # what judges; beside these "out_of_fold" and "none"
+GOLD, HOLDOUT, FILE = "gold", "holdout", "file"  # what judges; beside these "out_of_fold" and "none"
 FOREVER_S = float("inf")
 
 
@@ -19,7 +19,7 @@ FOREVER_S = float("inf")
 class Judged:
     """The outcomes of a model, row by row."""
 
-    on: str  # GOLD, HOLDOUT, "out_of_fold" or "none"
+    on: str  # GOLD, HOLDOUT, FILE, "out_of_fold" or "none"
     examples: Sequence[Example]
     outcomes: Sequence[Outcome]  # of the examples, in order
 

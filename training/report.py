@@ -70,7 +70,8 @@ def write_report(folder: Path, report: Report) -> Path:
     ends = {
         f"{name}_{end}": bound for name, both in found.items() for end, bound in zip(("low", "high"), both, strict=True)
     }
-    write_atomically(folder / METRICS, json.dumps({**report.metrics, **ends}, indent=2) + "\n", mode=OWNERS_FILE)
+    figures = {"judged_on": report.judged.on, **report.metrics, **ends}
+    write_atomically(folder / METRICS, json.dumps(figures, indent=2) + "\n", mode=OWNERS_FILE)
     write_atomically(folder / PAGE, page(report, drawn, found), mode=OWNERS_FILE)
     return folder / PAGE
 

@@ -20,6 +20,7 @@ from backend.pipeline.pipeline import Pipeline
 from backend.serving import live_examples
 from training.breakdown import LabelRow, per_label
 from training.evaluate import Outcome, outcome_of
+from training.intervals import Interval
 from training.judge import HOLDOUT
 from training.promise import Promise, claims_of, promise
 from training.run import TrainingOptions, train
@@ -32,7 +33,7 @@ MOST_AT_ONCE = 256
 TARGETS = (0.95, 0.98)
 ENOUGH = 50  # labels under which nothing can be said
 RIGHT_SAVES, WRONG_COSTS = 0.5, 0.1  # of a task's time, by a tick that is right and one that is wrong
-WORTH = 0.1  # of all the time: less is not worth a new tool
+WORTH = 0.1  # of all the time: stated as the cost of a new tool
 LONG = 3.0  # medians: who takes longer has gone for coffee
 
 
@@ -76,16 +77,35 @@ class Trial:
         return (RIGHT_SAVES * self.n_right - WRONG_COSTS * self.n_wrong) / self.n if self.n else 0.0
 
     @property
+    def saved_interval(self) -> Interval:
+        """In which the saved share lies but for a chance of 5 %, by how often a tick is right."""
+        ends = share_interval(self.n_right, self.n)
+        low, high = (
+            self.saved_share + (RIGHT_SAVES + WRONG_COSTS) * (end - self.n_right / max(self.n, 1)) for end in ends
+        )
+        return low, high
+
+    @property
     def objection(self) -> str:
-        """Why it is not worth it; empty where it is."""
+        """Why it is not known to be worth it; empty where it is."""
         if self.n < ENOUGH:
-            return f"{self.n} labels are too few to tell; {ENOUGH} would do"
+            return f"{self.n} labels are too few to tell, at least {ENOUGH} are needed"
         right, n = self.recent
         if share_interval(right, n)[0] <= self.n_frequent / self.n:
-            return "ticking the most frequent label is as good"
-        if self.saved_share < WORTH:
-            return f"it would have saved {max(self.saved_share, 0.0):.0%} of the time, under {WORTH:.0%}"
+            return "ticks may be right no more often than the most frequent label is"
+        low, high = (max(end, 0.0) for end in self.saved_interval)
+        if low < WORTH:
+            return f"it would have saved {low:.0%} to {high:.0%} of the time, and {WORTH:.0%} is what a new tool costs"
         return ""
+
+    @property
+    def verdict(self) -> str:
+        """In a line. That it is not worth it is said only where the upper end of what it saves is too little."""
+        if not self.objection:
+            low, high = self.saved_interval
+            return f"worth it: {low:.0%} to {high:.0%} of the time"
+        surely = self.n >= ENOUGH and self.saved_interval[1] < WORTH
+        return f"{'not worth it' if surely else 'not known to be worth it'}: {self.objection}"
 
 
 def run_trial(

@@ -113,7 +113,7 @@ def _seconds(value: object, path: Path) -> float | None:
 
 
 def _figures(found: "Trial") -> dict[str, Any]:
-    derived = ("n_corrections", "n_none", "saved_share", "objection")
+    derived = ("n_corrections", "n_none", "saved_share", "saved_interval", "objection", "verdict")
     promises = [{**asdict(each), "coverage": each.coverage, "message": each.message} for each in found.promises]
     return {
         **asdict(found), "promises": promises, **{name: getattr(found, name) for name in derived},
@@ -126,7 +126,7 @@ def _told(found: "Trial") -> str:
 
     right, n = found.recent
     lines = [
-        f"not worth it: {found.objection}" if found.objection else f"worth it: {found.saved_share:.0%} of the time",
+        found.verdict,
         "",
         f"labels replayed      {found.n}",
         f"ticked rightly       {found.n_right} ({found.n_right / found.n:.1%}), in the second half {right / n:.1%}",

@@ -97,7 +97,7 @@ class Impact:
         if self.all.n_without < FEW:
             n = self.all.n_without
             had = "no task" if not n else "only 1 task" if n == 1 else f"only {n} tasks"
-            return f"{had} without a tick to compare with; {FEW} would do"
+            return f"{had} without a tick to compare with: under {FEW} the seconds saved are a guess"
         return ""
 
 

@@ -31,7 +31,7 @@ def report_newest(work: ProjectDesk) -> None:
     judged = Judged(manifest.judged_on, [row.example for row in rows], [row.outcome for row in rows])
     metrics = {**manifest.metrics, "n_trained": float(manifest.data.n_examples)}
     n_labels = manifest.data.n_examples
-    own = Point.of(n_labels, metrics["accuracy"], len(rows))
+    own = Point.of(n_labels, metrics["accuracy"], len(rows), manifest.judged_on)
     before = _points(folder, [name for name in folder.versions() if name < manifest.version])
     curve = [*(point for point in before if point.n_labels < n_labels), own]
     try:
@@ -58,4 +58,4 @@ def _point(path: Path) -> Iterator[Point]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return
-    yield Point.of(int(found["n_trained"]), found["accuracy"], int(found["n"]))
+    yield Point.of(int(found["n_trained"]), found["accuracy"], int(found["n"]), found.get("judged_on", ""))

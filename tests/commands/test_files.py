@@ -197,7 +197,7 @@ def test_explain_tells_why_a_text_gets_its_label(home: Path, model: Path) -> Non
 
 def test_a_trial_on_a_file_ends_with_its_verdict(home: Path, data: Path) -> None:
     few = prelabel(home, "trial", data, "--where", "split=test", "--oos-label", "other", expected=1)
-    assert few.stdout.startswith("not worth it: 17 labels are too few to tell; 50 would do")
+    assert few.stdout.startswith("not known to be worth it: 17 labels are too few to tell, at least 50 are needed")
     assert "nothing ticked" in few.stdout
 
 

@@ -7,7 +7,7 @@ import pytest
 from backend.assembly import Assembly
 from tests.training.material import SPACE, examples_of
 from training.curve import Point, gain, learning_curve, outlook, sizes
-from training.judge import Judged, judge
+from training.judge import GOLD, Judged, judge
 from training.run import TrainingOptions, train
 
 
@@ -17,19 +17,45 @@ def test_sizes_are_halves_down_to_what_tells_anything() -> None:
     assert sizes(13_608, fewest=150) == [212, 425, 850, 1701, 3402]
 
 
+def curve(*points: tuple[int, float], n_judged: int = 1_000, on: str = GOLD) -> list[Point]:
+    return [Point.of(n, accuracy, n_judged, on) for n, accuracy in points]
+
+
+RISING, FLAT = ((100, 0.70), (200, 0.75), (400, 0.80)), ((750, 0.90), (1500, 0.904), (3000, 0.908))
+
+
 def test_more_labels_bring_what_doublings_brought() -> None:
-    points = [Point.of(n, accuracy, 500) for n, accuracy in ((100, 0.70), (200, 0.75), (400, 0.80))]
-    assert gain(points, 400) == pytest.approx(0.05)
-    assert gain([*points, Point.of(800, 0.80, 500), Point.of(1600, 0.80, 500)], 200) == pytest.approx(0.0, abs=1e-9)
-    assert gain(points[:1], 200) is None
+    low, high = gain(curve(*RISING, n_judged=10**9), 400) or (0.0, 0.0)
+    assert (low, high) == pytest.approx((0.05, 0.05), abs=1e-4)
+    low, high = gain(curve(*RISING), 400) or (0.0, 0.0)
+    assert low < 0.05 < high
+    wider = gain(curve(*RISING, n_judged=100), 400) or (0.0, 0.0)
+    assert wider[0] < low < high < wider[1]
 
 
-def test_it_is_said_when_more_labels_are_hardly_worth_the_work() -> None:
-    rising = [Point.of(n, accuracy, 500) for n, accuracy in ((100, 0.70), (200, 0.75), (400, 0.80))]
-    assert outlook(rising) == "The next 200 labels should bring about 2.9 points of accuracy."
-    nearly_flat = [Point.of(n, accuracy, 500) for n, accuracy in ((1000, 0.90), (2000, 0.908), (4000, 0.916))]
-    assert outlook(nearly_flat).endswith("less than 0.1 points of accuracy: hardly worth the work.")
-    assert outlook(rising[:1]) == ""
+def test_more_labels_are_hardly_worth_the_work_where_even_the_upper_end_is_little() -> None:
+    assert outlook(curve(*FLAT)) == (
+        "The next 200 labels should bring 0.0 to 0.2 points of accuracy, less than 1: hardly worth the work."
+    )
+    assert outlook(curve(*RISING)).endswith(" points of accuracy.")
+    assert "hardly" not in outlook(curve((300, 0.90), (600, 0.90), n_judged=300)), "few texts judged it"
+
+
+NOT_KNOWN = [
+    ("the labels that people gave are those of the least certain texts", curve(*FLAT, on="out_of_fold")),
+    ("the same of those that were held out", curve(*FLAT, on="holdout")),
+    ("the newest version was judged on other rows", [*curve(*FLAT), *curve((4000, 0.91), on="holdout")]),
+    ("there are few labels", curve((25, 0.60), (50, 0.60), (100, 0.60), n_judged=10_000)),
+    ("there are few texts that judge", curve((200, 0.60), (400, 0.65), n_judged=20)),
+    ("no version had half as many", curve((300, 0.60), (400, 0.65))),
+    ("there is one version", curve((400, 0.65))),
+    ("there is none", []),
+]
+
+
+@pytest.mark.parametrize("points", [row[1] for row in NOT_KNOWN], ids=[row[0] for row in NOT_KNOWN])
+def test_nothing_is_said_where_it_is_not_known_what_more_labels_bring(points: list[Point]) -> None:
+    assert outlook(points) == ""
 
 
 def test_a_curve_ends_with_the_model_itself(tmp_path: Path, assembly: Assembly) -> None:

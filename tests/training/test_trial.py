@@ -7,6 +7,7 @@ import pytest
 from backend.assembly import Assembly
 from tests.training.judged import outcomes_like
 from tests.training.material import SPACE, examples_of
+from training.evaluate import Outcome
 from training.run import TrainingOptions
 from training.trial import Labelled, run_trial, summary
 
@@ -35,13 +36,29 @@ def test_labels_that_can_be_learned_are_worth_it(assembly: Assembly) -> None:
 
 def test_labels_that_follow_no_rule_are_not_worth_it(assembly: Assembly) -> None:
     found = run_trial(history(20, shuffled=True), SPACE, options=ENGLISH, assembly=assembly, report=lambda _: None)
-    assert found.objection == "ticking the most frequent label is as good"
+    assert found.objection == "ticks may be right no more often than the most frequent label is"
 
 
 def test_few_labels_tell_nothing() -> None:
     found = summary(outcomes_like([True] * 9), [None] * 9)
-    assert found.objection == "9 labels are too few to tell; 50 would do"
+    assert found.objection == "9 labels are too few to tell, at least 50 are needed"
     assert (found.minutes, found.saved) == (None, None)
+
+
+VERDICTS = [
+    ("right for the most part", 160, 200, "worth it: 34% to 41% of the time"),
+    ("hardly ever right", 20, 200, "not worth it: "),
+    ("it may be either", 20, 60, "not known to be worth it: "),
+]
+
+
+@pytest.mark.parametrize(("n_right", "n", "told"), [row[1:] for row in VERDICTS], ids=[row[0] for row in VERDICTS])
+def test_a_verdict_is_told_as_far_as_it_is_known(n_right: int, n: int, told: str) -> None:
+    outcomes = [
+        Outcome(str(place), str(place % 20), str(place % 20) if place * n_right % n < n_right else "none", 0.9, 0.0)
+        for place in range(n)
+    ]
+    assert summary(outcomes, [None] * n).verdict.startswith(told)
 
 
 def test_who_went_for_coffee_counts_as_three_medians() -> None:
