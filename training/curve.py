@@ -22,10 +22,10 @@ N_JUDGED = 1_000  # texts that judge each point
 MORE_LABELS = 200  # whose worth is told
 ADVISED_FROM = 200  # labels; the curve is too steep before to say that more are not worth it
 WORTH = 0.01  # of accuracy; less from MORE_LABELS is hardly worth labelling them
-WIDEST = 0.1  # of accuracy; an interval that is wider tells nobody anything
+WIDEST = 0.1  # of accuracy; an upper end beyond it tells nobody anything
 REPRESENTING = (GOLD, FILE)  # what judges without having been chosen by a model: labels of a project mostly are
 N_HALVES = 2  # points before the newest that its slope is of
-Z = 1.96  # standard errors on either side that make a 95 % interval
+Z = 1.96  # standard errors, beyond which lie 2.5 %
 GROWTH = 2  # from point to point: halves cost together as much as the whole
 
 
@@ -89,12 +89,12 @@ def sizes(n: int, *, fewest: int) -> list[int]:
     return [size for size in reversed(found) if size <= MOST]
 
 
-def gain(points: Sequence[Point], n_more: int) -> Interval | None:
-    """Accuracy that so many more labels should bring, as a 95 % interval, 0-1.
+def most_gained(points: Sequence[Point], n_more: int) -> float | None:
+    """The accuracy that so many more labels should bring at most, but for a chance of 2.5 %; 0-1.
 
     Each doubling is taken to bring what the last two brought: accuracy grows with the logarithm of the labels, and ever
-    less than that, so that the upper end errs towards more labels. The points' errors are taken to be independent;
-    those of models that the same texts judged are less than that apart.
+    less than that. So there is an upper end, and no lower one that would hold. The points' errors are taken to be
+    independent; those of models that the same texts judged are less than that apart.
 
     Returns:
         None where the newest point does not represent the data, or too few others do.
@@ -107,8 +107,8 @@ def gain(points: Sequence[Point], n_more: int) -> Interval | None:
     logs = logs - np.average(logs, weights=weights)
     precision = float((weights * logs**2).sum())
     slope = float((weights * logs * [point.accuracy for point in found]).sum()) / precision
-    error, growth = Z / math.sqrt(precision), math.log1p(n_more / found[0].n_labels)
-    return max(slope - error, 0.0) * growth, max(slope + error, 0.0) * growth
+    steepest = max(slope + Z / math.sqrt(precision), 0.0)
+    return steepest * math.log1p(n_more / found[0].n_labels)
 
 
 def _halves(points: Sequence[Point]) -> list[Point]:
@@ -124,12 +124,11 @@ def _halves(points: Sequence[Point]) -> list[Point]:
 
 def outlook(points: Sequence[Point]) -> str:
     """What more labels should bring, in a sentence; empty where that is not known, or not closely enough."""
-    more = gain(points, MORE_LABELS)
-    if more is None or points[-1].n_labels < ADVISED_FROM or more[1] - more[0] > WIDEST:
+    most = most_gained(points, MORE_LABELS)
+    if most is None or points[-1].n_labels < ADVISED_FROM or most > WIDEST:
         return ""
-    low, high = (100 * end for end in more)
-    enough = f", less than {100 * WORTH:.0f}: hardly worth the work" if more[1] < WORTH else ""
-    return f"The next {MORE_LABELS} labels should bring {low:.1f} to {high:.1f} points of accuracy{enough}."
+    enough = f", less than {100 * WORTH:.0f}: hardly worth the work" if most < WORTH else ""
+    return f"The next {MORE_LABELS} labels should bring {100 * most:.1f} points of accuracy at most{enough}."
 
 
 def _accuracy(manifest: Manifest, known: Sequence[Example], judging: Sequence[Example], assembly: Assembly) -> float:
