@@ -31,17 +31,16 @@ from backend.core.settings import load_settings
 from backend.core.types import Example, FloatArray
 from backend.logs import configure_logs
 from backend.pipeline.evidence import Evidence
-from backend.pipeline.fuse import named
 from backend.pipeline.gate import Gate
 from backend.pipeline.pipeline import CHUNK
 from backend.pipeline.retrieve import columns_of
-from backend.pipeline.scaling import Scaling, best_affinity, best_odds, experience, faded
+from backend.pipeline.scaling import Answers, Scaling, experience, faded
 from benchmarks.datasets import DataSet, data_sets
 from benchmarks.vectors import KeptAssembly
 from training.evaluate import ece
 from training.pool import MIN_POOL
 from training.run import TrainingOptions, train
-from training.scaling import BIAS, SLOPE, Answers, features
+from training.scaling import BIAS, SLOPE, features
 
 SETS = (  # and how many of their labels; 0: all
     *((name, 0) for name in data_sets()),
@@ -128,14 +127,7 @@ class Projects:
         parts = [pipeline.gather(texts[start : start + CHUNK], FOREVER) for start in starts]
         evidence, fuser = Evidence.joined(parts), pipeline.fuser
         served = fuser.scalings["classify"]
-        logits = fuser.logits(evidence, "classify")
-        answers = Answers(
-            best_odds(logits / np.float32(served.scale)),
-            best_affinity(logits, named(evidence)),
-            1.0 / (1.0 + np.exp(-fuser.odds(evidence, "classify"))),
-            logits.argmax(axis=1) == columns_of(judged, data.space),
-            np.ones(len(judged), np.float32),
-        )
+        answers = fuser.answers(evidence, "classify", columns_of(judged, data.space))
         has_pool = len(pool) >= MIN_POOL
         known = experience(columns_of(examples, data.space), len(data.space))
         return Draw(family_of(data.name), len(examples), known, has_pool, served, answers)
@@ -182,7 +174,7 @@ def told(draws: Sequence[Draw]) -> Iterator[Table]:
         (
             draw,
             draw.error(draw.columns @ others[draw.family]),
-            draw.error(draw.served.odds(draw.answers.odds, draw.answers.near)),
+            draw.error(draw.served.odds(draw.answers.odds, draw.answers.own, draw.answers.near)),
         )
         for draw in draws
     ]

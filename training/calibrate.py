@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from backend.core.types import STAGES, BoolArray, FloatArray, IntArray, Stage
 from backend.pipeline.evidence import Evidence
-from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, named, novelty, signs, weighted
+from backend.pipeline.fuse import SIGNS, WEIGHTS, Fuser, Weights, log_sum_exp, novelty, signs, weighted
 from backend.pipeline.gate import THRESHOLDS
-from backend.pipeline.scaling import Scaling, best_affinity, best_odds
-from training.scaling import Answers, counted, fit_scaling
+from backend.pipeline.scaling import OWN_BY, OWN_FROM, Scaling
+from training.scaling import fit_scaling
 
 FITTED: Mapping[Stage, Sequence[Sequence[str]]] = {  # rules, votes and rerankers keep their stated weights
     "retrieve": (("names",), ("neighbours",), ("lexical",)),
@@ -105,16 +105,10 @@ def _line(fuser: Fuser, stage: Stage, evidence: Evidence, columns: IntArray, exp
         return expected
     stated = Fuser(WEIGHTS, fuser.signs).logits(evidence, stage)
     scale = float(np.sqrt(logits.var(axis=1).mean() / max(stated.var(axis=1).mean(), LEAST_VARIANCE))) or 1.0
-    outside = 1.0 / (1.0 + np.exp(-np.clip(fuser.odds(evidence, stage), -60, 60)))
-    right = np.asarray(logits.argmax(axis=1) == columns, np.bool_)
-    answers = Answers(
-        best_odds(logits / np.float32(scale)),
-        best_affinity(logits, named(evidence)),
-        outside,
-        right,
-        counted(columns),
-    )
-    return fit_scaling(answers, replace(expected, scale=round(scale, 6)))
+    own = (expected.trained - OWN_FROM) / (OWN_BY - OWN_FROM)
+    before = replace(expected, scale=round(scale, 6), own=round(min(max(own, 0.0), 1.0), 6))
+    answers = replace(fuser, scalings={stage: before}).answers(evidence, stage, columns)
+    return fit_scaling(answers, before)
 
 
 def fit_weights(

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from backend.core.types import STAGES, FloatArray, Stage
+from backend.core.types import STAGES, FloatArray, IntArray, Stage
 from backend.pipeline.evidence import NO_STAGE, NONE, Evidence
-from backend.pipeline.scaling import Scaling
+from backend.pipeline.scaling import Answers, Scaling, best_affinity, best_odds, counted, fitted
 
 Weights = Mapping[Stage, Mapping[str, float]]
 
@@ -105,6 +105,27 @@ class Fuser:
         """The same, where that much experience is known by now; see `scaling.experience`."""
         grown = {stage: replace(scaling, known=known) for stage, scaling in self.scalings.items()}
         return replace(self, scalings=grown)
+
+
+    def answers(self, evidence: Evidence, stage: Stage, columns: IntArray) -> Answers:
+        """What was said of examples with labels (n_examples,) that had not been seen; there are two labels at least."""
+        logits, scaling = self.logits(evidence, stage), self.scalings.get(stage, Scaling())
+        return Answers(
+            best_odds(logits / np.float32(scaling.scale)),
+            best_odds(logits),
+            best_affinity(logits, named(evidence)),
+            np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.odds(evidence, stage), -60.0, 60.0))), np.float32),
+            np.asarray(logits.argmax(axis=1) == columns, np.bool_),
+            counted(columns),
+        )
+
+    def with_answers(self, evidence: Evidence, stage: Stage, columns: IntArray) -> "Fuser":
+        """The same as answers on examples that came since the training move it; in place of earlier ones."""
+        scaling = self.scalings[stage]
+        bias, slope = fitted(self.answers(evidence, stage, columns), scaling)
+        told = {"told_bias": bias - scaling.bias, "told_slope": slope - scaling.slope}
+        moved = {each: replace(self.scalings[each], **told) for each in (stage, "vote") if each in self.scalings}
+        return replace(self, scalings={**self.scalings, **moved})
 
 
 def _speaks_of_none(name: str) -> bool:

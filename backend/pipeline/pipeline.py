@@ -14,7 +14,7 @@ from backend.core.deadline import FOREVER, Deadline
 from backend.core.errors import DeadlineError
 from backend.core.explanation import Explanation
 from backend.core.reading import READ_CHARACTERS
-from backend.core.types import Decision, Example, FloatArray, IntArray, LabelSpace
+from backend.core.types import STAGES, Decision, Example, FloatArray, IntArray, LabelSpace, Stage
 from backend.pipeline.budget import Budget
 from backend.pipeline.clean import clean
 from backend.pipeline.decide import Policy
@@ -24,12 +24,15 @@ from backend.pipeline.fuse import Fuser
 from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Learning, Level, NoLevel, Retrieval
 from backend.pipeline.question import Question, Voter
+from backend.pipeline.rerank import NoReranker
 from backend.pipeline.retrieve import columns_of, embed_examples, latest
 from backend.pipeline.scaling import experience
 from backend.pipeline.voting import Voting
 
 CHUNK = 32  # texts between two looks at the deadline, fewer of long ones: about 0.1 s without language models
 POOLED = 64  # unsure texts that voters are handed at once: what several of them share is read once
+N_TOLD = 50  # of the examples since the training that tell how often answers are right: some 20 ms of each new one
+EVERYTHING = 2.0  # a threshold that no confidence reaches
 RERANKING_SHARE = 0.5  # of a chunk's equal part of the time left: no chunk goes without the cheap levels
 
 log = structlog.get_logger(__name__)
@@ -130,8 +133,29 @@ class Pipeline:
         texts = [clean(example.text) for example in known]
         classification = self.classification.with_live(texts, vectors, columns_of(known, self.labels))
         retrieval = self.retrieval.with_live(examples)
-        fuser = self.fuser.with_experience(experience(retrieval.index.columns, len(self.labels)))
+        fuser = self._told(known).with_experience(experience(retrieval.index.columns, len(self.labels)))
         return replace(self, retrieval=retrieval, classification=classification, fuser=fuser)
+
+    def _told(self, examples: Sequence[Example]) -> Fuser:
+        """The fuser as the latest examples move it that the trained model has not seen, by what it says of them."""
+        unseen = [one for one in examples if not len(self.retrieval.index.trained.rows_of([one.id]))][-N_TOLD:]
+        if not self.fuser.scalings or len(self.labels) < 2:
+            return self.fuser
+        trained = self._as_trained
+        evidence = trained.gather([one.text for one in unseen], FOREVER)
+        stage: Stage = "classify" if evidence.feature("classifier") is not None else "retrieve"
+        return self.fuser.with_answers(evidence, stage, columns_of(unseen, self.labels))
+
+    @property
+    def _as_trained(self) -> "Pipeline":
+        """Without what came since, and with all cheap levels asked about all texts."""
+        nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+        return replace(
+            self,
+            retrieval=replace(self.retrieval.with_live(()), reranker=NoReranker()),
+            classification=self.classification.with_live((), *nothing),
+            gate=Gate({}.fromkeys(STAGES, EVERYTHING)),
+        )
 
     @property
     def voters(self) -> Sequence[Voter]:

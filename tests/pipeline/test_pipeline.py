@@ -13,6 +13,7 @@ from backend.pipeline.gate import Gate
 from backend.pipeline.levels import Classification
 from backend.pipeline.pipeline import CHUNK, POOLED, Pipeline
 from backend.pipeline.prompts import load_prompt
+from backend.pipeline.scaling import Scaling
 from backend.pipeline.vote import LlmVoter
 from backend.pipeline.voting import Voting, stated
 from tests.pipeline.tables import TOKENS, Kept, Table
@@ -164,3 +165,19 @@ def test_every_label_of_the_space_is_among_the_alternatives_of_a_small_project()
     (decision,) = pipeline_of().run(["order"], deadline_s=SOON)
     assert decision is not None
     assert {alternative.label for alternative in decision.alternatives} == set(SPACE.values)
+
+
+def test_answers_on_labels_that_came_since_the_training_tell_how_sure_to_be() -> None:
+    pipeline = pipeline_of()
+    lines = {"retrieve": Scaling(0.0, 0.5), "vote": Scaling(0.0, 0.5)}
+    cold = replace(pipeline, fuser=replace(pipeline.fuser, scalings=lines))
+    texts = zip(["stop the order", "buy it again", "the card is gone"] * 4, RIGHT * 4, strict=True)
+    named = [Example(str(at), f"{text} {at}", label) for at, (text, label) in enumerate(texts)]
+    misnamed = [replace(one, label=RIGHT[(RIGHT.index(one.label) + 1) % 3]) for one in named]
+    good, bad = cold.with_live(named), cold.with_live(misnamed)
+    assert bad.fuser.scalings["retrieve"].told_bias < 0 < good.fuser.scalings["retrieve"].told_bias
+    assert bad.with_live(named).fuser.scalings == good.fuser.scalings
+    assert good.with_live([]).fuser.scalings == cold.fuser.scalings
+
+
+RIGHT = ("cancel_order", "repeat_order", "lost_card")

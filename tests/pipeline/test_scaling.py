@@ -46,6 +46,11 @@ def test_without_a_line_all_stays_as_the_weights_have_it() -> None:
     assert confidences(scaled) == pytest.approx(confidences(logits), abs=1e-3)
 
 
+def test_weights_that_many_examples_have_fitted_are_believed() -> None:
+    logits, line = drawn(20), Scaling(bias=-3.0, slope=0.1, scale=0.5, own=1.0)
+    assert confidences(line.scaled(logits, ordinary(logits))) == pytest.approx(confidences(logits), abs=1e-3)
+
+
 @pytest.mark.parametrize("n_labels", [0, 1])
 def test_where_there_is_nothing_to_choose_there_is_nothing_to_scale(n_labels: int) -> None:
     logits = np.zeros((3, n_labels), np.float32)
