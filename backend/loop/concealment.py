@@ -15,7 +15,7 @@ from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import TOP_KEY
 from backend.labelstudio.wire import shown_data, tells
 from backend.loop.desk import ProjectDesk
-from backend.loop.pacing import Pace
+from backend.loop.pacing import BULK, Pace
 
 READ_S = 0.3  # in which Label Studio has read what it was just asked for: data first, then ticks
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 def conceal(work: ProjectDesk, task_ids: Sequence[int]) -> None:
     """Take reason and percents off tasks; all labels stay, in the order of the label config."""
-    for some in Pace().pieces(task_ids):
+    for some in Pace(BULK).pieces(task_ids):
         for key, value in shown_data(None, work.control).items():
             work.desk.client.set_data(work.id, some, key, value)
     if task_ids:

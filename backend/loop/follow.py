@@ -19,7 +19,7 @@ from backend.loop.clocks import capped
 from backend.loop.desk import ProjectDesk
 from backend.loop.edited import edited
 from backend.loop.gold import bucket_of
-from backend.loop.pacing import Pace
+from backend.loop.pacing import BULK, Pace
 from backend.loop.replacements import add_blind, refresh_tasks, renew_blind
 from backend.loop.screen import on_screen
 from backend.serving import Served
@@ -94,7 +94,7 @@ def free_unlabelled(work: ProjectDesk, tasks: Sequence[Task]) -> int:
     """
     empty = {task.id: [item.id for item in task.annotations if _says_nothing(item, task)] for task in tasks}
     alone = [task.id for task in tasks if empty[task.id] and len(empty[task.id]) == len(task.annotations)]
-    for some in Pace().pieces(alone):
+    for some in Pace(BULK).pieces(alone):
         work.desk.client.delete_annotations_of(work.id, some)
     freed = set(alone)
     shared = [number for task in tasks if task.id not in freed for number in empty[task.id]]

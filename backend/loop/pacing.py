@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 HOLD_S = 0.5  # what one piece is to take
 AT_FIRST = 20  # items of the first piece, of which nobody knows what they take
+BULK = 20  # items of one call, under which it takes hardly less
 AT_MOST = 100  # a call costs more an item from there on: 100 deletions take 0.7 s, 200 take 2.2 s
 GROWTH = 2  # of a piece over the one before it
 
@@ -22,6 +23,7 @@ GROWTH = 2  # of a piece over the one before it
 class Pace:
     """Cuts work into pieces by the time that the piece before took."""
 
+    at_least: int = 1  # items of a piece: 1 where each is a call of its own, BULK where a piece is one
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -35,9 +37,10 @@ class Pace:
             took = self.clock() - begun
             self.sleep(took)
             start += len(piece)
-            n = _next_size(len(piece), took)
+            n = max(self.at_least, _fitting(len(piece), took))
 
 
-def _next_size(n: int, took_s: float) -> int:
+def _fitting(n: int, took_s: float) -> int:
+    """How many items take HOLD_S, where n took so long."""
     fitting = int(n * HOLD_S / took_s) if took_s > 0 else AT_MOST
-    return max(1, min(fitting, GROWTH * n, AT_MOST))
+    return min(fitting, GROWTH * n, AT_MOST)

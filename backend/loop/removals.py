@@ -11,9 +11,9 @@ from itertools import chain
 
 from backend.core.clock import age_s
 from backend.labelstudio.filters import having_version
-from backend.labelstudio.records import Json, Task, task_of
+from backend.labelstudio.records import Json
 from backend.loop.desk import ProjectDesk
-from backend.loop.pacing import Pace
+from backend.loop.pacing import BULK, Pace
 
 OPEN_S = 1800.0  # that a page may be open before it is submitted
 PAGE_TASKS = 200  # listed at once: some tenths of a second
@@ -44,8 +44,15 @@ def removing(work: ProjectDesk, versions: Collection[str]) -> Iterator[int]:
             work.id, 0, include="id,predictions", filters=[having_version(version)], size=PAGE_TASKS
         )
         for page in pages:
-            for some in Pace().pieces([task_of(raw) for raw in page]):
-                _remove_from(work, some, versions)
+            ours = {raw["id"]: _ids_of(raw["predictions"], versions) for raw in page}
+            alone = [raw["id"] for raw in page if len(ours[raw["id"]]) == len(raw["predictions"])]
+            for some in Pace(BULK).pieces(alone):
+                work.desk.client.delete_predictions_of(work.id, some)
+                yield len(some)
+            freed = set(alone)
+            for some in Pace().pieces([task_id for task_id in ours if task_id not in freed]):
+                for prediction_id in chain.from_iterable(ours[task_id] for task_id in some):
+                    work.desk.client.delete_prediction(prediction_id)
                 yield len(some)
 
 
@@ -68,19 +75,6 @@ def may_be_open(work: ProjectDesk, version: str) -> bool:
 
 def _left(version: str) -> str:
     return f"left:{version}"
-
-
-def _remove_from(work: ProjectDesk, tasks: Sequence[Task], versions: Collection[str]) -> None:
-    client, alone = work.desk.client, []
-    for task in tasks:
-        ours = _ids_of(task.predictions, versions)
-        if len(ours) == len(task.predictions):
-            alone.append(task.id)
-        else:
-            for prediction_id in ours:
-                client.delete_prediction(prediction_id)
-    if alone:
-        client.delete_predictions_of(work.id, alone)
 
 
 def _ids_of(predictions: Sequence[Json], versions: Collection[str]) -> list[int]:

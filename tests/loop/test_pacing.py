@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from backend.loop.pacing import HOLD_S, Pace
+from backend.loop.pacing import BULK, HOLD_S, Pace
 
 
 @dataclass
@@ -22,11 +22,11 @@ class Clock:
         self.slept.append(seconds)
 
 
-def written(n_items: int, item_s: float) -> tuple[list[list[int]], list[float], Clock]:
+def written(n_items: int, item_s: float, *, at_least: int = 1) -> tuple[list[list[int]], list[float], Clock]:
     """What was written in one piece, and how long each took."""
     clock = Clock()
     pieces, seconds = [], []
-    for piece in Pace(clock.time, clock.sleep).pieces(range(n_items)):
+    for piece in Pace(at_least, clock.time, clock.sleep).pieces(range(n_items)):
         clock.now += len(piece) * item_s
         pieces.append(list(piece))
         seconds.append(len(piece) * item_s)
@@ -62,3 +62,8 @@ def test_nothing_to_write_takes_no_time() -> None:
 def test_one_item_that_takes_longer_than_a_piece_goes_alone() -> None:
     pieces, *_ = written(25, 2.0)
     assert [len(piece) for piece in pieces[1:]] == [1] * 5
+
+
+def test_one_call_for_many_does_not_shrink_below_what_a_call_costs_anyway() -> None:
+    pieces, *_ = written(200, 1.0, at_least=BULK)
+    assert {len(piece) for piece in pieces} == {BULK}
