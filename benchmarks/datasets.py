@@ -36,11 +36,9 @@ class DataSet:
         labels = tuple(self.space.labels[at] for at in sorted(drawn.tolist()))
         space = replace(self.space, labels=labels)
         kept = {*space.values, *filter(None, [space.oos_value])}
-        parts = {
-            part: tuple(one for one in getattr(self, part) if one.label in kept)
-            for part in ("train", "validation", "test")
-        }
-        return replace(self, name=f"{self.name}, {n} labels", space=space, **parts)
+        parts = (self.train, self.validation, self.test)
+        train, validation, test = (tuple(one for one in part if one.label in kept) for part in parts)
+        return DataSet(f"{self.name}, {n} labels", self.language, space, train, validation, test)
 
 
 def data_sets() -> Mapping[str, Callable[[], DataSet]]:

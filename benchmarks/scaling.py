@@ -14,7 +14,7 @@ read.
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class Draw:
         sloped = np.outer(odds, [known[name] for name in SLOPE])
         return np.concatenate([fixed, sloped, near[:, None]], axis=1)
 
-    def error(self, odds: FloatArray) -> float:
+    def error(self, odds: FloatArray | Matrix) -> float:
         """Calibration error where the best labels have these log odds."""
         said = (1.0 - self.answers.outside) / (1.0 + np.exp(-odds))
         return ece(self.answers.right, np.asarray(said, np.float32))
@@ -178,7 +178,7 @@ def told(draws: Sequence[Draw]) -> Iterator[Table]:
         )
         for draw in draws
     ]
-    groupings = {
+    groupings: dict[str, Callable[[Draw], str]] = {
         "labels, unlabelled texts": lambda draw: f"{draw.n_examples}, {'yes' if draw.has_pool else 'no'}",
         "family that is left out": lambda draw: draw.family,
     }
@@ -198,7 +198,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--labels", nargs="+", type=int, default=list(N_LABELS))
     asked = parser.parse_args()
-    assembly, console, draws = KeptAssembly(load_settings()), Console(width=120), []
+    assembly, console = KeptAssembly(load_settings()), Console(width=120)
+    draws: list[Draw] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, n_labels in SETS:
             if name in asked.sets:

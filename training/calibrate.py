@@ -79,10 +79,11 @@ def calibrate(
     before = Calibration.before(expected)
     if not len(columns):
         return before
-    weights = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage], FITTED[stage]) for stage in seen}
-    odds = {stage: fit_signs(seen[stage], unknown[stage], columns, SIGNS[stage]) for stage in seen}
+    fitted = {stage: fit_weights(seen[stage], columns, WEIGHTS[stage], FITTED[stage]) for stage in seen}
+    found_odds = {stage: fit_signs(seen[stage], unknown[stage], columns, SIGNS[stage]) for stage in seen}
     last = [stage for stage in STAGES if stage in seen][-1]
-    weights, odds = {**WEIGHTS, **weights, "vote": weights[last]}, {**SIGNS, **odds, "vote": odds[last]}
+    weights = {**WEIGHTS, **fitted, "vote": fitted[last]}
+    odds = {**SIGNS, **found_odds, "vote": found_odds[last]}
     unscaled = Fuser(weights, odds, share)
     lines = {stage: _line(unscaled, stage, seen[stage], columns, expected) for stage in seen}
     scalings = {**before.scalings, **lines, "vote": lines[last]}
