@@ -60,7 +60,7 @@ def test_nothing_to_write_takes_no_time() -> None:
 
 
 def test_one_item_that_takes_longer_than_a_piece_goes_alone() -> None:
-    pieces, *_ = written(25, 2.0)
+    pieces, *_ = written(15, 2.0)
     assert [len(piece) for piece in pieces[1:]] == [1] * 5
 
 
