@@ -89,8 +89,8 @@ def _words(groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
     if not groups:
         return []
-    pattern = ANALYZERS["words"]["token_pattern"]
-    counter = CountVectorizer(token_pattern=pattern, binary=True)
+    words = {name: ANALYZERS["words"][name] for name in ("tokenizer", "token_pattern")}
+    counter = CountVectorizer(**words, binary=True)
     of = np.repeat(np.arange(len(groups)), [len(texts) for texts in groups])
     stands = csr_matrix(counter.fit_transform([*(text for texts in groups for text in texts), "a"]))[:-1]
     vocabulary = counter.get_feature_names_out()
