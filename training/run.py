@@ -119,17 +119,13 @@ def train(
     return manifest
 
 
-def _unlabelled(
-    pool: Sequence[str], material: Material, options: TrainingOptions, embedder: Embedder
-) -> FloatArray:
+def _unlabelled(pool: Sequence[str], material: Material, options: TrainingOptions, embedder: Embedder) -> FloatArray:
     """(n_texts, dim), of at most MAX_POOL texts."""
     chosen = np.random.default_rng(options.seed).permutation(len(pool))[:MAX_POOL].tolist()
     return embed_texts([clean(pool[at]) for at in chosen], embedder, material.labels)
 
 
-def _fitted(
-    material: Material, options: TrainingOptions, embedder: Embedder, unlabelled: FloatArray
-) -> Fitted | None:
+def _fitted(material: Material, options: TrainingOptions, embedder: Embedder, unlabelled: FloatArray) -> Fitted | None:
     if options.family == "none":
         return None
     prior = prior_of(material.labels[:, : embedder.lead], unlabelled[:, : embedder.lead])

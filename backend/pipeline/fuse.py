@@ -106,7 +106,6 @@ class Fuser:
         grown = {stage: replace(scaling, known=known) for stage, scaling in self.scalings.items()}
         return replace(self, scalings=grown)
 
-
     def answers(self, evidence: Evidence, stage: Stage, columns: IntArray) -> Answers:
         """What was said of examples with labels (n_examples,) that had not been seen; there are two labels at least."""
         logits, scaling = self.logits(evidence, stage), self.scalings.get(stage, Scaling())
