@@ -129,7 +129,7 @@ def test_the_time_of_each_stage_is_counted(web: Web) -> None:
     }
     assert web.post("/predict", body).status_code == 200
     counted = samples(web, "prelabel_stage_seconds_count")
-    assert {stage for _, stage in counted} == {"clean", "keywords", "retrieve"}
+    assert {stage for _, stage in counted} == {"clean", "keywords", "retrieve", "classify"}
     assert set(counted.values()) == {1.0}
 
 

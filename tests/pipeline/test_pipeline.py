@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace
+from backend.core.types import Example, FloatArray, IntArray, Label, LabelSpace, Stage
 from backend.pipeline.ballots import Continued
 from backend.pipeline.fuse import WEIGHTS, Fuser
 from backend.pipeline.gate import Gate
@@ -169,7 +169,7 @@ def test_every_label_of_the_space_is_among_the_alternatives_of_a_small_project()
 
 def test_answers_on_labels_that_came_since_the_training_tell_how_sure_to_be() -> None:
     pipeline = pipeline_of()
-    lines = {"retrieve": Scaling(0.0, 0.5), "vote": Scaling(0.0, 0.5)}
+    lines: dict[Stage, Scaling] = {"retrieve": Scaling(0.0, 0.5), "vote": Scaling(0.0, 0.5)}
     cold = replace(pipeline, fuser=replace(pipeline.fuser, scalings=lines))
     texts = zip(["stop the order", "buy it again", "the card is gone"] * 4, RIGHT * 4, strict=True)
     named = [Example(str(at), f"{text} {at}", label) for at, (text, label) in enumerate(texts)]

@@ -20,7 +20,8 @@ def ordinary(logits: FloatArray) -> FloatArray:
 
 
 def confidences(logits: FloatArray) -> FloatArray:
-    return joined(logits, np.full(len(logits), NOWHERE, np.float32))[:, :-1].max(axis=1)
+    probs = joined(logits, np.full(len(logits), NOWHERE, np.float32))
+    return np.asarray(probs[:, :-1].max(axis=1), np.float32)
 
 
 @pytest.mark.parametrize("n_labels", [3, 20, 150])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from backend.assembly import Assembly
-from backend.core.types import Example, Label, LabelSpace, Pipeline
+from backend.core.types import Example, Label, LabelSpace
 from backend.labelstudio.schema import label_space
+from backend.pipeline.pipeline import Pipeline
 from samples import Sample, load_samples
 from training.evaluate import Outcome, ece
 from training.judge import judge
