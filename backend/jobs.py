@@ -116,7 +116,7 @@ def predict_project(project_key: str) -> None:
 def _refresh_head(work: ProjectDesk, served: Served) -> None:
     """Where nobody follows labels just now: whoever does writes the same tasks."""
     with desk().lease("labels", work.key, wait_s=0.1) as held:
-        if held:
+        if held and work.shows(served.version):
             following.refresh_head(work, served)
 
 

@@ -7,9 +7,11 @@ nothing that is not so. Taken off in bulk: 200 tasks in 0.2 s, of which nobody's
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import structlog
 
+from backend.core.errors import LabelStudioError
 from backend.labelstudio.filters import holding, open_tasks, telling_percents
 from backend.labelstudio.records import Json, Task
 from backend.labelstudio.schema import TOP_KEY
@@ -18,6 +20,7 @@ from backend.loop.desk import ProjectDesk
 from backend.loop.pacing import BULK, Pace
 
 READ_S = 0.3  # in which Label Studio has read what it was just asked for: data first, then ticks
+READINGS = 3  # as long as so many take, where it is busy
 
 log = structlog.get_logger()
 
@@ -28,7 +31,15 @@ def conceal(work: ProjectDesk, task_ids: Sequence[int]) -> None:
         for key, value in shown_data(None, work.control).items():
             work.desk.client.set_data(work.id, some, key, value)
     if task_ids:
-        time.sleep(READ_S)
+        _let_read(work, task_ids[-1])
+
+
+def _let_read(work: ProjectDesk, task_id: int) -> None:
+    """Wait until who asked for a task before now has all of it."""
+    begun = time.monotonic()
+    with suppress(LabelStudioError):  # it may be gone
+        work.desk.client.task(task_id)
+    time.sleep(max(READ_S, READINGS * (time.monotonic() - begun)))
 
 
 def conceal_open(work: ProjectDesk, *filters: Json) -> int:

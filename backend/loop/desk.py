@@ -189,6 +189,10 @@ class ProjectDesk:
     def served(self) -> Served | None:
         return self.desk.served(self.key)
 
+    def shows(self, version: str) -> bool:
+        """Whether a version is the one that Label Studio shows now."""
+        return self.desk.client.project(self.id).model_version == version
+
     def update(self, **values: object) -> "ProjectDesk":
         """Write to the project's row."""
         self.desk.ledger.update_project(self.key, **values)

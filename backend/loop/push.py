@@ -85,8 +85,7 @@ def fill(work: ProjectDesk, computed: Callable[[int], None] = lambda _: None) ->
         makes_way = n_done >= LEAST_TASKS and work.desk.queue.waits(*in_front(work))
         if n_done >= JOB_TASKS or makes_way:
             return False
-    push(work, served, spool)
-    return True
+    return push(work, served, spool)
 
 
 def in_front(work: ProjectDesk) -> tuple[str, ...]:
@@ -94,8 +93,11 @@ def in_front(work: ProjectDesk) -> tuple[str, ...]:
     return ("live", "reconcile") if work.row.push_only else ("live",)
 
 
-def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
-    """Push a spool whole, check that it arrived, and make its version the one that Label Studio shows."""
+def push(work: ProjectDesk, served: Served, spool: Spool) -> bool:
+    """Push a spool whole, check that it arrived, and make its version the one that Label Studio shows.
+
+    False where it is yet to be shown, as `show_version` says.
+    """
     client, rows = work.desk.client, spool.rows()
     resumed = spool.begun.exists()
     if resumed:
@@ -113,23 +115,31 @@ def push(work: ProjectDesk, served: Served, spool: Spool) -> None:
     spool.clear()
     work.desk.telemetry.pushed.labels(work.key).inc(n_kept)
     log.info("pushed", project=work.key, version=served.version, n=n_kept)
-    show_stored(work, served.version)
+    return show_stored(work, served.version)
 
 
-def show_stored(work: ProjectDesk, version: str) -> None:
-    """Have Label Studio show a version, where any prediction of it has arrived."""
-    if work.desk.client.model_versions(work.id).get(version):
-        show_version(work, version)
+def show_stored(work: ProjectDesk, version: str) -> bool:
+    """Have Label Studio show a version, where any prediction of it has arrived; as `show_version`."""
+    stored = work.desk.client.model_versions(work.id).get(version)
+    return show_version(work, version) if stored else True
 
 
-def show_version(work: ProjectDesk, version: str) -> None:
-    """Make a version the one that Label Studio shows and sorts by; it must have a prediction."""
-    before = work.desk.client.project(work.id).model_version
-    if before != version:
-        conceal_open(work)
-        work.desk.client.update_project(work.id, model_version=version)
-        note_left(work, before, at=time.time())
-        log.info("version_shown", project=work.key, version=version)
+def show_version(work: ProjectDesk, version: str) -> bool:
+    """Make a version the one that Label Studio shows and sorts by; it must have a prediction.
+
+    False where somebody writes reasons and percents of the version before for so long that they
+    would stand beside the ticks of this one: ask again.
+    """
+    if work.shows(version):
+        return True
+    with work.desk.lease("labels", work.key) as held:
+        if held:
+            before = work.desk.client.project(work.id).model_version
+            conceal_open(work)
+            work.desk.client.update_project(work.id, model_version=version)
+            note_left(work, before, at=time.time())
+            log.info("version_shown", project=work.key, version=version)
+    return held
 
 
 def _lacking(work: ProjectDesk, version: str, *, above: int = 0) -> Iterator[Task]:

@@ -32,6 +32,8 @@ def give(work: ProjectDesk) -> bool:
         with work.desk.lease("labels", work.key, wait_s=BUSY_S) as held:
             if not held:
                 return False
+            if not work.shows(served.version):
+                return True
             explain_tasks(work, served, present_tasks(work, amiss[start : start + AT_ONCE]))
         if work.desk.queue.waits("live", "reconcile"):
             return False

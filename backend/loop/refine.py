@@ -43,6 +43,8 @@ def _refined(work: ProjectDesk, served: Served, task_ids: Sequence[int]) -> int:
     work.desk.telemetry.decided(work.key, decided)
     voted = {task_id: each for task_id, each in zip(texts, decided, strict=True) if each and each.stage == "vote"}
     with work.desk.lease("labels", work.key) as held:
+        if held and not work.shows(served.version):
+            return 0
         if held:
             return replace_predictions(work, served, _present(work, served, texts, voted))
     refine_later(work, list(voted))  # its votes are remembered

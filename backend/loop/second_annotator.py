@@ -51,7 +51,7 @@ def carry_over(work: ProjectDesk) -> bool:
             return False
     if above:
         _note_carried(work, served.version, 0)  # those that came later are looked at next time
-        show_stored(work, served.version)
+        return show_stored(work, served.version)
     return True
 
 

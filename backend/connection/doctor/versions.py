@@ -41,7 +41,8 @@ def show(work: ProjectDesk) -> str:
     version = work.folder.current()
     if not _pushed(work, version) or lacks_any(work, version):
         return predict(work)
-    show_version(work, version)
+    if not show_version(work, version):
+        return predict(work)
     return f"{version} is shown"
 
 
