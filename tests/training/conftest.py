@@ -1,5 +1,6 @@
-"""One assembly for all: loading an embedder takes seconds."""
+"""One assembly for all that is trained here in a row: loading an embedder takes seconds, and holds memory."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from backend.assembly import Assembly
 from backend.core.settings import Settings
 
 
-@pytest.fixture(scope="session")
-def assembly(models_dir: Path) -> Assembly:
-    return Assembly(Settings(home=models_dir.parent))
+@pytest.fixture(scope="package")
+def assembly(models_dir: Path) -> Iterator[Assembly]:
+    made = Assembly(Settings(home=models_dir.parent))
+    yield made
+    made.memory.clear()
