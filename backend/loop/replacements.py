@@ -21,6 +21,7 @@ from backend.loop.edited import edited
 from backend.loop.order import is_place
 from backend.serving import Served
 
+SAME_CONFIDENCE = 0.05  # closer than this a tick and its percents stay as they are
 SAME_SCORE = 0.02  # scores closer than this order the label stream as well; each write costs 60 ms
 N_REFINED = 10  # tasks of the head that LLMs look at: what comes next
 REFRESH_S = 1.5  # of LLMs for the head of the label stream, which follows a label within 5 s
@@ -28,10 +29,10 @@ WRITERS = 2  # requests at once to Label Studio, whose SQLite has one writer
 
 
 def refresh_tasks(work: ProjectDesk, served: Served, tasks: Sequence[Task]) -> int:
-    """Predict tasks again and replace what differs, in the given order; how many predictions were written.
+    """Predict tasks again and replace what differs, in the given order; how many were written.
 
-    Reason and percents are written where they would read otherwise, the prediction where its tick or its place in the
-    stream would differ: a percent more or less is nothing that an annotator should wait for.
+    A tick whose confidence moves by less than SAME_CONFIDENCE stays with its reason and percents:
+    a percent more or less is nothing that an annotator should wait for. Its score alone moves.
     """
     _conceal_blind(work, tasks)
     texts = {task.id: text_of(task.data, work.control) for task in tasks}
@@ -79,11 +80,23 @@ def refine_later(work: ProjectDesk, task_ids: Sequence[int]) -> None:
 
 def replace_predictions(work: ProjectDesk, served: Served, pairs: Sequence[tuple[Task, Decision]]) -> int:
     """Write what differs, in the given order; how many predictions were written."""
-    told = [(task, decision) for task, decision in pairs if tells(task.data)]
-    changing = [task.id for task, decision in told if _ticks_otherwise(work, served, task, decision)]
-    conceal(work, changing)
+    told = {task.id: decision for task, decision in pairs if tells(task.data)}
+    shown = work.desk.ledger.last_shown(work.key, list(told))
+    staying = {
+        task.id
+        for task, decision in pairs
+        if task.id in told
+        and not _ticks_otherwise(work, served, task, decision)
+        and _as_sure(shown.get(task.id), decision)
+    }
+    conceal(work, [task_id for task_id in told if task_id not in staying])
     with ThreadPoolExecutor(WRITERS) as pool:
-        written = list(pool.map(lambda pair: _replace(work, served, *pair, concealed=pair[0].id in changing), pairs))
+        written = list(
+            pool.map(
+                lambda pair: (_move if pair[0].id in staying else _replace)(work, served, *pair),
+                pairs,
+            )
+        )
     again = {task.id for task in edited(work, [task for task, _ in pairs])}
     rows = [
         row or shown_row(task.id, served, decision, text_in(work, task))
@@ -136,8 +149,30 @@ def _ticks_otherwise(work: ProjectDesk, served: Served, task: Task, decision: De
     return _value(own) != _value(prediction(decision, work.control, served.version, ""))
 
 
-def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, *, concealed: bool) -> Shown | None:
-    """Write a task's prediction, then what explains it, where they differ; the prediction's row."""
+def _as_sure(shown: Shown | None, decision: Decision) -> bool:
+    """Whether the percents that stand there are near enough to those that a decision would give."""
+    return shown is not None and abs(shown.confidence - decision.confidence) < SAME_CONFIDENCE
+
+
+def _move(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> None:
+    """Give a prediction that stays another place in the order of showing: a score, and nothing that people see."""
+    own = _own(task, served.version)[0]
+    item = _in_its_place(prediction(decision, work.control, served.version, ""), own)
+    try:
+        for twin in _own(task, served.version)[1:]:
+            work.desk.client.delete_prediction(twin["id"])
+        if abs((own.get("score") or 0.0) - item["score"]) >= SAME_SCORE:
+            work.desk.client.update_prediction(own["id"], {**item, "result": own["result"]})
+    except LabelStudioError as err:
+        if not err.gone:
+            raise
+
+
+def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision) -> Shown | None:
+    """Write a task's prediction, then what explains it, where they differ; the prediction's row.
+
+    What explained the one before has been taken off.
+    """
     client, row = work.desk.client, shown_row(task.id, served, decision, text_in(work, task))
     own, surplus = _standing(task, served.version), _own(task, served.version)[1:]
     item = _in_its_place(prediction(decision, work.control, served.version, row.region_id), own)
@@ -149,7 +184,7 @@ def _replace(work: ProjectDesk, served: Served, task: Task, decision: Decision, 
             client.delete_prediction(twin["id"])
         if changed:
             row = replace(row, stored_at=_store(work, task, item, own))
-        if concealed or reads_otherwise:
+        if reads_otherwise or tells(task.data):
             client.patch_task(task.id, {**task.data, **shown})
     except LabelStudioError as err:
         if not err.gone:

@@ -72,7 +72,7 @@ def stage(backend: Backend) -> Iterator[Stage]:
         project = desk.client.create_project(title="the loop", label_config=sample.label_config)
         tasks = [{"text": row.text, TOP_KEY: [], WHY_KEY: ""} for row in sample.rows[:N_TASKS]]
         desk.client.import_tasks(project.id, tasks)
-        connect(desk, project, ConnectOptions(language="en"), lambda _: None)
+        connect(desk, project, ConnectOptions(language="en", order="uncertain"), lambda _: None)
         yield Stage(desk, desk.project(str(project.key)), sample)
 
 
